@@ -1,0 +1,2 @@
+//! The operator and client tool.
+fn main() {}

@@ -1,0 +1,9 @@
+//! Floor 1: bytes that last. Files through a [`Disk`], the journal, snapshots,
+//! generations, and the one pointer through which readers see a new one.
+//!
+//! Nothing here knows what a key or a report is: the journal keeps opaque records, a
+//! generation keeps sorted entries of one width.
+
+mod disk;
+
+pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
