@@ -3,8 +3,8 @@
 //! It stands in for data that nobody may have: as many keys as wanted, with the shape of real ones. A patient
 //! uploads a run of consecutive days, most often all of the last fourteen; risk follows the days since onset.
 //! Older start days hold more keys than newer ones, as in a live set. The numbers come from SplitMix64, whose
-//! output never repeats within 2⁶⁴ draws: every key has a draw of its own, so no two keys of one run are equal.
-//! It is not randomness for real keys.
+//! output never repeats within 2⁶⁴ draws: every key has a draw of its own, so no two keys of one run are
+//! equal. It is not randomness for real keys.
 
 use super::key::{ExportedKey, INTERVALS_PER_DAY};
 

@@ -13,8 +13,8 @@ const DAY: i64 = INTERVALS_PER_DAY as i64;
 #[non_exhaustive]
 pub enum ShiftError {
     /// A rolling start would leave the range of interval numbers.
-    #[error("key {index} starts at interval {start}: {days} days from there is before 1970 or beyond {limit}; \
-             leave the key out", limit = u32::MAX)]
+    #[error("key {index} starts at interval {start}: {days} days from there is before 1970 or beyond \
+             {limit}; leave the key out", limit = u32::MAX)]
     OutOfRange {
         /// The key's place in what was given, from 0.
         index: usize,
