@@ -2,8 +2,8 @@
 //!
 //! A package is a ZIP of `export.bin` (header, then a protobuf message) and, when signed, `export.sig`. It is
 //! how apps and backends exchanged temporary exposure keys before tekd, so tekd reads it (`import`), writes
-//! it (legacy downloads) and makes it up (`generate`, `demo`, tests). Everything here is a pure function of its
-//! bytes and numbers: no file, no clock, no randomness. What a set accepts (periods, horizon, duplicates) is
+//! it (legacy downloads) and makes it up (`generate`, `demo`, tests). Everything here is a pure function of
+//! its bytes and numbers: no file, no clock, no randomness. What a set accepts (periods, horizon, doubles) is
 //! not decided here: a reader of packages reports what they say.
 
 mod key;
