@@ -5,5 +5,10 @@
 //! generation keeps sorted entries of one width.
 
 mod disk;
+mod map;
+pub mod generation;
+mod publish;
 
 pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
+pub use map::{MemoryMode, Table};
+pub use publish::{Pinned, PublishError, Published, RETIRED_MAX};
