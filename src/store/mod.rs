@@ -5,5 +5,7 @@
 //! generation keeps sorted entries of one width.
 
 mod disk;
+mod memory;
 
 pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
+pub use memory::{Fault, MemoryDisk, Operation, OperationKind, SECTOR};
