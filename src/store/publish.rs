@@ -48,19 +48,25 @@ pub enum PublishError {
 /// A value that is replaced as a whole and read without waiting.
 #[derive(Debug)]
 pub struct Published<T> {
-    current: AtomicPtr<Arc<T>>,
+    current: AtomicPtr<Place<T>>,
     owners: Mutex<Owners<T>>,
+}
+
+/// What the pointer names: it stays where it is although its owner moves from `current` to `retired`.
+#[derive(Debug)]
+struct Place<T> {
+    value: Arc<T>,
 }
 
 #[derive(Debug)]
 struct Owners<T> {
-    current: Arc<Arc<T>>,
+    current: Arc<Place<T>>,
     retired: Vec<Retired<T>>,
 }
 
 #[derive(Debug)]
 struct Retired<T> {
-    value: Arc<Arc<T>>,
+    place: Arc<Place<T>>,
     left: Arc<AtomicBool>,
 }
 
@@ -74,7 +80,7 @@ pub struct Pinned<'a, T> {
 impl<T> Published<T> {
     /// Publishes the first value.
     pub fn new(first: Arc<T>) -> Self {
-        let first = Arc::new(first);
+        let first = Arc::new(Place { value: first });
         Self {
             current: AtomicPtr::new(Arc::as_ptr(&first).cast_mut()),
             owners: Mutex::new(Owners { current: first, retired: Vec::with_capacity(RETIRED_MAX) }),
@@ -90,8 +96,8 @@ impl<T> Published<T> {
         // one-release-at-a-time: the pointer is read once, everything in the batch comes from it.
         // SAFETY: owned-until-left: the guard was pinned before the pointer was read and is
         // returned with the reference.
-        let value = unsafe { &*pointer };
-        Pinned { value, _guard: guard }
+        let place = unsafe { &*pointer };
+        Pinned { value: &place.value, _guard: guard }
     }
 
     /// The current value for as long as the caller likes: for streams.
@@ -106,16 +112,16 @@ impl<T> Published<T> {
     /// [`PublishError::ReadersStuck`] when [`RETIRED_MAX`] replaced values still wait.
     pub fn publish(&self, value: Arc<T>) -> Result<(), PublishError> {
         let waiting = self.collect();
-        let value = Arc::new(value);
+        let place = Arc::new(Place { value });
         let mut owners = self.owners();
         // bounded: a stuck reader stops publication, it does not fill the memory.
         if owners.retired.len() >= RETIRED_MAX {
             return Err(PublishError::ReadersStuck { waiting });
         }
-        let old = std::mem::replace(&mut owners.current, value);
+        let old = std::mem::replace(&mut owners.current, place);
         self.current.store(Arc::as_ptr(&owners.current).cast_mut(), Ordering::Release);
         let left = Arc::new(AtomicBool::new(false));
-        owners.retired.push(Retired { value: old, left: Arc::clone(&left) });
+        owners.retired.push(Retired { place: old, left: Arc::clone(&left) });
         drop(owners);
         let guard = epoch::pin();
         guard.defer(move || left.store(true, Ordering::Release));
@@ -137,7 +143,7 @@ impl<T> Published<T> {
         let waiting = owners.retired.len();
         drop(owners);
         // The lock is free again: dropping may take long.
-        gone.into_iter().for_each(|retired: Retired<T>| drop(retired.value));
+        gone.into_iter().for_each(|retired: Retired<T>| drop(retired.place));
         waiting
     }
 

@@ -42,7 +42,7 @@ const ENTRIES_PER_SLOT: u64 = 4;
 pub(super) const OFFSET_LEN: usize = 4;
 
 const _: () = assert!(size_of::<Header>() == HEADER_LEN);
-const _: () = assert!(HEADER_LEN as u64 % SECTION_ALIGN == 0);
+const _: () = assert!((HEADER_LEN as u64).is_multiple_of(SECTION_ALIGN));
 const _: () = assert!(INDEX_BITS_MAX < 32 && BUCKET_BITS_MAX < 32, "a slot is chosen by 32 bits of the key");
 const _: () = assert!(ENTRIES_MAX / ENTRIES_PER_SLOT <= 1 << BUCKET_BITS_MAX);
 const _: () = assert!(usize::BITS >= 64, "a generation can have more than 4 GiB");

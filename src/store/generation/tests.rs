@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::{Disk, MemoryMode, RealDisk};
+use crate::store::{Disk, Fault, MemoryDisk, MemoryMode, OperationKind, RealDisk};
 
 fn meta(key_len: u8, entry_len: u8, bits: u8) -> GenerationMeta {
     GenerationMeta {
@@ -239,6 +239,60 @@ fn an_interrupted_attempt_is_replaced_and_leaves_the_old_file_alone() {
     let new = write(&RealDisk, dir.path(), &meta, &sample(&meta, 8), 0).unwrap();
     assert_eq!(RealDisk.list(dir.path()).unwrap(), [new.path()]);
     assert_eq!(Generation::open(&RealDisk, new.path(), MemoryMode::Map).unwrap().bytes(), new.bytes());
+}
+
+#[test]
+fn a_power_cut_at_any_moment_leaves_only_names_that_verify() {
+    let dir = Path::new("/sets/7");
+    let meta = meta(16, 32, 1);
+    let (small, large) = (sample(&meta, 3), sample(&meta, 60));
+    let whole =
+        |entries: &[Vec<u8>]| Generation::in_memory(meta.clone(), entries.concat(), nodes(1)).unwrap();
+    let (old, new) = (whole(&small), whole(&large));
+    let mut finished = false;
+    let mut cut = 0;
+    while !finished {
+        let disk = MemoryDisk::new();
+        write(&disk, dir, &meta, &small, 0).unwrap();
+        disk.freeze_after(cut);
+        finished = write(&disk, dir, &meta, &large, 0).is_ok();
+        for seed in 0..20 {
+            let image = disk.crash(seed);
+            let found = generations(&image, dir).unwrap();
+            assert_eq!(found.len(), 1, "cut {cut}, seed {seed}");
+            let left = Generation::open(&image, &found[0].1, MemoryMode::Map).unwrap();
+            let allowed = [old.bytes(), new.bytes()];
+            assert!(allowed[usize::from(finished)..].contains(&left.bytes()), "cut {cut}, seed {seed}");
+            retire_older(&image, dir, 1).unwrap();
+            assert_eq!(image.list(dir).unwrap().len(), 1, "cut {cut}, seed {seed}");
+        }
+        cut += 1;
+    }
+    assert!(cut > 8, "the power was cut only {cut} times");
+}
+
+#[test]
+fn a_failing_disk_fails_the_writer_and_keeps_the_old_file() {
+    let dir = Path::new("/sets/7");
+    let meta = meta(16, 32, 1);
+    let faults = [
+        (OperationKind::Create, 1),
+        (OperationKind::Write, 1),
+        (OperationKind::Write, 2),
+        (OperationKind::Write, 6),
+        (OperationKind::Sync, 1),
+        (OperationKind::Rename, 1),
+    ];
+    for (kind, nth) in faults {
+        let disk = MemoryDisk::new();
+        let old = write(&disk, dir, &meta, &sample(&meta, 3), 0).unwrap();
+        disk.fail(kind, nth, Fault::Enospc);
+        let error = write(&disk, dir, &meta, &sample(&meta, 60), 0).unwrap_err();
+        assert!(matches!(error, GenerationError::Io { .. }), "{kind:?}: {error}");
+        let left = Generation::open(&disk, old.path(), MemoryMode::Copy).unwrap();
+        assert_eq!(left.bytes(), old.bytes(), "{kind:?}");
+        write(&disk, dir, &meta, &sample(&meta, 60), 0).unwrap();
+    }
 }
 
 #[test]
