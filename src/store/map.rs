@@ -14,7 +14,7 @@
 //!
 //! # Invariants
 //!
-//! - **published-bytes-never-change**: a generation file is written under a temporary
+//! - **published-bytes-never-change** (clause 5.6.11): a generation file is written under a temporary
 //!   name, synced, and only then opened for reading; from then on no code of tekd opens
 //!   it for writing, truncates it or overwrites it. Its names are only renamed and
 //!   unlinked, and neither touches the bytes under a map. The data directory belongs to one

@@ -131,7 +131,7 @@ impl<'d> GenerationBuilder<'d> {
         }
         self.file.sync().map_err(at(&self.temporary))?;
         drop(self.file);
-        // verified-before-served: the name of a generation is given to bytes that were read back.
+        // verified-before-served (5.6.8): the name of a generation is given to bytes that were read back.
         let mut generation = Generation::open(self.disk, &self.temporary, mode)?;
         self.disk.rename(&self.temporary, &self.path).map_err(at(&self.path))?;
         let dir = self.path.parent().expect("the path was joined to a directory");

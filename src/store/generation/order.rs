@@ -1,4 +1,4 @@
-//! The shape of an entry and the order of entries.
+//! The shape of an entry and the order of entries (clauses 5.6.4–5.6.6).
 //!
 //! The order is checked in one pass while a generation is written and again while one is
 //! opened; the same pass yields the prefix index, so index and order cannot disagree.

@@ -109,7 +109,7 @@ impl Generation {
         Ok(generation)
     }
 
-    /// verified-before-served: checks the bytes that will be served, not those of an earlier read.
+    /// verified-before-served (5.6.9): checks the bytes that will be served, not those of an earlier read.
     fn verify(&self, header: &[u8; HEADER_LEN]) -> Result<(), GenerationError> {
         let bytes = self.table.bytes();
         let damaged = |section, what: &str| Err(GenerationError::damaged(&self.path, section, what));

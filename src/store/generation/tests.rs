@@ -168,7 +168,7 @@ fn right_checksums_over_wrong_contents_are_refused_too() {
     assert_eq!(section_of(&|bytes| bytes[52] = 1), Section::Header);
     assert_eq!(section_of(&|bytes| bytes[300] = 1), Section::Header);
     assert_eq!(section_of(&|bytes| bytes[48] = 17), Section::Header);
-    assert_eq!(section_of(&|bytes| bytes[50] = 31), Section::Header);
+    assert_eq!(section_of(&|bytes| bytes[50] = 29), Section::Header);
     assert_eq!(section_of(&|bytes| bytes[56..64].fill(0xff)), Section::Header);
 
     let mut bytes = good.clone();
@@ -215,8 +215,8 @@ fn impossible_shapes_counts_and_nodes_are_refused() {
         let error = write(&RealDisk, dir.path(), &meta(key_len, entry_len, 0), &[], 0).unwrap_err();
         assert!(matches!(error, GenerationError::Shape(_)), "{error}");
     }
-    let error = write(&RealDisk, dir.path(), &meta(16, 32, 31), &[], 0).unwrap_err();
-    assert!(matches!(error, GenerationError::Bits { bits: 31 }), "{error}");
+    let error = write(&RealDisk, dir.path(), &meta(16, 32, 29), &[], 0).unwrap_err();
+    assert!(matches!(error, GenerationError::Bits { bits: 29 }), "{error}");
 
     let meta = meta(16, 32, 3);
     let mut builder = GenerationBuilder::create(&RealDisk, dir.path(), meta.clone(), 1).unwrap();
@@ -310,6 +310,27 @@ fn nodes_are_addressed_level_by_level_and_others_do_not_exist() {
     assert_eq!(position, hashes.len());
     assert_eq!(generation.node(4, 0), None);
     assert_eq!(generation.node(255, u32::MAX), None);
+}
+
+/// The digest is of a file put together from clauses 5.6.2–5.6.7 by another program.
+#[test]
+fn the_bytes_are_those_of_the_clauses() {
+    let mut entries = Vec::new();
+    let mut add = |i: u8, add: u32, del: u32| {
+        entries.extend([i * 28; 16]);
+        entries.extend(0..8u8);
+        entries.extend(add.to_le_bytes());
+        entries.extend(del.to_le_bytes());
+    };
+    for i in 0..9 {
+        if i % 4 == 1 {
+            add(i, 1, 2);
+        }
+        add(i, 3, if i % 3 == 0 { 4 } else { LIVE });
+    }
+    let generation = Generation::in_memory(meta(16, 32, 1), entries, (0..96).collect()).unwrap();
+    let digest = "63104cbccc389baaade1853a9448f49f43bfd7380442dc4960ef466d64c49925";
+    assert_eq!(hex::encode(table::sha256(generation.bytes())), digest);
 }
 
 #[test]
