@@ -5,5 +5,12 @@
 //! generation keeps sorted entries of one width.
 
 mod disk;
+mod memory;
+mod map;
+pub mod generation;
+mod publish;
 
 pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
+pub use map::{MemoryMode, Table};
+pub use memory::{Fault, MemoryDisk, Operation, OperationKind, SECTOR};
+pub use publish::{Pinned, PublishError, Published, RETIRED_MAX};

@@ -1,0 +1,622 @@
+//! A disk in memory for tests and simulation: it records, fails and forgets on purpose.
+//!
+//! Every file has the bytes a reader sees now and, for each 512-byte sector written since
+//! the last sync, the bytes that are durable; names have the same two states. From that,
+//! [`MemoryDisk::crash`] makes the disk a power cut would leave: each un-synced sector
+//! kept, dropped or torn, each un-synced name kept or dropped, by a seeded choice. A failed
+//! sync leaves its sectors clean but not durable, as Linux does. It promises what
+//! [`Disk`] promises and nothing more, except that directories themselves are durable at
+//! once. It is no store for production: the list of operations grows without a limit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::disk::{Disk, DiskFile};
+
+/// Bytes that a power cut keeps, drops or tears together.
+pub const SECTOR: usize = 512;
+
+/// One operation that changes the disk, in the order it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Operation {
+    /// A new file.
+    Create(PathBuf),
+    /// Bytes written to a file.
+    Write { path: PathBuf, offset: u64, len: usize },
+    /// A file's bytes made durable.
+    Sync(PathBuf),
+    /// A name replaced.
+    Rename { from: PathBuf, to: PathBuf },
+    /// A name removed.
+    Remove(PathBuf),
+    /// A directory made.
+    CreateDir(PathBuf),
+    /// A directory's names made durable.
+    SyncDir(PathBuf),
+}
+
+/// The kind of an [`Operation`], to say which one fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OperationKind {
+    Create,
+    Write,
+    Sync,
+    Rename,
+    Remove,
+    CreateDir,
+    SyncDir,
+}
+
+impl Operation {
+    /// What kind of operation this is.
+    pub fn kind(&self) -> OperationKind {
+        match self {
+            Operation::Create(_) => OperationKind::Create,
+            Operation::Write { .. } => OperationKind::Write,
+            Operation::Sync(_) => OperationKind::Sync,
+            Operation::Rename { .. } => OperationKind::Rename,
+            Operation::Remove(_) => OperationKind::Remove,
+            Operation::CreateDir(_) => OperationKind::CreateDir,
+            Operation::SyncDir(_) => OperationKind::SyncDir,
+        }
+    }
+}
+
+/// How an operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The medium failed (`EIO`).
+    Eio,
+    /// No space is left (`ENOSPC`).
+    Enospc,
+    /// The file system is read-only (`EROFS`).
+    Erofs,
+}
+
+impl Fault {
+    fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(match self {
+            Fault::Eio => libc::EIO,
+            Fault::Enospc => libc::ENOSPC,
+            Fault::Erofs => libc::EROFS,
+        })
+    }
+}
+
+/// A handle on a disk in memory; clones share the disk.
+#[derive(Clone, Default)]
+pub struct MemoryDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    names: Names,
+    durable: Names,
+    changes: Vec<Change>,
+    directories: BTreeSet<PathBuf>,
+    inodes: u64,
+    operations: Vec<Operation>,
+    faults: Vec<(OperationKind, u64, Fault)>,
+    budget: Option<u64>,
+    frozen: bool,
+}
+
+type Names = BTreeMap<PathBuf, Arc<Node>>;
+
+struct Node {
+    inode: u64,
+    content: Mutex<Content>,
+}
+
+#[derive(Default, Clone)]
+struct Content {
+    bytes: Vec<u8>,
+    durable_len: usize,
+    pending: BTreeMap<usize, Pending>,
+}
+
+/// What is durable of a sector that has been written since.
+#[derive(Clone)]
+struct Pending {
+    durable: Box<[u8; SECTOR]>,
+    /// A sync failed on it: the next sync does not write it.
+    lost: bool,
+}
+
+#[derive(Clone)]
+enum Change {
+    Create(PathBuf, Arc<Node>),
+    Rename(PathBuf, PathBuf, Arc<Node>),
+    Remove(PathBuf, Arc<Node>),
+}
+
+/// What becomes of an operation.
+enum Outcome {
+    Run,
+    Fail(io::Error),
+    /// The power goes while it runs: it may leave traces, none of them durable for sure.
+    Cut,
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn power_cut() -> io::Error {
+    io::Error::other("the power is cut")
+}
+
+fn missing(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("{} does not exist", path.display()))
+}
+
+impl MemoryDisk {
+    /// An empty disk.
+    pub fn new() -> MemoryDisk {
+        MemoryDisk::default()
+    }
+
+    /// Lets the `nth` operation of `kind` from now on (1 = the next) fail with `fault`.
+    pub fn fail(&self, kind: OperationKind, nth: u64, fault: Fault) {
+        guard(&self.state).faults.push((kind, nth.max(1), fault));
+    }
+
+    /// Cuts the power during the operation after the next `operations`: that one and
+    /// everything later, reads included, fails.
+    pub fn freeze_after(&self, operations: u64) {
+        guard(&self.state).budget = Some(operations);
+    }
+
+    /// Every operation asked for so far, failed ones included.
+    pub fn operations(&self) -> Vec<Operation> {
+        guard(&self.state).operations.clone()
+    }
+
+    /// The disk as a power cut now may leave it; equal seeds give equal disks.
+    pub fn crash(&self, seed: u64) -> MemoryDisk {
+        self.image(&mut Some(SplitMix(seed)))
+    }
+
+    /// The disk as a power cut now leaves it when nothing un-synced survives.
+    pub fn crash_clean(&self) -> MemoryDisk {
+        self.image(&mut None)
+    }
+
+    /// Bit rot: XORs one byte of a file with `mask`, durably.
+    pub fn damage(&self, path: &Path, offset: u64, mask: u8) -> io::Result<()> {
+        let node = guard(&self.state).names.get(path).cloned().ok_or_else(|| missing(path))?;
+        let mut content = guard(&node.content);
+        let at = usize::try_from(offset).map_err(io::Error::other)?;
+        let byte = content.bytes.get_mut(at).ok_or(io::ErrorKind::UnexpectedEof)?;
+        *byte ^= mask;
+        if let Some(pending) = content.pending.get_mut(&(at / SECTOR)) {
+            pending.durable[at % SECTOR] ^= mask;
+        }
+        Ok(())
+    }
+
+    fn image(&self, choice: &mut Option<SplitMix>) -> MemoryDisk {
+        let state = guard(&self.state);
+        let mut names = state.durable.clone();
+        for change in &state.changes {
+            if choice.as_mut().is_some_and(|c| c.below(2) == 1) {
+                change.apply(&mut names);
+            }
+        }
+        let mut nodes: BTreeMap<u64, Arc<Node>> = BTreeMap::new();
+        for node in names.values_mut() {
+            let kept = nodes.entry(node.inode).or_insert_with(|| {
+                let content = guard(&node.content).after_crash(choice);
+                Arc::new(Node { inode: node.inode, content: Mutex::new(content) })
+            });
+            *node = Arc::clone(kept);
+        }
+        let state = State {
+            durable: names.clone(),
+            names,
+            directories: state.directories.clone(),
+            inodes: state.inodes,
+            ..State::default()
+        };
+        MemoryDisk { state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let state = guard(&self.state);
+        state.alive()?;
+        let node = state.names.get(path).cloned().ok_or_else(|| missing(path))?;
+        Ok(Box::new(MemoryFile { disk: self.clone(), path: path.to_path_buf(), node }))
+    }
+}
+
+impl State {
+    fn alive(&self) -> io::Result<()> {
+        if self.frozen { Err(power_cut()) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, operation: Operation) -> Outcome {
+        if self.frozen {
+            return Outcome::Fail(power_cut());
+        }
+        match &mut self.budget {
+            Some(0) => {
+                self.frozen = true;
+                return Outcome::Cut;
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        let kind = operation.kind();
+        self.operations.push(operation);
+        let mut hit = None;
+        self.faults.retain_mut(|(of, countdown, fault)| {
+            if *of == kind {
+                *countdown -= 1;
+                if *countdown == 0 {
+                    hit = Some(*fault);
+                }
+            }
+            *countdown > 0
+        });
+        hit.map_or(Outcome::Run, |fault| Outcome::Fail(fault.error()))
+    }
+
+    /// Begins an operation on names: `make` gives the change, done now and durable later.
+    fn change(
+        &mut self,
+        operation: Operation,
+        make: impl FnOnce(&State) -> io::Result<Change>,
+    ) -> io::Result<()> {
+        let end = match self.begin(operation) {
+            Outcome::Run => Ok(()),
+            Outcome::Fail(error) => return Err(error),
+            Outcome::Cut => Err(power_cut()),
+        };
+        let change = make(self)?;
+        change.apply(&mut self.names);
+        self.changes.push(change);
+        end
+    }
+
+    fn has_directory(&self, dir: &Path) -> bool {
+        dir.as_os_str().is_empty() || self.directories.contains(dir)
+    }
+}
+
+impl Change {
+    fn apply(&self, names: &mut Names) {
+        let mut forget = |path: &PathBuf, node: &Arc<Node>| {
+            if names.get(path).is_some_and(|named| named.inode == node.inode) {
+                names.remove(path);
+            }
+        };
+        match self {
+            Change::Create(path, node) => {
+                names.insert(path.clone(), Arc::clone(node));
+            }
+            Change::Rename(from, to, node) => {
+                forget(from, node);
+                names.insert(to.clone(), Arc::clone(node));
+            }
+            Change::Remove(path, node) => forget(path, node),
+        }
+    }
+
+    fn is_in(&self, dir: &Path) -> bool {
+        let lies_in = |path: &Path| path.parent() == Some(dir);
+        match self {
+            Change::Create(path, _) | Change::Remove(path, _) => lies_in(path),
+            Change::Rename(from, to, _) => lies_in(from) || lies_in(to),
+        }
+    }
+}
+
+impl Content {
+    fn write(&mut self, bytes: &[u8], offset: usize) {
+        let end = offset + bytes.len();
+        if bytes.is_empty() {
+            return;
+        }
+        for sector in offset / SECTOR..=(end - 1) / SECTOR {
+            let pending = self.pending.entry(sector).or_insert_with(|| {
+                let mut durable = Box::new([0; SECTOR]);
+                let start = (sector * SECTOR).min(self.bytes.len());
+                let old = &self.bytes[start..(start + SECTOR).min(self.bytes.len())];
+                durable[..old.len()].copy_from_slice(old);
+                Pending { durable, lost: false }
+            });
+            pending.lost = false;
+        }
+        if end > self.bytes.len() {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[offset..end].copy_from_slice(bytes);
+    }
+
+    fn sync(&mut self) {
+        self.pending.retain(|_, pending| pending.lost);
+        self.durable_len = self.bytes.len();
+    }
+
+    fn sync_failed(&mut self) {
+        for pending in self.pending.values_mut() {
+            pending.lost = true;
+        }
+    }
+
+    fn after_crash(&self, choice: &mut Option<SplitMix>) -> Content {
+        let mut bytes = self.bytes.clone();
+        // Whole writes survive or vanish more often than chance over sectors would give.
+        let mode = choice.as_mut().map_or(1, |c| c.below(4));
+        let prefix = choice.as_mut().map_or(0, |c| c.below(self.pending.len() as u64 + 1));
+        for (nth, (sector, pending)) in self.pending.iter().enumerate() {
+            let start = (sector * SECTOR).min(bytes.len());
+            let end = (start + SECTOR).min(bytes.len());
+            let kept = match (mode, choice.as_mut()) {
+                (0, _) => SECTOR,
+                (2, Some(c)) => [0, SECTOR, c.below(SECTOR as u64) as usize][c.below(3) as usize],
+                (3, Some(c)) if nth as u64 == prefix => c.below(SECTOR as u64) as usize,
+                (3, _) if (nth as u64) < prefix => SECTOR,
+                _ => 0,
+            };
+            let from = (start + kept).min(end);
+            bytes[from..end].copy_from_slice(&pending.durable[from - start..end - start]);
+        }
+        let grown = bytes.len().saturating_sub(self.durable_len) as u64;
+        let growth = match (mode, choice.as_mut()) {
+            (0, _) => grown,
+            (2 | 3, Some(c)) if grown > 0 => [0, grown, c.below(grown)][c.below(3) as usize],
+            _ => 0,
+        };
+        bytes.truncate(self.durable_len + growth as usize);
+        Content { durable_len: bytes.len(), bytes, pending: BTreeMap::new() }
+    }
+}
+
+struct MemoryFile {
+    disk: MemoryDisk,
+    path: PathBuf,
+    node: Arc<Node>,
+}
+
+impl DiskFile for MemoryFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        guard(&self.disk.state).alive()?;
+        let content = guard(&self.node.content);
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = start.checked_add(buf.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(content.bytes.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = guard(&self.disk.state);
+        let at = usize::try_from(offset).map_err(io::Error::other)?;
+        let outcome = state.begin(Operation::Write { path: self.path.clone(), offset, len: buf.len() });
+        let mut content = guard(&self.node.content);
+        match outcome {
+            Outcome::Run => content.write(buf, at),
+            Outcome::Fail(error) if state.frozen => return Err(error),
+            Outcome::Fail(error) => {
+                content.write(&buf[..buf.len() / 2], at);
+                return Err(error);
+            }
+            Outcome::Cut => {
+                content.write(buf, at);
+                return Err(power_cut());
+            }
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        guard(&self.disk.state).alive()?;
+        Ok(guard(&self.node.content).bytes.len() as u64)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = guard(&self.disk.state);
+        let outcome = state.begin(Operation::Sync(self.path.clone()));
+        let mut content = guard(&self.node.content);
+        match outcome {
+            Outcome::Run => content.sync(),
+            Outcome::Fail(error) => {
+                content.sync_failed();
+                return Err(error);
+            }
+            Outcome::Cut => return Err(power_cut()),
+        }
+        Ok(())
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = guard(&self.state);
+        state.inodes += 1;
+        let node = Arc::new(Node { inode: state.inodes, content: Mutex::default() });
+        state.change(Operation::Create(path.to_path_buf()), |state| {
+            if state.names.contains_key(path) {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, path.display().to_string()));
+            }
+            if !path.parent().is_some_and(|dir| state.has_directory(dir)) {
+                return Err(missing(path));
+            }
+            Ok(Change::Create(path.to_path_buf(), Arc::clone(&node)))
+        })?;
+        drop(state);
+        self.file(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.file(path)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (from.to_path_buf(), to.to_path_buf());
+        let operation = Operation::Rename { from: from.clone(), to: to.clone() };
+        guard(&self.state).change(operation, |state| {
+            let node = state.names.get(&from).cloned().ok_or_else(|| missing(&from))?;
+            if !to.parent().is_some_and(|dir| state.has_directory(dir)) {
+                return Err(missing(&to));
+            }
+            Ok(Change::Rename(from, to, node))
+        })
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        guard(&self.state).change(Operation::Remove(path.to_path_buf()), |state| {
+            let node = state.names.get(path).cloned().ok_or_else(|| missing(path))?;
+            Ok(Change::Remove(path.to_path_buf(), node))
+        })
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = guard(&self.state);
+        match state.begin(Operation::CreateDir(path.to_path_buf())) {
+            Outcome::Run => {
+                state.directories.extend(path.ancestors().map(Path::to_path_buf));
+                Ok(())
+            }
+            Outcome::Fail(error) => Err(error),
+            Outcome::Cut => Err(power_cut()),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let state = guard(&self.state);
+        state.alive()?;
+        if !state.has_directory(dir) {
+            return Err(missing(dir));
+        }
+        Ok(state.names.keys().filter(|path| path.parent() == Some(dir)).cloned().collect())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = guard(&self.state);
+        match state.begin(Operation::SyncDir(dir.to_path_buf())) {
+            Outcome::Run => {}
+            Outcome::Fail(error) => return Err(error),
+            Outcome::Cut => return Err(power_cut()),
+        }
+        let (now, later): (Vec<_>, Vec<_>) = state.changes.drain(..).partition(|c| c.is_in(dir));
+        state.changes = later;
+        for change in now {
+            change.apply(&mut state.durable);
+        }
+        Ok(())
+    }
+
+    fn inode(&self, path: &Path) -> io::Result<u64> {
+        let state = guard(&self.state);
+        state.alive()?;
+        state.names.get(path).map(|node| node.inode).ok_or_else(|| missing(path))
+    }
+}
+
+/// Steele, Lea and Flood's SplitMix64: one word of state, enough for choosing crashes.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % bound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::read_file;
+
+    fn disk() -> (MemoryDisk, PathBuf) {
+        let disk = MemoryDisk::new();
+        disk.create_dir(Path::new("/d")).unwrap();
+        (disk, PathBuf::from("/d/file"))
+    }
+
+    #[test]
+    fn what_was_never_synced_is_gone_after_a_clean_crash() {
+        let (disk, path) = disk();
+        let file = disk.create(&path).unwrap();
+        file.write_all_at(b"first", 0).unwrap();
+        file.sync().unwrap();
+        assert!(disk.crash_clean().open(&path).is_err(), "the name was not synced");
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_all_at(b"later and longer", 0).unwrap();
+        assert_eq!(read_file(&disk.crash_clean(), &path, 100).unwrap(), b"first");
+        file.sync().unwrap();
+        assert_eq!(read_file(&disk.crash_clean(), &path, 100).unwrap(), b"later and longer");
+    }
+
+    #[test]
+    fn crashes_keep_drop_and_tear_sectors_and_equal_seeds_agree() {
+        let (disk, path) = disk();
+        let file = disk.create(&path).unwrap();
+        file.write_all_at(&[1; 4 * SECTOR], 0).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_all_at(&[2; 4 * SECTOR], 0).unwrap();
+        let images: BTreeSet<Vec<u8>> =
+            (0..200).map(|seed| read_file(&disk.crash(seed), &path, 4096).unwrap()).collect();
+        assert!(images.contains(&vec![1; 4 * SECTOR]));
+        assert!(images.contains(&vec![2; 4 * SECTOR]));
+        let torn = |image: &[u8]| image.chunks(SECTOR).any(|s| s.contains(&1) && s.contains(&2));
+        assert!(images.iter().any(|image| torn(image)));
+        let again = |seed| read_file(&disk.crash(seed), &path, 4096).unwrap();
+        assert_eq!(again(7), again(7));
+    }
+
+    #[test]
+    fn an_unsynced_rename_leaves_the_old_or_the_new_file_whole() {
+        let (disk, path) = disk();
+        let other = PathBuf::from("/d/other");
+        for (name, byte) in [(&path, 1), (&other, 2)] {
+            let file = disk.create(name).unwrap();
+            file.write_all_at(&[byte], 0).unwrap();
+            file.sync().unwrap();
+        }
+        disk.sync_dir(Path::new("/d")).unwrap();
+        disk.rename(&other, &path).unwrap();
+        let seen: BTreeSet<Vec<u8>> =
+            (0..50).map(|seed| read_file(&disk.crash(seed), &path, 1).unwrap()).collect();
+        assert_eq!(seen, BTreeSet::from([vec![1], vec![2]]));
+    }
+
+    #[test]
+    fn a_failed_sync_makes_nothing_durable_and_the_next_one_lies() {
+        let (disk, path) = disk();
+        let file = disk.create(&path).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        disk.fail(OperationKind::Sync, 1, Fault::Eio);
+        file.write_all_at(b"lost", 0).unwrap();
+        assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(libc::EIO));
+        file.sync().unwrap();
+        assert_eq!(read_file(&disk, &path, 4).unwrap(), b"lost");
+        assert_eq!(read_file(&disk.crash_clean(), &path, 4).unwrap(), [0; 4]);
+    }
+
+    #[test]
+    fn a_frozen_disk_refuses_everything_and_its_image_can_be_used() {
+        let (disk, path) = disk();
+        disk.freeze_after(1);
+        let file = disk.create(&path).unwrap();
+        assert!(file.write_all_at(b"x", 0).is_err());
+        assert!(file.len().is_err() && disk.list(Path::new("/d")).is_err() && disk.open(&path).is_err());
+        assert_eq!(disk.operations().len(), 2);
+        assert!(disk.crash(3).list(Path::new("/d")).is_ok());
+    }
+}
