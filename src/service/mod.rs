@@ -8,3 +8,5 @@
 
 pub mod timetext;
 pub mod sizetext;
+pub mod metrics;
+pub mod logging;
