@@ -10,3 +10,4 @@ pub mod timetext;
 pub mod sizetext;
 pub mod metrics;
 pub mod logging;
+pub mod control;
