@@ -11,3 +11,4 @@ pub mod sizetext;
 pub mod metrics;
 pub mod logging;
 pub mod control;
+pub mod config;
