@@ -12,3 +12,4 @@ pub mod metrics;
 pub mod logging;
 pub mod control;
 pub mod config;
+pub mod readyfile;
