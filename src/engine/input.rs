@@ -79,8 +79,6 @@ pub enum Input {
         delegation: Vec<u8>,
         /// The secret key it names.
         key: SigningKey,
-        /// Its epoch.
-        epoch: u32,
     },
     /// The clock is right after all.
     ApproveClock,

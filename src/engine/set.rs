@@ -182,7 +182,7 @@ pub(crate) fn start_day(start: u32) -> u32 {
     start / time::INTERVALS_PER_DAY
 }
 
-fn end_of(fields: &Fields) -> u64 {
+pub(crate) fn end_of(fields: &Fields) -> u64 {
     u64::from(fields.start) + u64::from(fields.period)
 }
 

@@ -16,7 +16,8 @@ use super::guard::ClockGuard;
 use super::input::{
     BuiltRelease, ImportCounts, ImportedKey, Input, ParamsChange, Refusal, ReleaseSummary, Reply, WithdrawCount,
 };
-use super::manifest::{fresh_until, key_limits, manifest_of};
+use super::checkpoint::checkpoint_of;
+use super::manifest::{key_limits, manifest_of};
 use super::params::Params;
 use super::random::Random;
 use super::releasing::{self, Held, Occasion};
@@ -24,7 +25,7 @@ use super::set::ReleaseOutcome;
 use super::slot::{Moment, Ticket};
 use super::state::State;
 use crate::authority::{Verdict, judge};
-use crate::release::{Checkpoint, CheckpointFields, SigningKey, manifest_digest};
+use crate::release::SigningKey;
 use crate::store::Record;
 use crate::time;
 
@@ -70,7 +71,6 @@ struct InFlight {
 pub struct Writer {
     state: State,
     online: SigningKey,
-    epoch: u32,
     random: Box<dyn Random>,
     guard: ClockGuard,
     in_flight: BTreeMap<u32, InFlight>,
@@ -85,19 +85,12 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// A writer that goes on from `state`, signing with the online key of `epoch`.
-    pub fn new(
-        state: State,
-        online: SigningKey,
-        epoch: u32,
-        random: Box<dyn Random>,
-        now: Moment,
-    ) -> Self {
+    /// A writer that goes on from `state`, signing with the online key of its newest delegation.
+    pub fn new(state: State, online: SigningKey, random: Box<dyn Random>, now: Moment) -> Self {
         let guard = ClockGuard::new(now, state.time);
         Writer {
             state,
             online,
-            epoch,
             random,
             guard,
             in_flight: BTreeMap::new(),
@@ -180,8 +173,8 @@ impl Writer {
                 Ok(Some(Reply::Done))
             }
             Input::Built(built) => self.built(now, &built).map(|()| Some(Reply::Done)),
-            Input::Delegate { delegation, key, epoch } => {
-                self.delegate(now, delegation, key, epoch);
+            Input::Delegate { delegation, key } => {
+                self.delegate(now, delegation, key);
                 Ok(Some(Reply::Done))
             }
             Input::ApproveClock => Ok(Some(Reply::Approved { was: self.guard.approve() })),
@@ -232,7 +225,7 @@ impl Writer {
 
     fn issue_manifest(&mut self, now: u64, set: u32) {
         let Some(state) = self.state.set(set) else { return };
-        let manifest = manifest_of(state, self.state.service(), now, self.epoch);
+        let manifest = manifest_of(state, self.state.service(), now, self.state.key_epoch());
         let bytes = manifest.encode_signed(&self.online);
         self.record(now, &Event::ManifestIssued { set, bytes });
     }
@@ -362,23 +355,7 @@ impl Writer {
         if !set.in_flight() || set.serial() != built.serial {
             return Err(Refusal::NotInFlight { set: built.set, serial: built.serial });
         }
-        let checkpoint = Checkpoint::new(&CheckpointFields {
-            set: built.set,
-            service: self.state.service(),
-            version: self.state.version(built.serial),
-            time: set.time,
-            fresh_until: fresh_until(set.params(), set.time),
-            horizon: set.horizon,
-            schema: set.params.schema.number(),
-            bits: crate::release::depth(built.count),
-            count: built.count,
-            log_size: set.log.len() as u64,
-            root: built.root,
-            log_root: set.log.root(),
-            manifest: manifest_digest(&set.manifest),
-            history: built.history_digest,
-            key_epoch: self.epoch,
-        });
+        let checkpoint = checkpoint_of(&self.state, set, built);
         let published = Published {
             set: built.set,
             serial: built.serial,
@@ -399,10 +376,9 @@ impl Writer {
         Ok(())
     }
 
-    fn delegate(&mut self, now: u64, delegation: Vec<u8>, key: SigningKey, epoch: u32) {
+    fn delegate(&mut self, now: u64, delegation: Vec<u8>, key: SigningKey) {
         self.record(now, &Event::Delegated(delegation));
         self.online = key;
-        self.epoch = epoch;
         let sets: Vec<u32> = self.state.sets().map(|(id, _)| id).collect();
         for set in sets {
             self.issue_manifest(now, set);
