@@ -5,7 +5,7 @@
 //! bucket share its rate; the table never grows, and nothing in it can be traced to an address.
 
 use std::hash::Hasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use siphasher::sip::SipHasher13;
@@ -55,8 +55,12 @@ impl Limiter {
         Limiter { key, rate: rate.max(64), spent_until, refused: AtomicU64::new(0) }
     }
 
-    /// Charges `bytes` to the prefix of `ip` at `now_ms` of a monotonic clock.
+    /// Charges `bytes` to the prefix of `ip` at `now_ms` of a monotonic clock. This machine's own address
+    /// (127.0.0.1, ::1) is never limited: no outside source can claim it.
     pub fn admit(&self, ip: IpAddr, proved: bool, bytes: u64, now_ms: u64) -> Admission {
+        if is_this_machine(ip) {
+            return Admission::Pass;
+        }
         let rate = if proved { self.rate * PROVED_FACTOR } else { self.rate };
         let cost_us = bytes.max(64) * 1_000_000 / rate;
         let now_us = now_ms * 1000;
@@ -85,6 +89,11 @@ impl Limiter {
         let hash = usize::try_from(hasher.finish() & (BUCKETS as u64 - 1)).expect("masked to 16 bits");
         if proved { BUCKETS + hash } else { hash }
     }
+}
+
+fn is_this_machine(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST)
 }
 
 #[cfg(test)]
