@@ -9,6 +9,7 @@
 //! once. It is no store for production: the list of operations grows without a limit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -231,6 +232,12 @@ impl MemoryDisk {
         state.alive()?;
         let node = state.names.get(path).cloned().ok_or_else(|| missing(path))?;
         Ok(Box::new(MemoryFile { disk: self.clone(), path: path.to_path_buf(), node }))
+    }
+}
+
+impl fmt::Debug for MemoryDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryDisk").finish_non_exhaustive()
     }
 }
 
