@@ -8,11 +8,8 @@ mod disk;
 mod memory;
 mod identity;
 pub mod journal;
-mod snapshot;
+pub mod snapshot;
 
 pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
 pub use identity::{Adopted, DIRECTORY_FORMAT, DirLock, Identity, IdentityError};
 pub use memory::{Fault, MemoryDisk, Operation, OperationKind, SECTOR};
-pub use snapshot::{
-    Found, KEPT_SNAPSHOTS, MAX_SNAPSHOT, Skipped, Snapshot, SnapshotError, newest_valid, write_snapshot,
-};

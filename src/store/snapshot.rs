@@ -28,7 +28,7 @@ pub const KEPT_SNAPSHOTS: usize = 2;
 const _: () = assert!(size_of::<Header>() == 144 && KEPT_SNAPSHOTS >= 2);
 const _: () = assert!(MAX_SNAPSHOT <= usize::MAX as u64);
 
-/// Beginning of a snapshot file; the payload follows (spec 5.7).
+/// Beginning of a snapshot file; the payload follows (spec 5.5).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct Header {
@@ -98,7 +98,7 @@ fn failed(what: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Snapshot
 /// Writes a snapshot of `log_id` at `head` into `dir`, which is made if need be, verifies
 /// it by reading it back, and removes all but the newest [`KEPT_SNAPSHOTS`]. Returns the
 /// digest of the payload.
-pub fn write_snapshot(
+pub fn write(
     disk: &dyn Disk,
     dir: &Path,
     log_id: &LogId,
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn write(disk: &MemoryDisk, gno: u64) {
-        write_snapshot(disk, Path::new(DIR), &LOG, &head(gno), &gno.to_le_bytes()).unwrap();
+        super::write(disk, Path::new(DIR), &LOG, &head(gno), &gno.to_le_bytes()).unwrap();
     }
 
     fn newest(disk: &MemoryDisk) -> Found {
@@ -306,7 +306,7 @@ mod tests {
                 write(&disk, 1);
                 write(&disk, 2);
                 disk.freeze_after(steps);
-                let done = write_snapshot(&disk, Path::new(DIR), &LOG, &head(3), &[5; 3000]).is_ok();
+                let done = super::write(&disk, Path::new(DIR), &LOG, &head(3), &[5; 3000]).is_ok();
                 let gno = newest(&disk.crash(seed)).snapshot.unwrap().head.gno;
                 assert!(gno == 3 || gno == 2 && !done, "steps {steps}, seed {seed}: {gno}");
             }

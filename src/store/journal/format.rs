@@ -1,4 +1,4 @@
-//! The bytes of segments, groups, records and head slots (spec 5.4), built and checked.
+//! The bytes of segments, groups, records and head slots (spec 5.3), built and checked.
 //!
 //! Pure over bytes. A group that is not whole ([`Fault::Torn`]) is kept apart from a
 //! whole one in the wrong place ([`Fault::Wrong`]): only the former can be the trace of
@@ -43,7 +43,7 @@ const _: () = assert!(MAX_SEGMENT <= MAX_SEGMENT_FILE && MAX_GROUP <= u32::MAX a
 const _: () = assert!(MAX_SEGMENT_FILE / PAGE <= u32::MAX as u64 && MIN_SEGMENT > 2 * PAGE);
 const _: () = assert!(MIN_SEGMENT.is_multiple_of(PAGE) && MAX_GROUP.is_multiple_of(PAGE));
 
-/// First page of a segment (spec 5.4.4).
+/// First page of a segment (spec 5.3.4).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone)]
 #[repr(C)]
 pub(super) struct SegmentHeader {
@@ -62,7 +62,7 @@ pub(super) struct SegmentHeader {
     pub(super) crc: U32,
 }
 
-/// Beginning of a group (spec 5.4.5).
+/// Beginning of a group (spec 5.3.5).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 pub(super) struct GroupHeader {
@@ -84,7 +84,7 @@ pub(super) struct GroupHeader {
     pub(super) prev_chain: [u8; 32],
 }
 
-/// End of a group (spec 5.4.7).
+/// End of a group (spec 5.3.7).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 struct GroupTrailer {
@@ -97,7 +97,7 @@ struct GroupTrailer {
     chain: [u8; 32],
 }
 
-/// Beginning of a record (spec 5.4.6).
+/// Beginning of a record (spec 5.3.6).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 struct RecordHeader {
@@ -108,7 +108,7 @@ struct RecordHeader {
     time_s: U64,
 }
 
-/// One of the two slots of the head file (spec 5.4.8).
+/// One of the two slots of the head file (spec 5.3.8).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone)]
 #[repr(C)]
 pub(super) struct HeadSlot {

@@ -1,4 +1,4 @@
-//! Recovery: where a journal ends, and whether anything in it is damaged (spec 5.5).
+//! Recovery: where a journal ends, and whether anything in it is damaged (spec 5.4).
 //!
 //! It only reads. The one thing it may leave out is an incomplete last group that neither
 //! the head file nor a later header names as acknowledged; everything else that is not as
