@@ -1,0 +1,5 @@
+//! Floor 1, pure: who may report, and what of a report is accepted.
+
+mod verdict;
+
+pub use verdict::{Limits, Verdict, judge};

@@ -1,0 +1,193 @@
+//! Plain little-endian encoding of what the journal and the snapshot keep: integers,
+//! byte strings with a length, lists with a count.
+//!
+//! Decoding trusts nothing: every length is checked against what is left before a byte is
+//! read or a buffer made.
+
+use crate::release::Fields;
+use crate::wire::Key;
+
+/// Why stored bytes could not be read back.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The bytes end too early.
+    #[error("{what} needs {needed} bytes, {left} are left")]
+    Short {
+        /// What was being read.
+        what: &'static str,
+        /// Bytes it needs.
+        needed: usize,
+        /// Bytes there are.
+        left: usize,
+    },
+    /// Bytes are left over at the end.
+    #[error("{left} bytes are left after the last field of {what}")]
+    Excess {
+        /// What was being read.
+        what: &'static str,
+        /// Bytes left over.
+        left: usize,
+    },
+    /// A value that no writer of this format makes.
+    #[error("{what} has the impossible value {value}")]
+    Value {
+        /// What was being read.
+        what: &'static str,
+        /// The value found.
+        value: u64,
+    },
+}
+
+/// Appends fields to a buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder(Vec<u8>);
+
+impl Encoder {
+    pub(crate) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub(crate) fn u8(&mut self, v: u8) -> &mut Self {
+        self.0.push(v);
+        self
+    }
+
+    pub(crate) fn u16(&mut self, v: u16) -> &mut Self {
+        self.raw(&v.to_le_bytes())
+    }
+
+    pub(crate) fn u32(&mut self, v: u32) -> &mut Self {
+        self.raw(&v.to_le_bytes())
+    }
+
+    pub(crate) fn u64(&mut self, v: u64) -> &mut Self {
+        self.raw(&v.to_le_bytes())
+    }
+
+    /// Bytes whose length the reader knows.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// Bytes with their length in front.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.count(bytes.len()).raw(bytes)
+    }
+
+    /// The length of a list.
+    pub(crate) fn count(&mut self, n: usize) -> &mut Self {
+        self.u32(u32::try_from(n).expect("lists are bounded far below 2^32 items"))
+    }
+
+    pub(crate) fn key(&mut self, key: &Key) -> &mut Self {
+        self.u8(u8::try_from(key.as_bytes().len()).expect("keys have 16 or 32 bytes")).raw(key.as_bytes())
+    }
+
+    pub(crate) fn fields(&mut self, f: &Fields) -> &mut Self {
+        self.u32(f.start).u16(f.period).u8(f.report).u8(f.risk).raw(&f.onset.to_le_bytes())
+    }
+}
+
+/// Takes fields off the front of a slice.
+#[derive(Debug)]
+pub(crate) struct Decoder<'a> {
+    left: &'a [u8],
+    what: &'static str,
+}
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn new(what: &'static str, bytes: &'a [u8]) -> Self {
+        Self { left: bytes, what }
+    }
+
+    pub(crate) fn raw(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
+        let Some((taken, left)) = self.left.split_at_checked(n) else {
+            return Err(DecodeError::Short { what: self.what, needed: n, left: self.left.len() });
+        };
+        self.left = left;
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.raw(N)?);
+        Ok(out)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(self.raw(1)?[0])
+    }
+
+    pub(crate) fn bool(&mut self) -> Result<bool, DecodeError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(self.value(u64::from(other))),
+        }
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let n = self.u32()? as usize;
+        self.raw(n)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<String, DecodeError> {
+        let what = self.what;
+        let bytes = self.bytes()?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| DecodeError::Value { what, value: bytes.len() as u64 })
+    }
+
+    /// The length of a list whose items have at least `least` bytes each.
+    pub(crate) fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
+        let n = self.u32()? as usize;
+        let needed = n.saturating_mul(least);
+        if needed > self.left.len() {
+            return Err(DecodeError::Short { what: self.what, needed, left: self.left.len() });
+        }
+        Ok(n)
+    }
+
+    pub(crate) fn key(&mut self) -> Result<Key, DecodeError> {
+        let len = self.u8()?;
+        let bytes = self.raw(usize::from(len))?;
+        Key::from_slice(bytes).ok_or(self.value(u64::from(len)))
+    }
+
+    pub(crate) fn fields(&mut self) -> Result<Fields, DecodeError> {
+        Ok(Fields {
+            start: self.u32()?,
+            period: self.u16()?,
+            report: self.u8()?,
+            risk: self.u8()?,
+            onset: i8::from_le_bytes(self.array()?),
+        })
+    }
+
+    pub(crate) fn value(&self, value: u64) -> DecodeError {
+        DecodeError::Value { what: self.what, value }
+    }
+
+    pub(crate) fn end(self) -> Result<(), DecodeError> {
+        match self.left.len() {
+            0 => Ok(()),
+            left => Err(DecodeError::Excess { what: self.what, left }),
+        }
+    }
+}

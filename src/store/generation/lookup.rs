@@ -1,0 +1,130 @@
+//! Finding keys and buckets in a generation: prefix index, then a short scan.
+//!
+//! An answerer takes a whole receive batch through three passes and asks the processor for
+//! the memory of the next pass before it begins: [`Generation::slot_of`] and
+//! [`Generation::index_slot_bytes`], then [`Generation::range`] and [`Generation::entry`],
+//! then [`Generation::find_live_in`]. Nothing here allocates. Keys are submitters' choice,
+//! so a slot can be made long on purpose: above [`SCAN_MAX`] entries it is searched by
+//! halving, and a key with many withdrawn entries costs no more, for a live entry is the
+//! last of its key.
+
+use std::ops::Range;
+
+use super::Generation;
+use super::layout::OFFSET_LEN;
+use super::order::{is_live, prefix, top_bits};
+
+/// Longest range of entries that is scanned from its start.
+pub const SCAN_MAX: usize = 16;
+
+impl Generation {
+    /// Slot of the prefix index that `key` falls into.
+    pub fn slot_of(&self, key: &[u8]) -> usize {
+        top_bits(prefix(key), self.layout.index_bits)
+    }
+
+    /// The two offsets of the index that bound `slot`: for the address, to prefetch it.
+    ///
+    /// # Panics
+    /// If `slot` did not come from [`Generation::slot_of`] of this generation.
+    pub fn index_slot_bytes(&self, slot: usize) -> &[u8] {
+        &self.index_bytes()[slot * OFFSET_LEN..(slot + 2) * OFFSET_LEN]
+    }
+
+    /// The entries of the slot that `key` falls into.
+    pub fn range(&self, key: &[u8]) -> Range<usize> {
+        self.slot_range(self.slot_of(key))
+    }
+
+    /// Position of the live entry of `key` within `range`, which is [`Generation::range`] of it.
+    pub fn find_live_in(&self, range: Range<usize>, key: &[u8]) -> Option<usize> {
+        let end = if range.len() > SCAN_MAX {
+            // bounded: whatever keys a submitter chose, about log2(entries) steps.
+            self.first_where(range.clone(), |other| other > key)
+        } else {
+            range.clone().find(|position| self.key(*position) > key).unwrap_or(range.end)
+        };
+        let last = end.checked_sub(1).filter(|last| *last >= range.start)?;
+        (self.key(last) == key && is_live(self.entry(last))).then_some(last)
+    }
+
+    /// Position of the live entry of `key`.
+    pub fn find_live(&self, key: &[u8]) -> Option<usize> {
+        self.find_live_in(self.range(key), key)
+    }
+
+    /// All entries of `key`, withdrawn ones included, oldest first.
+    pub fn find_all(&self, key: &[u8]) -> Range<usize> {
+        let range = self.range(key);
+        let start = self.first_where(range.clone(), |other| other >= key);
+        start..self.first_where(start..range.end, |other| other > key)
+    }
+
+    /// The entries whose keys begin with the `bits` (at most 32) bits of `prefix`, a number
+    /// below 2^bits; any other prefix has none.
+    pub fn bucket(&self, prefix: u32, bits: u8) -> Range<usize> {
+        let bits = bits.min(u32::BITS as u8);
+        if u64::from(prefix) >> bits != 0 {
+            return 0..0;
+        }
+        self.bucket_start(u64::from(prefix), bits)..self.bucket_start(u64::from(prefix) + 1, bits)
+    }
+
+    /// First entry whose top `bits` bits are at least `prefix` ≤ 2^bits.
+    fn bucket_start(&self, prefix: u64, bits: u8) -> usize {
+        let index_bits = self.layout.index_bits;
+        if bits <= index_bits {
+            return self.offset((prefix as usize) << (index_bits - bits));
+        }
+        let slot = (prefix >> (bits - index_bits)) as usize;
+        if slot == 1 << index_bits {
+            return self.len();
+        }
+        let below = self.slot_range(slot);
+        self.first_where(below, |key| top_bits(super::order::prefix(key), bits) as u64 >= prefix)
+    }
+
+    /// Entry `position`.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn entry(&self, position: usize) -> &[u8] {
+        let len = self.shape.entry_len();
+        &self.entry_bytes()[position * len..(position + 1) * len]
+    }
+
+    /// The entries of `range`, back to back.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn entries(&self, range: Range<usize>) -> &[u8] {
+        let len = self.shape.entry_len();
+        &self.entry_bytes()[range.start * len..range.end * len]
+    }
+
+    /// Key of entry `position`.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn key(&self, position: usize) -> &[u8] {
+        self.shape.key(self.entry(position))
+    }
+
+    fn slot_range(&self, slot: usize) -> Range<usize> {
+        self.offset(slot)..self.offset(slot + 1)
+    }
+
+    /// First position in `range` (in key order) whose key satisfies `reached`; its end if none does.
+    fn first_where(&self, range: Range<usize>, reached: impl Fn(&[u8]) -> bool) -> usize {
+        let (mut low, mut high) = (range.start, range.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if reached(self.key(middle)) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        low
+    }
+}
