@@ -186,7 +186,9 @@ impl Shelf {
             self.offers.insert((kind, from), full);
             return Ok(());
         }
-        let length = u32::try_from(bytes.len()).map_err(|_| DeltaError::TooLong { bytes: bytes.len() })?;
+        let length = u32::try_from(bytes.len()).map_err(|_| {
+            DeltaError::TooLong { found: bytes.len() as u64, limit: u32::MAX.into() }
+        })?;
         let digest: [u8; 32] = sha2::Sha256::digest(&bytes).into();
         let offer = Offer { from, to: source.version, length, kind, digest };
         self.offers.insert((kind, from), offer);

@@ -10,7 +10,7 @@ use super::event::{Event, Published};
 use super::set::{FoldError, ReleaseOutcome};
 use super::state::{Applied, State};
 use super::table::{BuiltTable, Place, TableContext, next_table};
-use crate::store::Record;
+use crate::store::journal::Record;
 use crate::store::generation::GenerationError;
 
 /// Why a journal cannot be rebuilt.

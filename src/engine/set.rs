@@ -226,6 +226,11 @@ impl SetState {
         }
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Its parameters.
     pub fn params(&self) -> &Params {
         &self.params

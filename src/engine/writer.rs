@@ -27,7 +27,7 @@ use super::state::State;
 use super::table::TableContext;
 use crate::authority::{Verdict, judge};
 use crate::release::SigningKey;
-use crate::store::Record;
+use crate::store::journal::Record;
 use crate::time;
 
 /// Most sets one origin keeps.
@@ -215,7 +215,7 @@ impl Writer {
     fn issue_manifest(&mut self, now: u64, set: u32) {
         let Some(state) = self.state.set(set) else { return };
         let manifest = manifest_of(state, self.state.service(), now, self.state.key_epoch());
-        let bytes = manifest.encode_signed(&self.online);
+        let bytes = manifest.encode_signed(&self.online).expect("a manifest without lists fits its limit");
         self.record(now, &Event::ManifestIssued { set, bytes });
         self.out.work.push(Work::Show { set });
     }
