@@ -131,17 +131,22 @@ pub enum JournalError {
     )]
     Corrupt { file: PathBuf, offset: u64, gno: u64, what: String },
     #[error(
-        "both slots of {} are damaged; nothing was changed: put back this file from another copy of the directory",
+        "both slots of {} are damaged; nothing was changed: \
+         put back this file from another copy of the directory",
         file.display()
     )]
     HeadDamaged { file: PathBuf },
     #[error(
-        "the journal in {} ends at group {last}, but group {acked} was acknowledged: a segment is missing; \
-         nothing was changed: put back the missing file from another copy of the directory",
+        "the journal in {} ends at group {last}, but group {acked} was acknowledged: \
+         a segment is missing; nothing was changed: \
+         put back the missing file from another copy of the directory",
         dir.display()
     )]
     Short { dir: PathBuf, last: u64, acked: u64 },
-    #[error("{} belongs to another log ({}, not {})", file.display(), hex::encode(found), hex::encode(expected))]
+    #[error(
+        "{} belongs to another log ({}, not {})",
+        file.display(), hex::encode(found), hex::encode(expected)
+    )]
     Foreign { file: PathBuf, found: LogId, expected: LogId },
     #[error("{} was written by a newer tekd: format {found}, this one reads up to {max}", file.display())]
     Newer { file: PathBuf, found: u32, max: u32 },

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::format::PAGE;
 use super::*;
-use crate::store::{Disk, MemoryDisk, Operation};
+use crate::store::{Disk, MemoryDisk, Operation, RealDisk};
 
 const LOG: LogId = [0xA5; 16];
 const DIR: &str = "/data/journal";
@@ -113,6 +113,23 @@ fn one_group_is_one_write_of_whole_pages_and_one_sync() {
     append(&mut journal, &[5000], NOON).unwrap();
     let write = Operation::Write { path: segment(1), offset: 2 * PAGE, len: 2 * PAGE as usize };
     assert_eq!(disk.operations()[before..], [write, Operation::Sync(segment(1))]);
+}
+
+#[test]
+fn a_journal_on_a_real_disk_takes_ten_megabytes_in_one_group_and_is_read_back() {
+    let real = tempfile::tempdir().unwrap();
+    let (disk, dir) = (Arc::new(RealDisk) as Arc<dyn Disk>, real.path().join("journal"));
+    let options = Options::default();
+    let mut journal = LocalJournal::create(Arc::clone(&disk), &dir, LOG, 1, options).unwrap();
+    append(&mut journal, &[100; 3], NOON).unwrap();
+    append(&mut journal, &[1000; 10_000], NOON).unwrap();
+    let head = append(&mut journal, &[100], NOON).unwrap();
+    journal.idle().unwrap();
+    drop(journal);
+    let (journal, recovered) = LocalJournal::open(Arc::clone(&disk), &dir, LOG, 1, options).unwrap();
+    assert_eq!((journal.head(), recovered.events, recovered.cut), (head, 10_004, None));
+    let from = JournalReader::from_seq(disk, &dir, 10_000).unwrap();
+    assert_eq!(sequence(from), [10_000, 10_001, 10_002, 10_003, 10_004]);
 }
 
 #[test]
