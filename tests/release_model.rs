@@ -262,12 +262,14 @@ impl Small {
         }
     }
 
-    /// Applies a damaged live delta: it must be refused or lead elsewhere.
+    /// Applies a damaged live delta: it must be refused or lead elsewhere, unless nothing but the
+    /// choice of a parameter is changed, with which the same sections happen to say the same.
     fn damaged_live(&self, delta: &[u8]) -> Result<(), TestCaseError> {
+        let excused = differs_in_choice_alone(delta, &self.delta);
         let limits = live_limits(self.schema, self.live.count() + 1000, 1 << 20);
         if let Ok(set) = apply_live(self.schema, &self.base, delta, &limits) {
             let (live, root) = (&self.live, self.live.root());
-            prop_assert!(!set.matches(live.version(), live.horizon(), live.count(), &root));
+            prop_assert!(excused || !set.matches(live.version(), live.horizon(), live.count(), &root));
             prop_assert!(
                 LiveSet::new(self.schema, 1, 0, set.entries().to_vec()).is_ok(),
                 "in order in any case"
@@ -277,6 +279,7 @@ impl Small {
     }
 
     fn damaged_history(&self, delta: &[u8]) -> Result<(), TestCaseError> {
+        let excused = differs_in_choice_alone(delta, &self.history_delta);
         let limits = history_limits(self.schema, 1);
         if let Ok(result) =
             apply_history(self.schema, self.base.version(), &self.base_history, delta, &limits)
@@ -284,10 +287,17 @@ impl Small {
             let (live, root) = (&self.live, self.live.root());
             let digest: Hash = Sha256::digest(&self.history).into();
             let matches = result.matches(live.version(), live.horizon(), live.count(), &root, &digest);
-            prop_assert!(!(matches && result.leaves == [leaf(1)]));
+            prop_assert!(excused || !matches || result.leaves != [leaf(1)]);
         }
         Ok(())
     }
+}
+
+/// Whether two objects differ only in `removal_k`, `key_k` or `serial_bits`: a decoder does not
+/// judge how they were chosen (3.8.2).
+fn differs_in_choice_alone(damaged: &[u8], delta: &[u8]) -> bool {
+    let differ = |(at, (a, b)): (usize, (&u8, &u8))| a == b || [13, 14, 92].contains(&at);
+    damaged.len() == delta.len() && damaged.iter().zip(delta).enumerate().all(differ)
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::collections::BinaryHeap;
 /// Sum of all frequencies: 2^16.
 pub const SCALE: u32 = 1 << SCALE_BITS;
 
-/// Most symbols a table may have (3.8.7).
-pub const MAX_SYMBOLS: usize = 16_384;
+/// Most symbols a table may have (3.8.7): each has a frequency of at least 1.
+pub const MAX_SYMBOLS: usize = SCALE as usize;
 
 const SCALE_BITS: u32 = 16;
 const STATE_LEN: usize = 8;
@@ -19,7 +19,7 @@ const WORD_LEN: usize = 4;
 /// Least state between two symbols; the greatest is below `LEAST << 32`.
 const LEAST: u64 = 1 << 31;
 
-const _: () = assert!(MAX_SYMBOLS <= SCALE as usize && MAX_SYMBOLS <= u16::MAX as usize);
+const _: () = assert!(MAX_SYMBOLS - 1 <= u16::MAX as usize);
 
 /// Why an rANS section is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -213,7 +213,8 @@ mod tests {
     fn frequencies_sum_to_the_scale_whatever_the_counts() {
         let skewed: Vec<u32> =
             (0..MAX_SYMBOLS as u32).map(|s| if s == 9 { 1_000_000_000 } else { 1 }).collect();
-        for counts in [vec![1], vec![1, 1, 1], vec![u32::MAX, 1], vec![3; 5000], vec![1; 16_384], skewed] {
+        for counts in [vec![1], vec![1, 1, 1], vec![u32::MAX, 1], vec![3; 5000], vec![1; MAX_SYMBOLS], skewed]
+        {
             let frequencies = frequencies(&counts);
             assert_eq!(frequencies.iter().sum::<u32>(), SCALE);
             assert!(frequencies.iter().all(|&frequency| frequency >= 1));
@@ -258,6 +259,6 @@ mod tests {
         assert_eq!(decode(&[0xFF; 8], &table, 1), Err(RansError::State(u64::MAX)));
         assert_eq!(Model::new(&[60_000, 5_537]).err(), Some(RansError::Sum(65_537)));
         assert_eq!(Model::new(&[0, SCALE]).err(), Some(RansError::Sum(65_536)));
-        assert_eq!(Model::new(&[4; 16_385]).err(), Some(RansError::Symbols(16_385)));
+        assert_eq!(Model::new(&[1; MAX_SYMBOLS + 1]).err(), Some(RansError::Symbols(65_537)));
     }
 }

@@ -296,8 +296,9 @@ mod tests {
         assert_eq!(round_trip(&[fields(1)]), (TupleMode::Plain, 6));
         assert_eq!(round_trip(&[fields(1); 3]), (TupleMode::Coded, 16));
         assert_eq!(round_trip(&(0..200_000).map(|i| fields(i % 3)).collect::<Vec<_>>()).0, TupleMode::Coded);
-        let spread: Vec<Fields> = (0..20_000).map(|i| Fields { period: i as u16, ..fields(0) }).collect();
-        assert_eq!(round_trip(&spread), (TupleMode::Plain, 120_000));
+        let spread: Vec<Fields> =
+            (0..70_000).map(|i| Fields { period: i as u16, report: (i >> 16) as u8, ..fields(0) }).collect();
+        assert_eq!(round_trip(&spread), (TupleMode::Plain, 420_000));
     }
 
     #[test]
