@@ -1,1 +1,24 @@
-//! release
+//! What a release is and how a stranger checks it: signatures, delegation, checkpoint, log, manifest, trust.
+//! Pure: bytes in, values out. It reads no clock, no file and no randomness. Law: protocol-spec pages 3 and 4.
+
+mod signature;
+mod delegation;
+mod checkpoint;
+mod answer;
+mod log;
+
+pub use answer::{
+    AnswerError, CheckpointAnswer, MAX_ANSWER_BODY, compose_answer_body, parse_answer_body,
+    parse_answer_prefix,
+};
+pub use checkpoint::{CHECKPOINT_LEN, Checkpoint, CheckpointError, CheckpointFields, MAX_BITS};
+pub use delegation::{
+    DELEGATION_LEN, Delegation, DelegationError, DelegationFields, MAX_DELEGATION_SIGNATURES,
+};
+pub use log::{
+    EMPTY_ROOT, LogTree, MAX_PROOF_HASHES, log_leaf_hash, log_node_hash, verify_consistency, verify_inclusion,
+};
+pub use signature::{
+    CHECKPOINT_CONTEXT, DELEGATION_CONTEXT, ED25519, KeyId, MANIFEST_CONTEXT, MAX_SIGNATURES, PublicKey,
+    SIGNATURE_LEN, SignatureEntry, SignatureError, SignatureList, SigningKey, verify,
+};
