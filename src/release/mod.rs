@@ -6,6 +6,12 @@ mod delegation;
 mod checkpoint;
 mod answer;
 mod log;
+mod manifest_tlv;
+mod manifest;
+mod trust;
+#[cfg(feature = "net")]
+mod trust_file;
+mod verifier;
 
 pub use answer::{
     AnswerError, CheckpointAnswer, MAX_ANSWER_BODY, compose_answer_body, parse_answer_body,
@@ -18,7 +24,13 @@ pub use delegation::{
 pub use log::{
     EMPTY_ROOT, LogTree, MAX_PROOF_HASHES, log_leaf_hash, log_node_hash, verify_consistency, verify_inclusion,
 };
+pub use manifest::{MAX_MANIFEST, MAX_MANIFEST_TLVS, Manifest, ManifestError, manifest_digest};
+pub use manifest_tlv::{Node, NodeTransport, OtherTlv, SealKey, Witness};
 pub use signature::{
     CHECKPOINT_CONTEXT, DELEGATION_CONTEXT, ED25519, KeyId, MANIFEST_CONTEXT, MAX_SIGNATURES, PublicKey,
     SIGNATURE_LEN, SignatureEntry, SignatureError, SignatureList, SigningKey, verify,
 };
+pub use trust::{MAX_ROOTS, MAX_THRESHOLD, MAX_TRUST_SETS, Trust, TrustError};
+#[cfg(feature = "net")]
+pub use trust_file::{MAX_TRUST_FILE, TrustFileError};
+pub use verifier::{Age, DEFAULT_TOO_OLD_S, MemoryError, Verifier, VerifyError, age};

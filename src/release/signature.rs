@@ -69,6 +69,9 @@ pub enum SignatureError {
         /// Most allowed.
         limit: usize,
     },
+    /// A signature longer than its length field can tell.
+    #[error("signature of {0} bytes, at most 65535")]
+    Long(usize),
     /// A known key's signature is not that key's signature of these bytes.
     #[error("wrong signature of the known key {0}")]
     Wrong(KeyId),
@@ -184,17 +187,16 @@ pub struct SignatureList {
 }
 
 impl SignatureList {
-    /// The list of these signatures. Refused above [`MAX_SIGNATURES`].
+    /// The list of these signatures.
     ///
     /// # Errors
-    /// [`SignatureError::TooMany`]; a signature longer than a `u16` tells counts as `Short` of room.
+    /// [`SignatureError::TooMany`] above [`MAX_SIGNATURES`], [`SignatureError::Long`].
     pub fn new(entries: &[SignatureEntry<'_>]) -> Result<Self, SignatureError> {
         let count = bounded(entries.len())?;
         let mut bytes = ListHead { count: count.into(), reserved: 0.into() }.as_bytes().to_vec();
         for entry in entries {
-            let have = usize::from(u16::MAX);
-            let length = u16::try_from(entry.signature.len())
-                .map_err(|_| SignatureError::Short { needed: entry.signature.len(), have })?;
+            let length = entry.signature.len();
+            let length = u16::try_from(length).map_err(|_| SignatureError::Long(length))?;
             let head =
                 EntryHead { algorithm: entry.algorithm.into(), length: length.into(), key: entry.key.0 };
             bytes.extend_from_slice(head.as_bytes());
