@@ -274,3 +274,167 @@ impl Proof<'_> {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 6962 §2.1 to the letter.
+    fn naive_root(leaves: &[[u8; 32]]) -> [u8; 32] {
+        match leaves {
+            [] => EMPTY_ROOT,
+            [leaf] => *leaf,
+            _ => {
+                let k = split(leaves.len() as u64) as usize;
+                log_node_hash(&naive_root(&leaves[..k]), &naive_root(&leaves[k..]))
+            }
+        }
+    }
+
+    /// RFC 6962 §2.1.1 to the letter.
+    fn naive_path(m: usize, leaves: &[[u8; 32]]) -> Vec<[u8; 32]> {
+        if leaves.len() == 1 {
+            return Vec::new();
+        }
+        let (left, right) = leaves.split_at(split(leaves.len() as u64) as usize);
+        let (mut path, sibling) = if m < left.len() {
+            (naive_path(m, left), right)
+        } else {
+            (naive_path(m - left.len(), right), left)
+        };
+        path.push(naive_root(sibling));
+        path
+    }
+
+    /// RFC 6962 §2.1.2 to the letter.
+    fn naive_subproof(m: usize, leaves: &[[u8; 32]], whole: bool) -> Vec<[u8; 32]> {
+        if m == leaves.len() {
+            return if whole { Vec::new() } else { vec![naive_root(leaves)] };
+        }
+        let (left, right) = leaves.split_at(split(leaves.len() as u64) as usize);
+        let (mut proof, sibling) = if m <= left.len() {
+            (naive_subproof(m, left, whole), right)
+        } else {
+            (naive_subproof(m - left.len(), right, false), left)
+        };
+        proof.push(naive_root(sibling));
+        proof
+    }
+
+    fn tree_of(size: usize) -> LogTree {
+        let mut tree = LogTree::new();
+        for i in 0..size {
+            tree.push(log_leaf_hash(&i.to_le_bytes()));
+        }
+        tree
+    }
+
+    const TO: usize = 130;
+
+    #[test]
+    fn roots_are_those_of_the_naive_tree() {
+        let tree = tree_of(TO);
+        for size in 0..=TO {
+            let expected = naive_root(&tree.leaves()[..size]);
+            assert_eq!(tree.root_at(size as u64), Some(expected), "size {size}");
+            assert_eq!(tree_of(size).root(), expected, "size {size}");
+        }
+        assert_eq!(tree.root_at(TO as u64 + 1), None);
+        assert_eq!(LogTree::new().root(), EMPTY_ROOT);
+        assert_eq!(EMPTY_ROOT, <[u8; 32]>::from(Sha256::digest(b"")));
+    }
+
+    #[test]
+    fn inclusion_proofs_are_the_naive_ones_and_verify_only_for_their_leaf() {
+        let tree = tree_of(TO);
+        let mut out = [[0; 32]; MAX_PROOF_HASHES];
+        for size in 1..=TO {
+            let root = tree.root_at(size as u64).unwrap();
+            for index in 0..size {
+                let (i, n) = (index as u64, size as u64);
+                let len = tree.inclusion(i, n, &mut out).unwrap();
+                let proof = &out[..len];
+                assert_eq!(proof, naive_path(index, &tree.leaves()[..size]), "leaf {index} of {size}");
+                let leaf = &tree.leaves()[index];
+                assert!(verify_inclusion(leaf, i, n, proof, &root), "leaf {index} of {size}");
+                assert!(!verify_inclusion(leaf, i ^ 1, n, proof, &root) || size == 1);
+                assert!(!verify_inclusion(&[7; 32], i, n, proof, &root));
+                assert!(!verify_inclusion(leaf, i, n, &out[..len + 1], &root), "one hash too many");
+                assert!(len == 0 || !verify_inclusion(leaf, i, n, &proof[1..], &root), "one hash too few");
+                assert!(len == 0 || tree.inclusion(i, n, &mut [[0; 32]; 33][..len - 1]).is_none());
+            }
+        }
+        assert_eq!(tree.inclusion(5, 5, &mut out), None);
+        assert_eq!(tree.inclusion(0, TO as u64 + 1, &mut out), None);
+        assert!(!verify_inclusion(&[0; 32], 0, 0, &[], &EMPTY_ROOT));
+    }
+
+    #[test]
+    fn consistency_proofs_are_the_naive_ones_and_verify_only_for_their_roots() {
+        let tree = tree_of(TO);
+        let mut out = [[0; 32]; MAX_PROOF_HASHES];
+        for new in 0..=TO {
+            let new_root = tree.root_at(new as u64).unwrap();
+            for old in 0..=new {
+                let (m, n) = (old as u64, new as u64);
+                let old_root = tree.root_at(m).unwrap();
+                let len = tree.consistency(m, n, &mut out).unwrap();
+                let proof = &out[..len];
+                let naive =
+                    if old == 0 { Vec::new() } else { naive_subproof(old, &tree.leaves()[..new], true) };
+                assert_eq!(proof, naive, "{old} to {new}");
+                assert!(verify_consistency(m, n, &old_root, &new_root, proof), "{old} to {new}");
+                assert!(!verify_consistency(m, n, &[7; 32], &new_root, proof), "{old} to {new}");
+                assert!(old == 0 || !verify_consistency(m, n, &old_root, &[7; 32], proof), "{old} to {new}");
+                assert!(!verify_consistency(m, n, &old_root, &new_root, &out[..len + 1]), "{old} to {new}");
+                assert!(len == 0 || !verify_consistency(m, n, &old_root, &new_root, &proof[1..]));
+                assert!(old == new || !verify_consistency(n, m, &new_root, &old_root, proof), "backwards");
+            }
+        }
+        assert_eq!(tree.consistency(3, 2, &mut out), None);
+        assert_eq!(tree.consistency(3, TO as u64 + 1, &mut out), None);
+    }
+
+    #[test]
+    fn verifiers_take_any_sizes_without_panic() {
+        let proof = [[1; 32]; 66];
+        for a in [0, 1, 2, 63, 64, u64::MAX - 1, u64::MAX] {
+            for b in [0, 1, 2, 63, 64, u64::MAX - 1, u64::MAX] {
+                for len in [0, 1, 64, 65, 66] {
+                    assert!(!verify_inclusion(&[0; 32], a, b, &proof[..len], &[2; 32]));
+                    assert!(!verify_consistency(a, b, &[2; 32], &[3; 32], &proof[..len]));
+                }
+            }
+        }
+    }
+
+    /// The leaves and roots that implementations of RFC 6962 have in common.
+    #[test]
+    fn roots_are_those_of_certificate_transparency() {
+        let leaves = [
+            "",
+            "00",
+            "10",
+            "2021",
+            "3031",
+            "40414243",
+            "5051525354555657",
+            "606162636465666768696a6b6c6d6e6f",
+        ];
+        let roots = [
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+            "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+            "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+            "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+        ];
+        let mut tree = LogTree::new();
+        for (leaf, root) in leaves.iter().zip(roots) {
+            tree.push(log_leaf_hash(&hex::decode(leaf).unwrap()));
+            assert_eq!(hex::encode(tree.root()), root, "after leaf {leaf:?}");
+        }
+    }
+}

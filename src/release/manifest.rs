@@ -371,3 +371,6 @@ fn split(bytes: &[u8]) -> Result<(&[u8], SignatureList), ManifestError> {
     }
     Ok((body, list))
 }
+
+#[cfg(test)]
+mod tests;

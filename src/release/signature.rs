@@ -302,3 +302,134 @@ fn bounded(count: usize) -> Result<u16, SignatureError> {
 fn message(context: &str, body: &[u8]) -> Vec<u8> {
     [context.as_bytes(), body].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_secret([seed; 32])
+    }
+
+    #[test]
+    fn a_key_signs_what_its_public_half_verifies_and_nothing_else() {
+        let (key, other) = (key(1), key(2).public());
+        let signature = key.sign(CHECKPOINT_CONTEXT, b"body");
+        assert!(key.public().verifies(CHECKPOINT_CONTEXT, b"body", &signature));
+        assert!(!key.public().verifies(MANIFEST_CONTEXT, b"body", &signature), "another context");
+        assert!(!key.public().verifies(CHECKPOINT_CONTEXT, b"Body", &signature), "another body");
+        assert!(!other.verifies(CHECKPOINT_CONTEXT, b"body", &signature), "another key");
+    }
+
+    #[test]
+    fn debug_of_a_signing_key_shows_nothing_of_it() {
+        assert_eq!(format!("{:?}", key(0xab)), "SigningKey(..)");
+    }
+
+    #[test]
+    fn contexts_end_with_a_zero_byte_and_differ() {
+        let all = [CHECKPOINT_CONTEXT, DELEGATION_CONTEXT, MANIFEST_CONTEXT];
+        assert!(all.iter().all(|context| context.ends_with('\0') && context.starts_with("tekd/1 ")));
+        assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+    }
+
+    /// A point has a second, non-canonical encoding if y < 19: y + p, p = 2²⁵⁵ − 19, whose low byte is y + 0xed.
+    #[test]
+    fn non_canonical_and_small_order_keys_are_unsound() {
+        let mut refused_twins = 0;
+        for y in 0..19u8 {
+            let mut canonical = [0; 32];
+            canonical[0] = y;
+            let mut twin = [0xff; 32];
+            (twin[0], twin[31]) = (0xed + y, 0x7f);
+            assert!(!PublicKey(twin).is_sound(), "y = p + {y}");
+            refused_twins += usize::from(y > 1 && PublicKey(canonical).is_sound());
+        }
+        assert!(refused_twins > 4, "about half of the small y are on the curve, {refused_twins} were");
+        assert!(!PublicKey([0; 32]).is_sound(), "order 4");
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        assert!(!PublicKey(neutral).is_sound(), "order 1");
+        // The neutral element would otherwise accept R = neutral, S = 0 for every message.
+        let forged: [u8; 64] = std::array::from_fn(|i| u8::from(i == 0));
+        assert!(!PublicKey(neutral).verifies("", b"anything", &forged));
+    }
+
+    #[test]
+    fn a_key_that_signs_twice_counts_once() {
+        let list = SignatureList::sign("c", b"b", [&key(1), &key(1), &key(2)]);
+        let known = [key(1).public(), key(2).public(), key(3).public()];
+        assert_eq!(verify(&list, "c", b"b", &known), Ok(2));
+        assert_eq!(verify(&list, "c", b"b", &[known[0], known[0]]), Ok(1), "named twice among the known");
+    }
+
+    #[test]
+    fn unknown_keys_and_algorithms_are_passed_over_but_a_wrong_signature_never() {
+        let (good, stranger) = (key(1), key(9));
+        let right = good.sign("c", b"b");
+        let entry = |algorithm, key: &SigningKey, signature| SignatureEntry {
+            algorithm,
+            key: key.public().id(),
+            signature,
+        };
+        let known = [good.public()];
+        let passed =
+            [entry(7, &good, &[1; 33][..]), entry(1, &stranger, &[0; 64]), entry(1, &stranger, &[0; 3])];
+        let check = |entries: &[SignatureEntry<'_>]| {
+            let list = SignatureList::new(entries).unwrap();
+            verify(&list, "c", b"b", &known)
+        };
+        assert_eq!(check(&passed), Ok(0));
+        assert_eq!(check(&[passed[0], passed[1], passed[2], entry(1, &good, &right)]), Ok(1));
+        let wrong = Err(SignatureError::Wrong(good.public().id()));
+        assert_eq!(check(&[entry(1, &good, &right), entry(1, &good, &[0; 64])]), wrong);
+        assert_eq!(check(&[entry(1, &good, &right[..63])]), wrong, "cut to 63 bytes");
+    }
+
+    #[test]
+    fn a_list_holds_at_most_eight() {
+        let keys: Vec<_> = (0..9).map(key).collect();
+        let list = SignatureList::sign("c", b"b", &keys);
+        assert_eq!(list.entries().count(), MAX_SIGNATURES);
+        assert_eq!(list.as_bytes().len(), list_len(MAX_SIGNATURES));
+        let nine: Vec<_> = list.entries().chain(list.entries().take(1)).collect();
+        let too_many = SignatureError::TooMany { count: 9, limit: 8 };
+        assert_eq!(SignatureList::new(&nine), Err(too_many.clone()));
+        let mut bytes = list.encode();
+        bytes[0] = 9;
+        assert_eq!(SignatureList::parse(&bytes), Err(too_many));
+    }
+
+    proptest! {
+        #[test]
+        fn lists_come_back_as_they_were_written(
+            entries in proptest::collection::vec((any::<u16>(), any::<[u8; 8]>(), proptest::collection::vec(any::<u8>(), 0..99)), 0..=8),
+            after in proptest::collection::vec(any::<u8>(), 0..9),
+        ) {
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(algorithm, id, signature)| SignatureEntry { algorithm: *algorithm, key: KeyId(*id), signature })
+                .collect();
+            let list = SignatureList::new(&entries).unwrap();
+            let bytes = [list.as_bytes(), &after].concat();
+            let (read, used) = SignatureList::parse(&bytes).unwrap();
+            prop_assert_eq!(used, bytes.len() - after.len());
+            prop_assert_eq!(read.entries().collect::<Vec<_>>(), entries);
+            prop_assert!(SignatureList::parse(&bytes[..used - 1]).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_a_list_within_them_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), count in 0u8..10) {
+            let mut bytes = bytes;
+            if let [low, high, ..] = bytes.as_mut_slice() {
+                (*low, *high) = (count, 0);
+            }
+            if let Ok((list, used)) = SignatureList::parse(&bytes) {
+                prop_assert_eq!(list.as_bytes(), &bytes[..used]);
+                prop_assert_eq!(list.entries().count(), usize::from(count));
+            }
+        }
+    }
+}

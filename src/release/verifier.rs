@@ -325,3 +325,6 @@ pub fn age(checkpoint: &Checkpoint, now: u64, newest_signed_time: u64, too_old_s
     };
     (age, seconds)
 }
+
+#[cfg(test)]
+mod tests;
