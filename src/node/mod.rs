@@ -5,6 +5,7 @@ mod entropy;
 mod keys;
 mod origin;
 mod builder;
+mod handle;
 
 pub use clock::{Clock, SteppedClock, SystemClock};
 pub use entropy::SystemRandom;
@@ -13,3 +14,4 @@ pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path, write_snapshot,
 };
 pub use builder::{BuildError, Builder, SetNews, TableStore};
+pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};

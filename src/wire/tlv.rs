@@ -21,7 +21,8 @@ pub const MAX_TLVS: usize = 16;
 pub const CRITICAL_BIT: u16 = 0x8000;
 
 /// Type and length, before the value.
-const HEAD: usize = 4;
+/// Bytes of type and length before a value.
+pub const HEAD: usize = 4;
 
 /// Whether a type, without its critical bit, is one of version 1 (spec 1.2.4).
 fn is_known(kind: u16) -> bool {
