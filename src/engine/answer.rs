@@ -22,9 +22,9 @@ use crate::wire::{
 };
 
 /// Seconds a client waits while an object is made.
-pub const PENDING_WAIT_S: u16 = 1;
+pub(crate) const PENDING_WAIT_S: u16 = 1;
 /// Longest wait an answer asks for, in seconds.
-pub const WAIT_MAX_S: u64 = 3600;
+pub(crate) const WAIT_MAX_S: u64 = 3600;
 
 /// What an answer is written with, beside the view.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,12 @@ impl From<DoesNotFit> for Refused {
 
 /// Writes the answer to a question that was read without fault into `out`, whose length is the room there is;
 /// returns its length and result.
-pub(crate) fn write_answer(view: &View, asked: &Asked<'_>, body: &Body<'_>, out: &mut [u8]) -> (usize, ResultCode) {
+pub(crate) fn write_answer(
+    view: &View,
+    asked: &Asked<'_>,
+    body: &Body<'_>,
+    out: &mut [u8],
+) -> (usize, ResultCode) {
     let written = match view.set(asked.question.set.get()) {
         None => Err(no(ResultCode::Set)),
         Some(set) => answer_set(view, set, asked, body, out),
@@ -92,7 +97,12 @@ fn answer_set(view: &View, set: &SetView, asked: &Asked<'_>, body: &Body<'_>, ou
 }
 
 /// Header of an OK answer without a body.
-fn head<'q>(view: &View, set: &SetView, release: Option<&ReleaseView>, asked: &Asked<'q>) -> AnswerHeader<'q> {
+fn head<'q>(
+    view: &View,
+    set: &SetView,
+    release: Option<&ReleaseView>,
+    asked: &Asked<'q>,
+) -> AnswerHeader<'q> {
     let mut flags = 0;
     if view.draining {
         flags |= FLAG_DRAINING;
@@ -170,8 +180,7 @@ fn bucket(
     let public_len = set.schema.public_len();
     let live = generation.bucket(prefix, q.bits).map(|i| generation.entry(i)).filter(|e| is_live(e));
     let entries = live.clone().count();
-    let mut bucket_head =
-        BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
+    let mut bucket_head = BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
     bucket_head.entries = U32::new(u32::try_from(entries).map_err(|_| DoesNotFit(usize::MAX))?);
     let body = HEADER_LEN + bucket_head.answer_len(public_len);
     let padded = on_stream && q.bits < depth;

@@ -75,7 +75,13 @@ pub struct ReleaseView {
 impl View {
     /// A view without any set.
     pub fn empty(service: [u8; 8], node: u32) -> Self {
-        View { service, node, draining: false, sets: Vec::new(), wishes: Arc::new(ArrayQueue::new(WISHES_MAX)) }
+        View {
+            service,
+            node,
+            draining: false,
+            sets: Vec::new(),
+            wishes: Arc::new(ArrayQueue::new(WISHES_MAX)),
+        }
     }
 
     /// The set of that number.

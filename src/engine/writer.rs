@@ -8,15 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::checkpoint::checkpoint_of;
 use super::event::{
-    Configured, Event, EVENT_VERSION, KeyWithdrawn, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, Published,
+    Configured, EVENT_VERSION, Event, KeyWithdrawn, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, Published,
     Reported, ReportedKey,
 };
 use super::guard::ClockGuard;
 use super::input::{
-    BuiltRelease, ImportCounts, ImportedKey, Input, ParamsChange, Refusal, ReleaseSummary, Reply, WithdrawCount,
+    BuiltRelease, ImportCounts, ImportedKey, Input, ParamsChange, Refusal, ReleaseSummary, Reply,
+    WithdrawCount,
 };
-use super::checkpoint::checkpoint_of;
 use super::manifest::{key_limits, manifest_of};
 use super::params::Params;
 use super::random::Random;
@@ -317,12 +318,14 @@ impl Writer {
             self.record(plan.release.time, &Event::Reported(decoy));
         }
         let seq = self.state.seq() + 1;
-        let (event, outcome) =
-            self.state.decide(seq, plan.release).expect("the set was looked up above");
+        let (event, outcome) = self.state.decide(seq, plan.release).expect("the set was looked up above");
         self.push(seq, now, &Event::Released(event));
         let schema = self.state.sets[&set].params.schema;
-        let context =
-            TableContext { service: self.state.service(), version: self.state.version(outcome.serial), schema };
+        let context = TableContext {
+            service: self.state.service(),
+            version: self.state.version(outcome.serial),
+            schema,
+        };
         self.out.work.push(Work::Build(context, outcome.clone()));
         let asked_by = ticket.into_iter().collect();
         self.in_flight.insert(set, InFlight { asked_by, outcome, held: plan.held });

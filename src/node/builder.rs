@@ -18,7 +18,7 @@ use crate::store::generation::{Generation, GenerationError, generations, retire_
 use crate::store::{Disk, MemoryMode, PublishError, Published};
 
 /// Generation files of a set that are kept.
-pub const KEPT_GENERATIONS: usize = 2;
+pub(crate) const KEPT_GENERATIONS: usize = 2;
 
 /// Why a release cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,11 @@ pub struct SetNews {
 }
 
 impl SetNews {
+    /// The set it is about.
+    pub fn set(&self) -> u32 {
+        self.set
+    }
+
     /// The news of `set` at `now` (Unix seconds).
     pub fn of(state: &State, set: u32, now: u64) -> Option<Self> {
         let s = state.set(set)?;
@@ -109,7 +114,11 @@ impl Builder {
     ///
     /// # Errors
     /// If it cannot be made even in memory.
-    pub fn build(&mut self, context: &TableContext, outcome: &ReleaseOutcome) -> Result<BuiltRelease, BuildError> {
+    pub fn build(
+        &mut self,
+        context: &TableContext,
+        outcome: &ReleaseOutcome,
+    ) -> Result<BuiltRelease, BuildError> {
         let before = self.tables.get(&outcome.set);
         let table = self.placed(outcome.set, |place| next_table(context, before, outcome, place))?;
         let built = table.built;

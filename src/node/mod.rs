@@ -7,11 +7,12 @@ mod origin;
 mod builder;
 mod handle;
 
+pub use builder::{BuildError, Builder, SetNews, TableStore};
 pub use clock::{Clock, SteppedClock, SystemClock};
 pub use entropy::SystemRandom;
+pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};
 pub use keys::{KeyError, Keys, TlsFiles};
 pub use origin::{
-    NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path, write_snapshot,
+    NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
+    write_snapshot,
 };
-pub use builder::{BuildError, Builder, SetNews, TableStore};
-pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};
