@@ -1,5 +1,6 @@
 //! What a release is and how a stranger checks it: signatures, delegation, checkpoint, log, manifest, trust.
-//! Pure: bytes in, values out. It reads no clock, no file and no randomness. Law: protocol-spec pages 3 and 4.
+//! Pure: bytes in, values out. It reads no clock, no file and no randomness. Law: protocol-spec pages 3 and
+//! 4.
 
 mod signature;
 mod delegation;
