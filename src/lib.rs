@@ -1,6 +1,7 @@
 //! tekd: a backend for exposure notification.
 pub mod time;
 pub mod wire;
+pub mod authority;
 pub mod release;
 #[cfg(feature = "net")]
 pub mod store;
@@ -11,7 +12,7 @@ pub mod engine;
 #[cfg(feature = "net")]
 pub mod transport;
 #[cfg(feature = "net")]
-pub mod client;
+//C pub mod client;
 #[cfg(feature = "net")]
 pub mod service;
 #[cfg(feature = "net")]

@@ -8,8 +8,9 @@ use zerocopy::little_endian::{U16, U32, U64};
 
 use super::objects::{Kind, Offer};
 use super::view::{ReleaseView, SetView, View, Wish};
-use crate::release::{MAX_PROOF_HASHES, bucket_path};
-use crate::store::Generation;
+use crate::release::MAX_PROOF_HASHES;
+use crate::release::tree::bucket_path;
+use crate::store::generation::{Generation, is_live};
 use crate::wire::answer::{self, AnswerHeader, DoesNotFit};
 use crate::wire::layout::{
     BUCKET_PAD, BucketHead, InfoDetail, MAX_BUCKET_SPAN, MAX_UDP_OBJECT, ObjectDescriptor,
@@ -167,7 +168,7 @@ fn bucket(
     }
     let Some(prefix) = q.node() else { return Err(range) };
     let public_len = set.schema.public_len();
-    let live = generation.bucket(prefix, q.bits).map(|i| generation.entry(i)).filter(|e| crate::store::is_live(e));
+    let live = generation.bucket(prefix, q.bits).map(|i| generation.entry(i)).filter(|e| is_live(e));
     let entries = live.clone().count();
     let mut bucket_head =
         BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
@@ -191,14 +192,15 @@ fn bucket(
         rest = after;
     }
     if padded {
-        tlv::write_pad(rest);
+        let padded_to = tlv::pad(out, body, length);
+        debug_assert_eq!(padded_to, Some(length), "room for a PAD's head was kept");
     }
     Ok(AnswerHeader { length, ..head }.write(out))
 }
 
 /// The next multiple of [`BUCKET_PAD`] that leaves room for a PAD's head (spec 2.4.5), within the longest answer.
 fn padded_len(body: usize) -> usize {
-    (body + tlv::TLV_HEAD).next_multiple_of(BUCKET_PAD).min(MAX_ANSWER_STREAM.max(body))
+    (body + tlv::HEAD).next_multiple_of(BUCKET_PAD).min(MAX_ANSWER_STREAM.max(body))
 }
 
 fn sync(

@@ -6,7 +6,8 @@ use super::input::BuiltRelease;
 use super::manifest::fresh_until;
 use super::set::SetState;
 use super::state::State;
-use crate::release::{Checkpoint, CheckpointFields, depth, manifest_digest};
+use crate::release::tree::depth;
+use crate::release::{Checkpoint, CheckpointFields, manifest_digest};
 
 /// The checkpoint of the newest decided release of `set` (spec 3.4.1).
 pub(crate) fn checkpoint_of(state: &State, set: &SetState, built: &BuiltRelease) -> Checkpoint {

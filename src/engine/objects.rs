@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::release::{DeltaContext, DeltaError, Schema, encode_history, encode_live};
-use crate::store::Generation;
+use crate::release::Schema;
+use crate::release::delta::{DeltaContext, DeltaError, encode_history, encode_live, prefer_full};
+use crate::store::generation::Generation;
 use sha2::Digest;
 
 /// Newest versions from which a delta is made at every release.
@@ -180,12 +181,14 @@ impl Shelf {
         let full = self.offers.get(&(kind, 0)).copied();
         // spec 3.8.11: a delta nearly as long as the full set is not worth its base.
         if let Some(full) = full
-            && bytes.len() as u64 * 5 >= u64::from(full.length) * 4
+            && prefer_full(bytes.len() as u64, full.length.into())
         {
             self.offers.insert((kind, from), full);
             return Ok(());
         }
-        let length = u32::try_from(bytes.len()).map_err(|_| DeltaError::TooLong { bytes: bytes.len() })?;
+        let length = u32::try_from(bytes.len()).map_err(|_| {
+            DeltaError::TooLong { found: bytes.len() as u64, limit: u32::MAX.into() }
+        })?;
         let digest: [u8; 32] = sha2::Sha256::digest(&bytes).into();
         let offer = Offer { from, to: source.version, length, kind, digest };
         self.offers.insert((kind, from), offer);

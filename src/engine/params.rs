@@ -49,7 +49,7 @@ pub const MAX_WAIT_S: std::ops::RangeInclusive<u32> = 0..=604_800;
 const _: () = assert!(*RETENTION_DAYS.end() as u32 * 144 + 144 + 12 <= 65_535);
 
 /// A parameter outside its limits.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[error("{name} is {value}, allowed are {least} to {most}; nothing was changed: choose a value in between")]
 pub struct ParamsError {
     /// The parameter.

@@ -9,8 +9,9 @@ use super::checkpoint::checkpoint_of;
 use super::event::{Event, Published};
 use super::set::{FoldError, ReleaseOutcome};
 use super::state::{Applied, State};
-use super::table::{BuiltTable, Place, TableContext, build, build_from};
-use crate::store::{GenerationError, Record};
+use super::table::{BuiltTable, Place, TableContext, next_table};
+use crate::store::journal::Record;
+use crate::store::generation::GenerationError;
 
 /// Why a journal cannot be rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +92,13 @@ impl Rebuild {
     }
 
     fn released(&mut self, outcome: &ReleaseOutcome) -> Result<(), RebuildError> {
-        let table = next_table(&self.state, self.tables.get(&outcome.set), outcome, Place::Memory)?;
+        let Some(set) = self.state.set(outcome.set) else { return Ok(()) };
+        let context = TableContext {
+            service: self.state.service(),
+            version: self.state.version(outcome.serial),
+            schema: set.params().schema,
+        };
+        let table = next_table(&context, self.tables.get(&outcome.set), outcome, Place::Memory)?;
         self.tables.insert(outcome.set, table);
         Ok(())
     }
@@ -111,36 +118,5 @@ impl Rebuild {
             return differs("the checkpoint");
         }
         Ok(())
-    }
-}
-
-/// The table after `outcome`: the one before if nothing changed, else a new one.
-///
-/// # Errors
-/// Those of the disk.
-pub fn next_table(
-    state: &State,
-    before: Option<&BuiltTable>,
-    outcome: &ReleaseOutcome,
-    place: Place<'_>,
-) -> Result<BuiltTable, GenerationError> {
-    let Some(set) = state.set(outcome.set) else {
-        unreachable!("a release's outcome comes from a set of this state")
-    };
-    let context = TableContext {
-        service: state.service(),
-        version: state.version(outcome.serial),
-        schema: set.params().schema,
-    };
-    match before {
-        // A schema changes only while the set is empty: the table before may be of another width.
-        Some(table) if table.generation.meta().schema == context.schema.number() => {
-            if outcome.is_empty() {
-                let built = super::input::BuiltRelease { serial: outcome.serial, ..table.built };
-                return Ok(BuiltTable { generation: table.generation.clone(), built });
-            }
-            build(&context, table.generation.entry_bytes(), outcome, place)
-        }
-        _ => build_from(&context, &set.history(), outcome, place),
     }
 }

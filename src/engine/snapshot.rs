@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::codec::{DecodeError, Decoder, Encoder};
 use super::params::Params;
 use super::set::{
-    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportState, SetState, start_day,
+    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportState, SetState, TableMark, start_day,
 };
 use super::state::{Provider, State};
 use crate::release::LIVE;
@@ -71,11 +71,12 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     e.u32(s.id);
     s.params.encode(e);
     e.u32(s.manifest_number).bytes(&s.manifest);
-    e.u32(s.serial).u64(s.time).u32(s.horizon).u8(u8::from(s.published.is_some()));
+    e.u32(s.serial).u64(s.time).u32(s.horizon);
+    e.u32(s.table.serial).u64(s.table.time).u32(s.table.horizon).u8(u8::from(s.published.is_some()));
     if let Some(p) = &s.published {
         e.u32(p.serial).bytes(&p.checkpoint).bytes(&p.signatures);
     }
-    e.count(s.log.len());
+    e.count(s.log.leaves().len());
     for leaf in s.log.leaves() {
         e.raw(leaf);
     }
@@ -113,6 +114,7 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
     s.manifest_number = d.u32()?;
     s.manifest = d.bytes()?.to_vec();
     (s.serial, s.time, s.horizon) = (d.u32()?, d.u64()?, d.u32()?);
+    s.table = TableMark { serial: d.u32()?, time: d.u64()?, horizon: d.u32()? };
     if d.bool()? {
         s.published = Some(PublishedState {
             serial: d.u32()?,

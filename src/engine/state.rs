@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::event::{Configured, Event, ProviderAdded, Published, Released};
 use super::set::{FoldError, ReleaseOutcome, SetState};
-use crate::release::{Checkpoint, Delegation};
+use crate::release::{Checkpoint, DELEGATION_LEN, Delegation};
 
 /// A registered health-care provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl State {
     }
 
     fn delegated(&mut self, seq: u64, bytes: &[u8]) -> Result<(), FoldError> {
-        let delegation = Delegation::parse(bytes)
+        let delegation = Delegation::parse(bytes.get(..DELEGATION_LEN).unwrap_or(bytes))
             .map_err(|e| disagrees(seq, "the delegation", e, "a delegation of 80 bytes"))?;
         self.key_epoch = delegation.epoch();
         self.delegation = bytes.to_vec();

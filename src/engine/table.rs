@@ -10,7 +10,8 @@ use std::sync::Arc;
 use super::input::BuiltRelease;
 use super::set::ReleaseOutcome;
 use crate::release::{LIVE, Schema, TreeBuilder};
-use crate::store::{Disk, Generation, GenerationBuilder, GenerationError, GenerationMeta, MemoryMode};
+use crate::store::generation::{Generation, GenerationBuilder, GenerationError, GenerationMeta, add_serial, is_live};
+use crate::store::{Disk, MemoryMode};
 use crate::time;
 
 /// Where a table is made.
@@ -93,10 +94,6 @@ pub fn merge<E>(
     Ok(())
 }
 
-fn add_serial(entry: &[u8]) -> u32 {
-    crate::store::add_serial(entry)
-}
-
 fn new_entry<'a>(
     schema: Schema,
     key: &[u8],
@@ -111,18 +108,27 @@ fn new_entry<'a>(
     out
 }
 
-/// Makes the table of `outcome` from the entries of the table before it. `live` is the count of live entries after it.
+/// The table after `outcome`: the one before if nothing changed, else a new one.
 ///
 /// # Errors
 /// Those of the disk.
-pub fn build(
+pub fn next_table(
     context: &TableContext,
-    before: &[u8],
+    before: Option<&BuiltTable>,
     outcome: &ReleaseOutcome,
     place: Place<'_>,
 ) -> Result<BuiltTable, GenerationError> {
-    let at_most = before.len() / context.schema.entry_len() + outcome.adds.len();
-    make(context, outcome, at_most as u64, place, |emit| merge(context.schema, before, outcome, emit))
+    // A schema changes only while the set is empty: nothing is lost with a table of another width.
+    let before = before.filter(|t| t.generation.meta().schema == context.schema.number());
+    if let Some(table) = before
+        && outcome.is_empty()
+    {
+        let built = BuiltRelease { serial: outcome.serial, ..table.built };
+        return Ok(BuiltTable { generation: Arc::clone(&table.generation), built });
+    }
+    let entries = before.map_or(&[][..], |t| t.generation.entry_bytes());
+    let at_most = entries.len() / context.schema.entry_len() + outcome.adds.len();
+    make(context, outcome, at_most as u64, place, |emit| merge(context.schema, entries, outcome, emit))
 }
 
 /// Makes the table of `outcome` from all its history entries, in order.
@@ -152,12 +158,12 @@ fn make(
 ) -> Result<BuiltTable, GenerationError> {
     let schema = context.schema;
     let meta = meta(context, outcome);
-    let mut tree = TreeBuilder::new(schema, outcome.bits);
+    let mut tree = TreeBuilder::new(outcome.live);
     let generation = match place {
         Place::Memory => {
             let mut all = Vec::new();
             entries(&mut |entry| {
-                tree.push_history(entry);
+                grow(&mut tree, schema, entry);
                 all.extend_from_slice(entry);
                 Ok(())
             })?;
@@ -167,7 +173,7 @@ fn make(
         Place::File(disk, dir, mode) => {
             let mut file = GenerationBuilder::create(disk, dir, meta, at_most)?;
             entries(&mut |entry| {
-                tree.push_history(entry);
+                grow(&mut tree, schema, entry);
                 file.push(entry)
             })?;
             let nodes = tree.finish().nodes;
@@ -182,6 +188,12 @@ fn make(
         history_digest: *generation.digest(),
     };
     Ok(BuiltTable { generation: Arc::new(generation), built })
+}
+
+fn grow(tree: &mut TreeBuilder, schema: Schema, entry: &[u8]) {
+    if is_live(entry) {
+        tree.push(&entry[..schema.public_len()]);
+    }
 }
 
 fn meta(context: &TableContext, outcome: &ReleaseOutcome) -> GenerationMeta {

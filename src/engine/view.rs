@@ -9,7 +9,7 @@ use crossbeam::queue::ArrayQueue;
 
 use super::objects::{Kind, Objects};
 use crate::release::{Checkpoint, LogTree, Schema};
-use crate::store::Generation;
+use crate::store::generation::Generation;
 
 /// Questions for objects that are not made yet; what does not fit is asked again by its client.
 pub const WISHES_MAX: usize = 1024;

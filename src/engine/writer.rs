@@ -24,9 +24,10 @@ use super::releasing::{self, Held, Occasion};
 use super::set::ReleaseOutcome;
 use super::slot::{Moment, Ticket};
 use super::state::State;
+use super::table::TableContext;
 use crate::authority::{Verdict, judge};
 use crate::release::SigningKey;
-use crate::store::Record;
+use crate::store::journal::Record;
 use crate::time;
 
 /// Most sets one origin keeps.
@@ -49,13 +50,18 @@ pub struct Committed {
 #[derive(Debug)]
 pub enum Work {
     /// Make the table of a release; answer with [`Input::Built`].
-    Build(ReleaseOutcome),
+    Build(TableContext, ReleaseOutcome),
     /// Let readers see a release.
     Publish {
         /// The set.
         set: u32,
         /// Its serial.
         serial: u32,
+    },
+    /// Let readers see a set's new manifest.
+    Show {
+        /// The set.
+        set: u32,
     },
 }
 
@@ -109,27 +115,10 @@ impl Writer {
         self.guard.alarm()
     }
 
-    /// Releases that were decided but not published when the process ended: their tables have to be built
-    /// again before anything else is released.
-    pub fn unfinished(&mut self) -> Vec<ReleaseOutcome> {
-        let mut unfinished = Vec::new();
-        for (id, set) in self.state.sets.iter().filter(|(_, s)| s.in_flight()) {
-            let outcome = ReleaseOutcome {
-                set: *id,
-                serial: set.serial,
-                time: set.time,
-                horizon: set.horizon,
-                bits: crate::release::depth(set.live),
-                changes: super::event::Changes::default(),
-                adds: Vec::new(),
-                dels: Vec::new(),
-                dropped: true,
-            };
-            let in_flight = InFlight { asked_by: Vec::new(), outcome: outcome.clone(), held: Held::default() };
-            self.in_flight.insert(*id, in_flight);
-            unfinished.push(outcome);
-        }
-        unfinished
+    /// Releases that were decided but not published when the process ended: their tables have to be offered
+    /// as [`Input::Built`] before anything else of those sets is released.
+    pub fn unfinished(&self) -> impl Iterator<Item = u32> {
+        self.state.sets().filter(|(_, s)| s.in_flight()).map(|(id, _)| id)
     }
 
     /// Decides about `inputs` at `now`. Returns the records to append, in order; none if nothing was decided.
@@ -226,8 +215,9 @@ impl Writer {
     fn issue_manifest(&mut self, now: u64, set: u32) {
         let Some(state) = self.state.set(set) else { return };
         let manifest = manifest_of(state, self.state.service(), now, self.state.key_epoch());
-        let bytes = manifest.encode_signed(&self.online);
+        let bytes = manifest.encode_signed(&self.online).expect("a manifest without lists fits its limit");
         self.record(now, &Event::ManifestIssued { set, bytes });
+        self.out.work.push(Work::Show { set });
     }
 
     fn add_provider(&mut self, now: u64, name: String, key: Option<[u8; 32]>) -> Result<Reply, Refusal> {
@@ -330,7 +320,10 @@ impl Writer {
         let (event, outcome) =
             self.state.decide(seq, plan.release).expect("the set was looked up above");
         self.push(seq, now, &Event::Released(event));
-        self.out.work.push(Work::Build(outcome.clone()));
+        let schema = self.state.sets[&set].params.schema;
+        let context =
+            TableContext { service: self.state.service(), version: self.state.version(outcome.serial), schema };
+        self.out.work.push(Work::Build(context, outcome.clone()));
         let asked_by = ticket.into_iter().collect();
         self.in_flight.insert(set, InFlight { asked_by, outcome, held: plan.held });
         Ok(())
@@ -401,7 +394,7 @@ fn summary(flight: &InFlight, built: &BuiltRelease) -> ReleaseSummary {
 /// When the next release of a set is due: the first border after its last release, or after now for a new set.
 pub fn next_release(set: &super::set::SetState, now: u64) -> u64 {
     let after = if set.serial() == 0 { now } else { set.time() };
-    time::next_border(after, set.params().interval_s)
+    time::next_border(after, set.params().interval_s.into())
 }
 
 fn check_text(what: &'static str, text: &str) -> Result<(), Refusal> {
