@@ -57,14 +57,14 @@ fn ops(most: usize) -> impl Strategy<Value = (Schema, Vec<Op>)> {
 fn key(schema: Schema, number: u8) -> Vec<u8> {
     let digest = |bytes: &[u8]| -> [u8; 32] { Sha256::digest(bytes).into() };
     let mut key = digest(&[number]);
-    if number % 4 == 3 {
+    if number & 3 == 3 {
         key[..8].copy_from_slice(&digest(&[number - 1])[..8]);
     }
     key[..schema.key_len()].to_vec()
 }
 
 fn fields(schema: Schema, choice: u8) -> Fields {
-    let onset = if choice % 3 == 0 { ONSET_NONE } else { (choice % 29) as i8 - 14 };
+    let onset = if choice.is_multiple_of(3) { ONSET_NONE } else { (choice % 29) as i8 - 14 };
     let start = 1000 + u32::from(choice % 5) * 10;
     schema.coarsen(Fields { start, period: 144, report: choice % 5, risk: choice % 9, onset })
 }

@@ -199,10 +199,7 @@ const fn node_at(level: u8, index: u32) -> usize {
     ((1 << level) - 1 + index as usize) * HASH_LEN
 }
 
-/// Node `index` of `level` in all nodes of a tree.
-///
-/// # Errors
-/// `None` if the tree has no such node.
+/// Node `index` of `level` in all nodes of a tree, if the tree has it.
 #[must_use]
 pub fn node(nodes: &[u8], level: u8, index: u32) -> Option<&Hash> {
     if level > MAX_DEPTH || u64::from(index) >> level != 0 {
