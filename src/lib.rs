@@ -12,7 +12,7 @@ pub mod engine;
 #[cfg(feature = "net")]
 pub mod transport;
 #[cfg(feature = "net")]
-//C pub mod client;
+pub mod client;
 #[cfg(feature = "net")]
 pub mod service;
 #[cfg(feature = "net")]
