@@ -104,7 +104,7 @@ fn head<'q>(
     asked: &Asked<'q>,
 ) -> AnswerHeader<'q> {
     let mut flags = 0;
-    if view.draining {
+    if view.is_draining() {
         flags |= FLAG_DRAINING;
     }
     if release.is_some_and(|r| asked.now > r.checkpoint.fresh_until()) {
