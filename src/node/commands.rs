@@ -27,7 +27,7 @@ const MAX_OPEN_IMPORTS: usize = 4;
 
 /// What a control connection remembers between its commands.
 #[derive(Debug, Default)]
-pub struct Session {
+pub(crate) struct Session {
     next: u64,
     imports: BTreeMap<u64, Import>,
 }
@@ -73,7 +73,10 @@ fn failed(e: impl std::fmt::Display) -> ControlReply {
 fn asked(e: AskError) -> ControlReply {
     match e {
         AskError::Refused(
-            refusal @ (Refusal::Params(_) | Refusal::Text { .. } | Refusal::NoSet { .. } | Refusal::SetExists { .. }),
+            refusal @ (Refusal::Params(_)
+            | Refusal::Text { .. }
+            | Refusal::NoSet { .. }
+            | Refusal::SetExists { .. }),
         ) => ControlReply::usage(refusal.to_string()),
         AskError::Refused(refusal) => ControlReply::refused(refusal.to_string()),
         AskError::Busy | AskError::Stopped(_) => failed(e),
@@ -186,7 +189,8 @@ impl Commands {
         let looked = origin.look(|o| {
             let alarm = o.writer().clock_alarm().map(ToString::to_string);
             let signed = o.state().delegation();
-            let delegation = signed.get(..crate::release::DELEGATION_LEN).map(crate::release::Delegation::parse);
+            let delegation =
+                signed.get(..crate::release::DELEGATION_LEN).map(crate::release::Delegation::parse);
             (alarm, delegation.and_then(Result::ok).map(|d| d.not_after()))
         });
         let (clock_alarm, delegation_ends) = looked.unwrap_or_default();
@@ -199,7 +203,11 @@ impl Commands {
 
     fn stats(&self) -> Value {
         let named = |counts: Vec<(&'static str, u64)>| -> Value {
-            counts.into_iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect::<serde_json::Map<_, _>>().into()
+            counts
+                .into_iter()
+                .map(|(n, v)| (n.to_owned(), Value::from(v)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
         };
         let answers = &self.counters.answers;
         json!({
@@ -247,8 +255,9 @@ impl Commands {
     fn add_provider(&self, name: String, key: Option<Vec<u8>>) -> Done {
         let key = key.map(|bytes| {
             let len = bytes.len();
-            <[u8; 32]>::try_from(bytes)
-                .map_err(|_| ControlReply::usage(format!("the provider's key has {len} bytes, an Ed25519 key has 32")))
+            <[u8; 32]>::try_from(bytes).map_err(|_| {
+                ControlReply::usage(format!("the provider's key has {len} bytes, an Ed25519 key has 32"))
+            })
         });
         match self.ask(Input::AddProvider { name, key: key.transpose()? })? {
             Reply::Provider { provider, name } => Ok(json!({ "provider": provider, "name": name })),
@@ -267,7 +276,9 @@ impl Commands {
     fn commit_import(&self, session: &mut Session, import: u64) -> Done {
         let Some(begun) = session.imports.remove(&import) else { return Err(no_import(import)) };
         let input = Input::Import { set: begun.set, provider: "import".to_owned(), keys: begun.keys };
-        let Reply::Imported(counts) = self.ask(input)? else { return Err(failed("the import got no counts")) };
+        let Reply::Imported(counts) = self.ask(input)? else {
+            return Err(failed("the import got no counts"));
+        };
         let mut rejected: BTreeMap<&str, u64> = counts.rejected.into_iter().collect();
         if begun.malformed > 0 {
             *rejected.entry("malformed").or_default() += begun.malformed;
@@ -308,7 +319,9 @@ impl Commands {
     fn release(&self, set: u32, serial: u32) -> Done {
         let found = self.releases(set)?.into_iter().find(|r| r["serial"] == serial);
         found.ok_or_else(|| {
-            ControlReply::usage(format!("set {set} has no release {serial} in its journal; `tekctl release list` shows them"))
+            ControlReply::usage(format!(
+                "set {set} has no release {serial} in its journal; `tekctl release list` shows them"
+            ))
         })
     }
 
@@ -377,13 +390,11 @@ impl Commands {
                        put keys/root.key back for this command";
             return Err(ControlReply::refused(why));
         }
-        let acted = origin.act(|o, clock| {
-            match o.next_online(clock.now().unix, &mut SystemRandom) {
-                Ok(input) => input.into_iter().collect(),
-                Err(e) => {
-                    tracing::error!("no new online key: {e}");
-                    Vec::new()
-                }
+        let acted = origin.act(|o, clock| match o.next_online(clock.now().unix, &mut SystemRandom) {
+            Ok(input) => input.into_iter().collect(),
+            Err(e) => {
+                tracing::error!("no new online key: {e}");
+                Vec::new()
             }
         });
         acted.map_err(asked)?;
@@ -412,7 +423,9 @@ fn no_import(import: u64) -> ControlReply {
 
 fn begin_import(session: &mut Session, set: u32) -> Done {
     if session.imports.len() >= MAX_OPEN_IMPORTS {
-        let why = format!("{MAX_OPEN_IMPORTS} imports are open on this connection, the most allowed; commit one first");
+        let why = format!(
+            "{MAX_OPEN_IMPORTS} imports are open on this connection, the most allowed; commit one first"
+        );
         return Err(ControlReply::usage(why));
     }
     session.next += 1;
@@ -461,7 +474,9 @@ fn change_of(settings: &SetSettings) -> Result<ParamsChange, ControlReply> {
     let schema = match &settings.schema {
         None => None,
         Some(name) => Some(Schema::from_name(name).ok_or_else(|| {
-            ControlReply::usage(format!("there is no schema {name:?}; choose gaen-minimal, gaen-full or dp3t"))
+            ControlReply::usage(format!(
+                "there is no schema {name:?}; choose gaen-minimal, gaen-full or dp3t"
+            ))
         })?),
     };
     Ok(ParamsChange {
@@ -474,4 +489,3 @@ fn change_of(settings: &SetSettings) -> Result<ParamsChange, ControlReply> {
         decoys: settings.decoys,
     })
 }
-

@@ -15,7 +15,7 @@ use super::commands::{Commands, Session};
 use crate::service::control::{ControlError, ControlReply, check_socket_path, read_request, write_reply};
 
 /// Control connections at a time.
-pub const MAX_CONTROL_CONNECTIONS: usize = 32;
+const MAX_CONTROL_CONNECTIONS: usize = 32;
 
 /// A listening control socket. Dropping it stops listening and removes the socket.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ impl ControlSocket {
             _ => {}
         }
         let listener = UnixListener::bind(path).map_err(|e| io("listen on", e))?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|e| io("protect", e))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .map_err(|e| io("protect", e))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
@@ -76,7 +77,9 @@ fn accept(listener: &UnixListener, commands: &Arc<Commands>, stop: &AtomicBool) 
         }
         let Ok(stream) = stream else { continue };
         if open.load(Ordering::Relaxed) >= MAX_CONTROL_CONNECTIONS {
-            let busy = format!("{MAX_CONTROL_CONNECTIONS} control connections are open, the most allowed; ask again");
+            let busy = format!(
+                "{MAX_CONTROL_CONNECTIONS} control connections are open, the most allowed; ask again"
+            );
             let _ = write_reply(&mut &stream, &ControlReply::failed(busy));
             continue;
         }

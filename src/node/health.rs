@@ -6,7 +6,7 @@ use crate::engine::View;
 use crate::service::timetext::format_duration;
 
 /// How long before the end of a delegation its coming end is a finding, in seconds.
-pub const DELEGATION_WARNING_S: u64 = 14 * 86_400;
+const DELEGATION_WARNING_S: u64 = 14 * 86_400;
 
 /// A property that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +37,16 @@ pub fn findings(view: &View, origin: Option<&OriginHealth>, now: u64) -> Vec<Fin
     for set in &view.sets {
         let id = set.set;
         match &set.release {
-            None => add("released", format!("set {id} has no release yet; `tekctl release now --set {id}` makes one")),
+            None => add(
+                "released",
+                format!("set {id} has no release yet; `tekctl release now --set {id}` makes one"),
+            ),
             Some(r) if now > r.checkpoint.fresh_until() => {
                 let age = format_duration(now.saturating_sub(r.checkpoint.time()));
-                add("fresh", format!("the newest release of set {id} is {age} old; questions are answered from it"));
+                add(
+                    "fresh",
+                    format!("the newest release of set {id} is {age} old; questions are answered from it"),
+                );
             }
             Some(_) => {}
         }
@@ -61,13 +67,16 @@ pub fn findings(view: &View, origin: Option<&OriginHealth>, now: u64) -> Vec<Fin
     }
     if let Some(end) = origin.delegation_ends.filter(|end| *end < now + DELEGATION_WARNING_S) {
         let left = format_duration(end.saturating_sub(now));
-        add("delegation", format!("the online key ends in {left}; `tekctl keys rotate-online` makes the next"));
+        add(
+            "delegation",
+            format!("the online key ends in {left}; `tekctl keys rotate-online` makes the next"),
+        );
     }
     found
 }
 
 /// Findings as `tekctl health` prints them.
-pub fn as_json(findings: &[Finding]) -> Value {
+pub(crate) fn as_json(findings: &[Finding]) -> Value {
     let list: Vec<Value> =
         findings.iter().map(|f| json!({ "property": f.property, "finding": f.text })).collect();
     json!({ "healthy": findings.is_empty(), "findings": list })

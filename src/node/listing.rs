@@ -85,7 +85,8 @@ pub(crate) fn release_summary(r: &ReleaseSummary) -> Value {
         "withdrawn": r.changes.withdrawn,
         "expired": r.changes.expired,
         "held": held,
-        "decoys": { "added": r.changes.decoys_added, "withdrawn": r.changes.decoys_withdrawn },
+        "decoys": r.changes.decoys_added,
+        "decoys_withdrawn": r.changes.decoys_withdrawn,
         "live": r.live,
         "root": hex::encode(r.root),
     })
@@ -114,7 +115,8 @@ pub(crate) fn releases(disk: Arc<dyn Disk>, data: &Path, set: u32) -> Result<Vec
                         "added": r.changes.added,
                         "withdrawn": r.changes.withdrawn,
                         "expired": r.changes.expired,
-                        "decoys": { "added": r.changes.decoys_added, "withdrawn": r.changes.decoys_withdrawn },
+                        "decoys": r.changes.decoys_added,
+                        "decoys_withdrawn": r.changes.decoys_withdrawn,
                     }));
                 }
                 Ok(Event::Published(p)) if p.set == set => {

@@ -52,7 +52,12 @@ impl Counters {
 
     fn answers(&self, page: &mut MetricsText) {
         for (operation, n) in self.answers.asked() {
-            page.counter("tekd_requests_total", "Questions read, by operation.", &[("op", operation.label())], n);
+            page.counter(
+                "tekd_requests_total",
+                "Questions read, by operation.",
+                &[("op", operation.label())],
+                n,
+            );
         }
         for (result, n) in self.answers.results() {
             page.counter("tekd_responses_total", "Answers, by result.", &[("result", result.name())], n);
@@ -62,17 +67,37 @@ impl Counters {
             page.counter("tekd_dropped_total", help, &[("reason", reason.name())], n);
         }
         for (state, n) in self.answers.cookies() {
-            page.counter("tekd_cookie_total", "Cookies on UDP, by what they proved.", &[("result", state)], n);
+            page.counter(
+                "tekd_cookie_total",
+                "Cookies on UDP, by what they proved.",
+                &[("result", state)],
+                n,
+            );
         }
-        page.counter("tekd_slipped_total", "Questions over the limit answered by a cookie.", &[], self.answers.slipped());
+        page.counter(
+            "tekd_slipped_total",
+            "Questions over the limit answered by a cookie.",
+            &[],
+            self.answers.slipped(),
+        );
     }
 
     fn transports(&self, page: &mut MetricsText) {
         for (event, n) in self.udp_counts().named() {
-            page.counter("tekd_udp_total", "Datagrams and bytes of all UDP workers, by event.", &[("event", event)], n);
+            page.counter(
+                "tekd_udp_total",
+                "Datagrams and bytes of all UDP workers, by event.",
+                &[("event", event)],
+                n,
+            );
         }
         for (event, n) in self.tls_counts().named() {
-            page.counter("tekd_tls_total", "Connections, requests and bytes of TLS, by event.", &[("event", event)], n);
+            page.counter(
+                "tekd_tls_total",
+                "Connections, requests and bytes of TLS, by event.",
+                &[("event", event)],
+                n,
+            );
         }
     }
 }

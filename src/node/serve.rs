@@ -34,7 +34,15 @@ use crate::transport::{
 /// Why a node cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The directory.
+    /// The directory cannot be made.
+    #[error("cannot create the data directory {}: {source}; choose another with --data", dir.display())]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The directory cannot be served.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The origin.
@@ -56,7 +64,9 @@ pub enum ServeError {
     #[error(transparent)]
     Control(#[from] ControlError),
     /// A socket.
-    #[error("cannot listen on {what} {address}: {source}; choose another address, or stop what listens there")]
+    #[error(
+        "cannot listen on {what} {address}: {source}; choose another address, or stop what listens there"
+    )]
     Listen {
         /// The transport.
         what: &'static str,
@@ -127,13 +137,16 @@ impl Serving {
     /// # Errors
     /// [`ServeError`]; what was started is stopped again.
     pub fn start(config: &Config, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
+        disk.create_dir(&config.data)
+            .map_err(|source| ServeError::Directory { dir: config.data.clone(), source })?;
         let lock = DirLock::acquire(&*disk, &config.data)?;
         let mode = match config.memory {
             config::MemoryMode::Copy => MemoryMode::Copy,
             config::MemoryMode::Map => MemoryMode::Map,
         };
         let store = TableStore { disk: Arc::clone(&disk), dir: Some(config.data.clone()), mode };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tekd-stream").build()?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tekd-stream").build()?;
         let role = start_role(config, &disk, &clock, store)?;
         let Role { view, origin, upstream, trust } = role;
         let sockets = open_sockets(config)?;
@@ -154,7 +167,8 @@ impl Serving {
         if let Some(listener) = sockets.tls {
             tls_address = Some(listener.local_addr()?);
             let files = Keys::open(&*disk, &config.data)?.tls()?;
-            let tls_config = server_config(certificates_from_pem(&files.certificate)?, key_from_pem(&files.key)?)?;
+            let tls_config =
+                server_config(certificates_from_pem(&files.certificate)?, key_from_pem(&files.key)?)?;
             let answers = FrameAnswers::new(gate.clone(), Arc::clone(&view), Arc::clone(&clock));
             let connections = config.limits.tls_connections as usize;
             let limits = StreamLimits { connections, ..StreamLimits::default() };
@@ -180,13 +194,14 @@ impl Serving {
             }),
         });
         let control = ControlSocket::listen(&config.listen.control, Arc::clone(&commands))?;
-        let page = match config.listen.metrics {
-            Some(address) => Some(
-                MetricsPage::listen(address, Arc::clone(&commands))
-                    .map_err(|source| ServeError::Listen { what: "metrics", address, source })?,
-            ),
-            None => None,
-        };
+        let page =
+            match config.listen.metrics {
+                Some(address) => Some(
+                    MetricsPage::listen(address, Arc::clone(&commands))
+                        .map_err(|source| ServeError::Listen { what: "metrics", address, source })?,
+                ),
+                None => None,
+            };
         let ready = ReadyFile {
             udp: udp_address,
             tls: tls_address,

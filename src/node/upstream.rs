@@ -15,8 +15,8 @@ use super::clock::Clock;
 use super::entropy::SystemRandom;
 use super::origin::set_path;
 use crate::client::{
-    Client, ClientError, History, HistoryClient, StateFileError, SyncMode, TlsCarrier, UdpCarrier, load_state,
-    save_state,
+    Client, ClientError, History, HistoryClient, StateFileError, SyncMode, TlsCarrier, UdpCarrier,
+    load_state, save_state,
 };
 use crate::engine::{Random, View};
 use crate::release::{MAX_TRUST_FILE, Trust, TrustFileError};
@@ -221,7 +221,8 @@ fn follow(
 
 /// One poll: everything in it is verified before readers see it.
 fn pull(builder: &mut Builder, followed: &mut Followed) -> Result<(), String> {
-    let report = followed.client.sync(&mut followed.history, false).map_err(|e: ClientError| e.to_string())?;
+    let report =
+        followed.client.sync(&mut followed.history, false).map_err(|e: ClientError| e.to_string())?;
     if report.mode != SyncMode::Current || builder.table(followed.history.set()).is_none() {
         show(builder, &followed.history).map_err(|e| e.to_string())?;
         if let Some(file) = &followed.state {
