@@ -94,6 +94,11 @@ fn the_lints_are_on() {
 }
 
 #[test]
+fn fuzz_targets_share_the_build_of_the_tests() {
+    obeyed(manifest::profiles_that_differ);
+}
+
+#[test]
 fn every_dependency_has_a_reason() {
     obeyed(manifest::dependencies_without_reason);
 }

@@ -119,13 +119,12 @@ pub(crate) fn order_inside_folders(tree: &Tree) -> Vec<Finding> {
             let below = children_named(parent, named).into_iter().find(|&rank| rank > own_rank);
             if let Some(rank) = below {
                 let other = &parent.modules()[rank].name;
+                let item =
+                    if other == named { format!("`{other}`") } else { format!("`{named}` of `{other}`") };
                 findings.push(Finding {
                     file: source.path.clone(),
                     line: source.line(reference.offset),
-                    what: format!(
-                        "`{own}` imports `{named}` of `{other}`, which {} declares below it",
-                        parent.path
-                    ),
+                    what: format!("`{own}` imports {item}, which {} declares below it", parent.path),
                     rule: "inside a folder the order of `mod` lines is the order of dependence",
                     todo: "turn the import round, put what both need into a file above, or reorder the lines",
                 });

@@ -53,6 +53,29 @@ pub(crate) fn missing_guards(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// Profiles of the fuzz targets that differ from the tests': then every crate is built twice.
+pub(crate) fn profiles_that_differ(tree: &Tree) -> Vec<Finding> {
+    let text =
+        |path: &str| tree.texts.iter().find(|text| text.path == path).map_or("", |text| text.text.as_str());
+    let settings = |path: &str, section: &str| -> Vec<String> {
+        let lines = section_lines(text(path), section).map(|(_, line)| line);
+        lines.filter(|line| line.contains('=') && !line.starts_with('#')).map(str::to_owned).collect()
+    };
+    let mut findings = Vec::new();
+    for section in ["[profile.release]", "[profile.ci]"] {
+        if settings("Cargo.toml", section) != settings("fuzz/Cargo.toml", section) {
+            findings.push(Finding {
+                file: "fuzz/Cargo.toml".to_owned(),
+                line: text("fuzz/Cargo.toml").lines().position(|line| line == section).map_or(1, |at| at + 1),
+                what: format!("{section} is not what it is in Cargo.toml"),
+                rule: "fuzz targets share their dependencies with the tests' build",
+                todo: "copy the section",
+            });
+        }
+    }
+    findings
+}
+
 /// Dependencies without a comment that says what they are for and who makes them.
 pub(crate) fn dependencies_without_reason(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -101,6 +124,18 @@ mod tests {
         let elsewhere =
             Tree::of("loadtest/Cargo.toml", "[package]\nunsafe_code = \"deny\"\n\n[lints.rust]\na = 1\n");
         assert!(missing_guards(&elsewhere).iter().any(|f| f.file == "loadtest/Cargo.toml" && f.line == 4));
+    }
+
+    #[test]
+    fn a_profile_that_differs_is_found() {
+        let tree = |fuzz: &str| {
+            let main = "[profile.release]\na = 1\n\n# why\n[profile.ci]\nb = 2\n";
+            Tree::of("Cargo.toml", main).with("fuzz/Cargo.toml", fuzz)
+        };
+        expect_none(&profiles_that_differ(&tree(
+            "[profile.release]\na = 1\n[profile.ci]\nb = 2\n[profile.x]\n",
+        )));
+        expect_lines(&profiles_that_differ(&tree("[profile.release]\na = 1\n[profile.ci]\nb = 3\n")), &[3]);
     }
 
     #[test]
