@@ -377,3 +377,54 @@ fn char_end(bytes: &[u8], at: usize) -> usize {
         None => at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_literals_are_not_code() {
+        let text = "a(\"b\\\"c\", 'd', '\\'', b'e', r#\"f\"g\"#, br\"h\");\n\
+                    /* i /* j */ k */ l // m\nfn n<'o>(p: &'o str) {}\n";
+        let source = Source::new("src/a.rs", text);
+        assert_eq!(source.code.len(), text.len());
+        let words: Vec<&str> =
+            source.code.split(|c: char| !is_word_char(c)).filter(|w| !w.is_empty()).collect();
+        assert_eq!(words, ["a", "l", "fn", "n", "o", "p", "o", "str"]);
+    }
+
+    fn is_word_char(c: char) -> bool {
+        u8::try_from(c).is_ok_and(is_word)
+    }
+
+    #[test]
+    fn use_trees_are_spread_out() {
+        let text = "use a::{self, b::{c, d as e}, f::*};\nlet x = g::h::<i::j>(k);\nuse l;\n";
+        let paths: Vec<String> =
+            Source::new("src/a.rs", text).paths().iter().map(|path| path.segments.join("::")).collect();
+        assert_eq!(paths, ["a::self", "a::b::c", "a::b::d", "a::f::*", "g::h", "i::j"]);
+    }
+
+    #[test]
+    fn code_for_tests_ends_with_its_item() {
+        let text = "#[cfg(test)]\n#[allow(dead_code)]\nfn a() { if b { c } }\n\
+                    fn d() {}\n#[cfg(test)]\nuse e::f;\nfn g() {}\n";
+        let source = Source::new("src/a.rs", text);
+        let tested = |word: &str| source.in_test(source.words(word).next().expect("the word is there"));
+        assert!(["a", "c", "e"].iter().all(|word| tested(word)));
+        assert!(!["d", "g"].iter().any(|word| tested(word)));
+    }
+
+    #[test]
+    fn functions_and_modules_have_their_bodies() {
+        let text =
+            "mod a;\nmod b {\n    fn c(x: [u8; 4]) -> u8 {\n        x[0]\n    }\n}\ntrait D { fn e(); }\n";
+        let source = Source::new("src/a.rs", text);
+        let lines = |range: &Range<usize>| (source.line(range.start), source.line(range.end - 1));
+        assert_eq!(source.functions().iter().map(lines).collect::<Vec<_>>(), [(3, 5)]);
+        let modules = source.modules();
+        assert_eq!(modules.iter().map(|module| module.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(modules[0].body.is_empty());
+        assert_eq!(lines(&modules[1].body), (2, 6));
+    }
+}
