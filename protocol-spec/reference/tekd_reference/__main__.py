@@ -285,7 +285,7 @@ def make_client(args: argparse.Namespace) -> cl.Client:
     stream = Tls(tls_host, tls_port, service) if args.transport != "udp" else None
     client = cl.Client(args.trusted, args.set, datagrams, stream, state.accepted)
     if state.manifest:
-        client.use_manifest(manifest.parse(state.manifest)[0])
+        client.use_manifest(manifest.parse(state.manifest).fields)
     return client
 
 

@@ -12,7 +12,7 @@ import heapq
 import struct
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from .release import LIVE, Fields, Schema, history_key, schema_of, serial_of, unexpired
+from .release import LIVE, Fields, Schema, history_key, incarnation_of, schema_of, serial_of, unexpired
 
 MAGIC = b"TEKDDLT1"
 LIVE_KIND, HISTORY_KIND = 1, 2
@@ -227,8 +227,10 @@ def _fields(schema: Schema, base: int, start: int, period: int, byte: int, onset
     f = Fields(base + start, period, byte & 15, byte >> 4, onset)
     if f.start > 0xFFFFFFFF:
         raise DeltaError("start above 2^32 - 1 (3.1.1)")
-    if (f.risk and not schema.has_risk) or (f.onset and not schema.has_onset):
-        raise DeltaError("a field the schema lacks is not 0 (3.8.7)")
+    try:
+        schema.check(f)
+    except ValueError as e:
+        raise DeltaError("%s, in a tuple (3.8.7)" % e)
     return f
 
 
@@ -348,6 +350,8 @@ def parse(data: bytes) -> Object:
         raise DeltaError("too many tuples (3.8.7)")
     if h.kind == LIVE_KIND and (h.serial_len or h.leaves or h.serial_bits or h.serial_base):
         raise DeltaError("serials or leaves in a live delta (3.8.8)")
+    if h.kind == HISTORY_KIND and h.from_version and incarnation_of(h.from_version) != incarnation_of(h.to_version):
+        raise DeltaError("a history from another incarnation (3.8.8)")
     if h.removed > h.kept:
         raise DeltaError("more removed than kept (3.8.5)")
     if h.after != h.kept + h.added - (h.removed if h.kind == LIVE_KIND else 0):
@@ -457,16 +461,24 @@ def encode_live(
     from_version: int,
     to_version: int,
     horizon: int,
-    base: Sequence[bytes],
-    target: Sequence[bytes],
+    history: Sequence[bytes],
 ) -> bytes:
-    """The delta between two live sets. An entry with the same bytes in both is neither removed nor
-    added."""
-    kept = unexpired(schema, base, horizon)
-    kept_set, target_set = set(kept), set(target)
-    removed = [i for i, e in enumerate(kept) if e not in target_set]
-    added = [e for e in target if e not in kept_set]
-    return _pack(schema, LIVE_KIND, service, set_id, from_version, to_version, horizon, len(kept), removed, added)
+    """The delta between the live sets of two versions, from the history of the newer. It takes the
+    history because entries are those of 3.1.5: a key that was withdrawn and reinstated is removed
+    and added, also where its fields are the same."""
+    at, old, new = schema.entry_len, serial_of(from_version), serial_of(to_version)
+    kept = 0
+    removed: List[int] = []
+    added: List[bytes] = []
+    for e in unexpired(schema, history, horizon):
+        add_serial, del_serial = _SERIALS.unpack_from(e, at)
+        if from_version and add_serial <= old < del_serial:
+            if not new < del_serial:
+                removed.append(kept)
+            kept += 1
+        elif add_serial <= new < del_serial:
+            added.append(e[:at])
+    return _pack(schema, LIVE_KIND, service, set_id, from_version, to_version, horizon, kept, removed, added)
 
 
 def _pack(
@@ -512,11 +524,12 @@ def apply_history(data: bytes, base: Sequence[bytes]) -> Tuple[List[bytes], List
     keys = decode_keys(h, schema.key_len, sections.gaps, sections.tails)
     fields = decode_tuples(schema, h, sections.table, sections.tuples)
     bits = BitReader(sections.serials)
+    oldest, newest = serial_of(h.from_version), serial_of(h.to_version)
 
-    def number() -> int:
+    def number(above: int) -> int:
         n = h.serial_base + bits.take(h.serial_bits)
-        if n >= LIVE:
-            raise DeltaError("a serial above its range (3.8.8)")
+        if not above < n <= newest:
+            raise DeltaError("a serial from outside of what the delta spans (3.8.8)")
         return n
 
     at = schema.entry_len
@@ -524,11 +537,11 @@ def apply_history(data: bytes, base: Sequence[bytes]) -> Tuple[List[bytes], List
         entry = kept[i]
         if _SERIALS.unpack_from(entry, at)[1] != LIVE:
             raise DeltaError("a removed entry was not live (3.8.8)")
-        kept[i] = entry[: at + 4] + struct.pack("<I", number())
+        kept[i] = entry[: at + 4] + struct.pack("<I", number(oldest))
     added = []
     for key, rest in zip(keys, fields):
-        add_serial = number()
-        del_serial = LIVE if bits.take(1) else number()
+        add_serial = number(oldest)
+        del_serial = LIVE if bits.take(1) else number(add_serial)
         added.append(key + rest + _SERIALS.pack(add_serial, del_serial))
     bits.finish()
     order = history_key(schema)

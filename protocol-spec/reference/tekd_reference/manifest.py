@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple
 
 from . import trust
-from .frame import FrameError, Refusal, Tlv, parse_tlvs, refuse_unknown_critical
+from .frame import FrameError, Tlv, parse_tlvs, refuse_unknown_critical
 from .release import H
 
 MANIFEST_MAX = 65_536  # 3.6.3
@@ -52,34 +52,90 @@ class Manifest(NamedTuple):
         return _BODY.pack(*self)
 
 
-def parse(data: bytes) -> Tuple[Manifest, List[Tlv], List[trust.Signature], bytes]:
-    """The fields, the TLVs, the signatures, and the body they are over."""
+class Node(NamedTuple):
+    transport: int
+    address: str
+
+
+class SealKey(NamedTuple):
+    kem: int
+    kdf: int
+    aead: int
+    not_before: int
+    not_after: int
+    key_id: bytes
+    key: bytes
+
+
+class Witness(NamedTuple):
+    key: bytes
+    name: str
+
+
+class Parsed(NamedTuple):
+    """A manifest taken apart; nothing of it is verified."""
+
+    fields: Manifest
+    nodes: List[Node]
+    seal_keys: List[SealKey]
+    witnesses: List[Witness]
+    other: List[Tlv]
+    body: bytes
+    signatures: List[trust.Signature]
+
+
+def parse(data: bytes) -> Parsed:
+    """3.6.1, 3.6.2"""
     if len(data) > MANIFEST_MAX:
         raise FrameError("manifest longer than 65536 bytes (3.6.3)")
     if len(data) < _BODY.size:
         raise FrameError("manifest cut short (3.6.1)")
-    manifest = Manifest(*_BODY.unpack_from(data))
-    if manifest.layout != 1:
-        raise FrameError("manifest of layout %d" % manifest.layout)
-    if not _BODY.size <= manifest.length <= len(data):
+    fields = Manifest(*_BODY.unpack_from(data))
+    if fields.layout != 1:
+        raise FrameError("manifest of layout %d (3.6.1)" % fields.layout)
+    if not _BODY.size <= fields.length <= len(data):
         raise FrameError("length of the manifest's body (3.6.1)")
-    body = data[: manifest.length]
-    try:
-        tlvs = parse_tlvs(body, _BODY.size, TLV_MAX, repeat=True)
-        refuse_unknown_critical(tlvs, (NODE, SEAL_KEY, WITNESS))
-    except Refusal as e:
-        raise FrameError("TLVs of the manifest: %s" % e)
-    signatures, end = trust.parse_signatures(data, manifest.length)
+    body = data[: fields.length]
+    tlvs = parse_tlvs(body, _BODY.size, TLV_MAX, repeat=True)
+    refuse_unknown_critical(tlvs, (NODE, SEAL_KEY, WITNESS))
+    signatures, end = trust.parse_signatures(data, fields.length)
     if end != len(data):
         raise FrameError("bytes behind the manifest (3.6.1)")
-    return manifest, tlvs, signatures, body
+    out = Parsed(fields, [], [], [], [], body, signatures)
+    for tlv in tlvs:
+        _sort_in(out, tlv)
+    return out
+
+
+def _sort_in(out: Parsed, tlv: Tlv) -> None:
+    v = tlv.value
+    try:
+        if tlv.kind == NODE:
+            address = v[1:].decode("ascii")
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError("no host and port")
+            out.nodes.append(Node(v[0], address))
+        elif tlv.kind == SEAL_KEY:
+            kem, kdf, aead, _, not_before, not_after, key_id = struct.unpack_from("<HHHHQQ8s", v)
+            if len(v) <= 32:
+                raise ValueError("no key")
+            out.seal_keys.append(SealKey(kem, kdf, aead, not_before, not_after, key_id, v[32:]))
+        elif tlv.kind == WITNESS:
+            if len(v) < 32:
+                raise ValueError("no key")
+            out.witnesses.append(Witness(v[:32], v[32:].decode("utf-8")))
+        else:
+            out.other.append(tlv)
+    except (ValueError, struct.error) as e:
+        raise FrameError("TLV %d of a manifest: %s (3.6.2)" % (tlv.kind, e))
 
 
 def verify(data: bytes, digest: bytes, set_id: int, service: bytes) -> Manifest:
     """Accept a manifest because its digest stands in a verified checkpoint (3.6.3)."""
     if H(data) != digest:
         raise trust.TrustError("manifest is not the checkpoint's (3.6.3)")
-    manifest = parse(data)[0]
+    manifest = parse(data).fields
     if manifest.service != service or manifest.set != set_id:
         raise trust.TrustError("manifest of another set (3.6.1)")
     return manifest
@@ -87,44 +143,33 @@ def verify(data: bytes, digest: bytes, set_id: int, service: bytes) -> Manifest:
 
 def verify_signed(data: bytes, delegation: trust.Delegation, set_id: int, number: int = 0) -> Manifest:
     """Accept a manifest by its own signature, unless a newer one is known (3.6.3)."""
-    manifest, _, signatures, body = parse(data)
+    parsed = parse(data)
+    manifest = parsed.fields
     if manifest.service != delegation.service or manifest.set != set_id:
         raise trust.TrustError("manifest of another set (3.6.1)")
     if manifest.epoch != delegation.epoch:
         raise trust.TrustError("manifest of another epoch than the delegation")
-    if not trust.signers(trust.MANIFEST_CONTEXT + body, signatures, [delegation.key]):
+    if not signed_by(parsed, delegation.key):
         raise trust.TrustError("manifest not signed by the delegated key (3.6.1)")
     if manifest.number < number:
-        raise trust.RollbackError("manifest number %d after %d (3.6.3)" % (manifest.number, number))
+        raise trust.TrustError("manifest number %d after %d (3.6.3)" % (manifest.number, number), "number-back")
     return manifest
 
 
+def signed_by(parsed: Parsed, key: bytes) -> bool:
+    return bool(trust.signers(trust.MANIFEST_CONTEXT + parsed.body, parsed.signatures, [key]))
+
+
 def manifest_json(data: bytes) -> Dict[str, Any]:
-    manifest, tlvs, _, _ = parse(data)
+    parsed = parse(data)
     out: Dict[str, Any] = {"digest": H(data).hex()}
-    for name, value in manifest._asdict().items():
+    for name, value in parsed.fields._asdict().items():
         if name not in ("layout", "reserved", "length", "flags"):
             out[name] = value.hex() if isinstance(value, bytes) else value
-    out["decoys"] = manifest.decoys
-    out["nodes"], out["seal_keys"], out["witnesses"] = [], [], []
-    for tlv in tlvs:
-        v = tlv.value
-        if tlv.kind == NODE and len(v) > 1:
-            transport = TRANSPORTS.get(v[0], str(v[0]))
-            out["nodes"].append({"transport": transport, "address": v[1:].decode("ascii", "replace")})
-        elif tlv.kind == SEAL_KEY and len(v) >= 32:
-            kem, kdf, aead, _, not_before, not_after, key_id = struct.unpack_from("<HHHHQQ8s", v)
-            out["seal_keys"].append(
-                {
-                    "kem": kem,
-                    "kdf": kdf,
-                    "aead": aead,
-                    "not_before": not_before,
-                    "not_after": not_after,
-                    "key_id": key_id.hex(),
-                    "key": v[32:].hex(),
-                }
-            )
-        elif tlv.kind == WITNESS and len(v) >= 32:
-            out["witnesses"].append({"key": v[:32].hex(), "name": v[32:].decode("utf-8", "replace")})
+    out["decoys"] = parsed.fields.decoys
+    out["nodes"] = [
+        {"transport": TRANSPORTS.get(n.transport, str(n.transport)), "address": n.address} for n in parsed.nodes
+    ]
+    out["seal_keys"] = [dict(k._asdict(), key_id=k.key_id.hex(), key=k.key.hex()) for k in parsed.seal_keys]
+    out["witnesses"] = [{"key": w.key.hex(), "name": w.name} for w in parsed.witnesses]
     return out

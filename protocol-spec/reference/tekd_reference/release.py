@@ -66,6 +66,23 @@ class Schema(NamedTuple):
         """The fields of a public or history entry."""
         return Fields(*self.fields.unpack_from(entry, self.key_len))
 
+    def check(self, f: Fields) -> None:
+        """Whether the fields are any that 3.1.2 and 3.1.3 know."""
+        if not 0 <= f.report <= 4:
+            raise ValueError("report type %d (3.1.2)" % f.report)
+        if not 0 <= f.risk <= (8 if self.has_onset else 3 if self.has_risk else 0):
+            raise ValueError("risk %d (3.1.2, 3.1.3)" % f.risk)
+        if not (-14 <= f.onset <= 14 or f.onset == NO_ONSET) if self.has_onset else f.onset:
+            raise ValueError("onset %d (3.1.2)" % f.onset)
+
+    def parse(self, packed: bytes) -> Fields:
+        """Fields as they stand behind a key, refused if no encoder writes them so."""
+        f = Fields(*self.fields.unpack(packed))
+        self.check(f)
+        if self.pack(f) != packed:
+            raise ValueError("filling of the fields not zero (3.1.1)")
+        return f
+
 
 SCHEMAS = {
     1: Schema(1, "gaen-minimal", 16, struct.Struct("<IHBB"), True, False),

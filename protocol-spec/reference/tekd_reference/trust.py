@@ -14,7 +14,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from .frame import FrameError
+from .frame import HEADER_LEN, UDP_MAX, FrameError
+from .release import MAX_DEPTH
 
 CHECKPOINT_CONTEXT = b"tekd/1 checkpoint\0"  # 3.4.2
 DELEGATION_CONTEXT = b"tekd/1 delegation\0"  # 3.5.1
@@ -29,18 +30,19 @@ TOO_OLD_S = 604_800  # 4.2.2
 
 
 class TrustError(ValueError):
-    """Something is not what it would be if the holder of the keys had made it."""
+    """Something is not what it would be if the holder of the keys had made it. `reason` is a word
+    for it."""
 
-
-class RollbackError(TrustError):
-    """Older than what was accepted before (4.1.1)."""
+    def __init__(self, text: str, reason: str = "trust"):
+        super().__init__(text)
+        self.reason = reason
 
 
 class EquivocationError(TrustError):
     """Two signed checkpoints of one version (3.4.6). `held` and `shown` are the evidence."""
 
     def __init__(self, held: bytes, shown: bytes):
-        super().__init__("another checkpoint of the same version (4.1.2)")
+        super().__init__("another checkpoint of the same version (4.1.2)", "equivocation")
         self.held = held
         self.shown = shown
 
@@ -154,7 +156,7 @@ def sign(context: bytes, message: bytes, keys: List[Ed25519PrivateKey]) -> bytes
     return pack_signatures(out)
 
 
-def signers(message: bytes, signatures: List[Signature], keys: List[bytes]) -> Set[bytes]:
+def signers(message: bytes, signatures: List[Signature], keys: List[bytes], reason: str = "signature") -> Set[bytes]:
     """Which of `keys` signed. Unknown keys and algorithms are ignored; a wrong signature of a known
     key spoils the list (3.4.3)."""
     known = {key_id(k): k for k in keys}
@@ -163,7 +165,7 @@ def signers(message: bytes, signatures: List[Signature], keys: List[bytes]) -> S
         if s.algorithm != ED25519 or s.key_id not in known:
             continue
         if not verify(known[s.key_id], message, s.signature):
-            raise TrustError("a known key's signature is wrong (3.4.3)")
+            raise TrustError("a known key's signature is wrong (3.4.3)", reason)
         out.add(known[s.key_id])
     return out
 
@@ -203,6 +205,8 @@ def parse_checkpoint(data: bytes) -> Checkpoint:
     checkpoint = Checkpoint(*_CHECKPOINT.unpack(data))
     if checkpoint.layout != 1:
         raise FrameError("checkpoint of layout %d" % checkpoint.layout)
+    if checkpoint.b > MAX_DEPTH:
+        raise FrameError("a tree of depth %d (3.3.1)" % checkpoint.b)
     return checkpoint
 
 
@@ -293,6 +297,8 @@ def parse_trust(text: str) -> Trust:
             root = b""
         if len(root) != 32 or base64.b64encode(root).decode() != item:
             raise TrustError("a root is not the base64 of 32 bytes (3.5.3)")
+        if not _good_point(root):
+            raise TrustError("a root is no key to verify with (3.4.4)")
         roots.append(root)
     if len(set(roots)) != len(roots):
         raise TrustError("the same root twice (3.5.3)")
@@ -339,36 +345,42 @@ class Verifier:
         """3.5.1, 3.5.2"""
         delegation = parse_delegation(data)
         if delegation.service != self.trust.service:
-            raise TrustError("delegation of another service (4.1.1)")
-        if len(signers(DELEGATION_CONTEXT + data, signatures, list(self.trust.roots))) < self.trust.threshold:
-            raise TrustError("delegation not signed by enough roots (3.5.1)")
+            raise TrustError("delegation of another service (4.1.1)", "service")
+        signed = signers(DELEGATION_CONTEXT + data, signatures, list(self.trust.roots), "delegation-signature")
+        if len(signed) < self.trust.threshold:
+            raise TrustError("delegation not signed by enough roots (3.5.1)", "threshold")
         if delegation.epoch < self.accepted.epoch:
-            raise RollbackError("delegation of epoch %d after %d (3.5.2)" % (delegation.epoch, self.accepted.epoch))
+            text = "delegation of epoch %d after %d (3.5.2)" % (delegation.epoch, self.accepted.epoch)
+            raise TrustError(text, "epoch-back")
         return delegation
 
     def accept(self, body: bytes) -> Checkpoint:
         """Take the body of an answer to CHECKPOINT, or raise (4.1.1, 4.1.2)."""
         signed = parse_signed_checkpoint(body)
+        if signed.raw != body or len(body) > UDP_MAX - HEADER_LEN:
+            raise FrameError("length of the answer (2.2.1)")
         checkpoint = parse_checkpoint(signed.checkpoint)
         if checkpoint.service != self.trust.service:
-            raise TrustError("checkpoint of another service (4.1.1)")
+            raise TrustError("checkpoint of another service (4.1.1)", "service")
         if checkpoint.set != self.set or self.set not in self.trust.sets:
-            raise TrustError("checkpoint of a set that is not trusted (4.1.1)")
+            raise TrustError("checkpoint of a set that is not trusted (4.1.1)", "set")
         delegation = self.check_delegation(signed.delegation, signed.delegation_signatures)
         if checkpoint.epoch != delegation.epoch:
-            raise TrustError("checkpoint of another epoch than its delegation (3.4.2)")
-        if not signers(CHECKPOINT_CONTEXT + signed.checkpoint, signed.checkpoint_signatures, [delegation.key]):
-            raise TrustError("checkpoint not signed by the delegated key (3.4.2)")
+            raise TrustError("checkpoint of another epoch than its delegation (3.4.2)", "epoch")
+        message = CHECKPOINT_CONTEXT + signed.checkpoint
+        if not signers(message, signed.checkpoint_signatures, [delegation.key], "checkpoint-signature"):
+            raise TrustError("checkpoint not signed by the delegated key (3.4.2)", "unsigned")
         if not delegation.not_before <= checkpoint.time <= delegation.not_after:
-            raise TrustError("checkpoint from outside its delegation's time (3.5.2)")
+            raise TrustError("checkpoint from outside its delegation's time (3.5.2)", "time")
         last = self.accepted.checkpoint
         if last is not None:
-            if checkpoint.version == last.version and signed.checkpoint != self.accepted.answer[:CHECKPOINT_LEN]:
+            held = self.accepted.answer[:CHECKPOINT_LEN]
+            if checkpoint.version == last.version and signed.checkpoint != held:
                 raise EquivocationError(self.accepted.answer, signed.raw)
             if checkpoint.version < last.version:
-                raise RollbackError("checkpoint of an older version (4.1.1)")
+                raise TrustError("checkpoint of an older version (4.1.1)", "version-back")
             if checkpoint.time < last.time:
-                raise RollbackError("checkpoint of an earlier time (4.1.1)")
+                raise TrustError("checkpoint of an earlier time (4.1.1)", "time-back")
         self.accepted = replace(
             self.accepted,
             epoch=delegation.epoch,
