@@ -639,7 +639,8 @@ def main() -> int:
         for text in differences:
             print("  " + text)
     if not files:
-        print("no vectors in %s" % args.vectors.name)
+        print("no vectors: nothing is checked")
+        bad = True
     if not args.no_tests:
         suite = unittest.defaultTestLoader.discover(str(HERE / "tests"), top_level_dir=str(HERE))
         result = unittest.TextTestRunner(stream=sys.stdout, verbosity=0).run(suite)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import struct
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -77,8 +76,8 @@ class State:
 
     def _digest(self) -> bytes:
         """Finds damage of the file. It is no proof: nothing in it is believed more than its owner."""
-        head = struct.pack("<IIQI", self.set, self.kind, self.version, self.schema)
-        return H(head + b"".join(self.entries) + b"".join(self.leaves) + self.accepted.answer + self.manifest)
+        numbers = (self.set, self.kind, self.version, self.schema, self.accepted.epoch, self.accepted.time)
+        return H(repr(numbers).encode() + b"".join(self.entries) + b"".join(self.leaves) + self.accepted.answer + self.manifest)
 
     @staticmethod
     def load(path: str, service: bytes, set_id: int, kind: int) -> "State":
@@ -218,15 +217,15 @@ class Client:
 
     # Asking
 
-    def ask(self, question: Question) -> Frame:
-        """The answer, if it is OK."""
-        frame = self._carry(question)
+    def ask(self, question: Question, stream: bool = False) -> Frame:
+        """The answer, if it is OK. With `stream` it is no use to try UDP first."""
+        frame = self._carry(question, stream)
         if frame.result != fr.OK:
             raise Refused(frame)
         return frame
 
-    def _carry(self, question: Question) -> Frame:
-        if self._datagrams is not None:
+    def _carry(self, question: Question, stream: bool = False) -> Frame:
+        if self._datagrams is not None and not (stream and self._stream):
             try:
                 return self._datagrams.ask(question)
             except (NeedsStream, Unreachable) as e:
@@ -238,11 +237,11 @@ class Client:
             raise Unreachable("no transport")
         return self._stream.ask(question)
 
-    def _ask_patiently(self, question: Question) -> Frame:
+    def _ask_patiently(self, question: Question, stream: bool = False) -> Frame:
         """Comes again after PENDING (2.5.4), never later than 4.5.1 allows."""
         for tries_left in range(PENDING_TRIES, -1, -1):
             try:
-                return self.ask(question)
+                return self.ask(question, stream)
             except Refused as e:
                 if e.result != fr.PENDING or not tries_left:
                     raise
@@ -334,10 +333,9 @@ class Client:
         out = bytearray()
         while len(out) < descriptor.length:
             left = descriptor.length - len(out)
-            # A question that may go over UDP asks for no more than the longest stream answer holds.
             wanted = min(left, fr.STREAM_ANSWER_MAX - fr.HEADER_LEN)
             question = op.fetch(self.set, descriptor.digest, len(out), wanted)
-            frame = self._ask_patiently(question)
+            frame = self._ask_patiently(question, descriptor.length > op.UDP_OBJECT_MAX)
             part = op.read_fetch(frame, question)
             if part.total != descriptor.length or not part.data:
                 raise Failed("a part of an object that does not fit (2.6.1)")
