@@ -1,6 +1,7 @@
 //! tekd: a backend for exposure notification.
 pub mod time;
 pub mod wire;
+pub mod authority;
 pub mod release;
 #[cfg(feature = "net")]
 pub mod store;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Changes, KeyWithdrawn, Published, Released, Reported};
 use super::params::Params;
+use crate::release::tree::depth;
 use crate::release::{Fields, LIVE, LogTree};
 use crate::time;
 use crate::wire::Key;
@@ -132,6 +133,8 @@ pub struct ReleaseOutcome {
     pub time: u64,
     /// Its horizon.
     pub horizon: u32,
+    /// Live entries after it.
+    pub live: u64,
     /// Depth of its bucket tree.
     pub bits: u8,
     /// Counts.
@@ -151,6 +154,17 @@ impl ReleaseOutcome {
     }
 }
 
+/// The release that made the present table: releases that change nothing reuse it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableMark {
+    /// Its serial, 0 before the first.
+    pub serial: u32,
+    /// Its time.
+    pub time: u64,
+    /// Its horizon.
+    pub horizon: u32,
+}
+
 /// One set.
 #[derive(Debug, Clone)]
 pub struct SetState {
@@ -161,6 +175,7 @@ pub struct SetState {
     pub(crate) serial: u32,
     pub(crate) time: u64,
     pub(crate) horizon: u32,
+    pub(crate) table: TableMark,
     pub(crate) published: Option<PublishedState>,
     pub(crate) log: LogTree,
     pub(crate) keys: BTreeMap<Key, KeyState>,
@@ -182,7 +197,7 @@ pub(crate) fn start_day(start: u32) -> u32 {
     start / time::INTERVALS_PER_DAY
 }
 
-fn end_of(fields: &Fields) -> u64 {
+pub(crate) fn end_of(fields: &Fields) -> u64 {
     u64::from(fields.start) + u64::from(fields.period)
 }
 
@@ -196,6 +211,7 @@ impl SetState {
             serial: 0,
             time: 0,
             horizon: 0,
+            table: TableMark::default(),
             published: None,
             log: LogTree::new(),
             keys: BTreeMap::new(),
@@ -208,6 +224,11 @@ impl SetState {
             live: 0,
             unexpired: 0,
         }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.id
     }
 
     /// Its parameters.
@@ -243,6 +264,42 @@ impl SetState {
     /// Whether a decided release is not yet published.
     pub fn in_flight(&self) -> bool {
         self.published.as_ref().map_or(0, |p| p.serial) != self.serial
+    }
+
+    /// The release whose table is the present one.
+    pub fn table(&self) -> TableMark {
+        self.table
+    }
+
+    /// Number of the newest manifest.
+    pub fn manifest_number(&self) -> u32 {
+        self.manifest_number
+    }
+
+    /// The newest manifest, all its bytes.
+    pub fn manifest(&self) -> &[u8] {
+        &self.manifest
+    }
+
+    /// The checkpoint log, the newest published checkpoint included.
+    pub fn log(&self) -> &LogTree {
+        &self.log
+    }
+
+    /// The newest published checkpoint and its signature list.
+    pub fn published_checkpoint(&self) -> Option<(&[u8], &[u8])> {
+        self.published.as_ref().map(|p| (&p.checkpoint[..], &p.signatures[..]))
+    }
+
+    /// Waiting keys by reason at `now`: still under embargo, or ready for the next release.
+    pub fn waiting_at(&self, now: u64) -> (usize, usize) {
+        let embargoed = self.pending.values().filter(|p| p.embargo_end > now).count();
+        (embargoed, self.pending.len() - embargoed)
+    }
+
+    /// Live keys that leave with the next release.
+    pub fn leaving(&self) -> usize {
+        self.leaving.len()
     }
 
     /// The horizon a release at `now` has. It never decreases while an entry is unexpired (spec 3.2.2).
@@ -320,9 +377,13 @@ impl SetState {
         self.serial = r.serial;
         self.time = r.time;
         self.horizon = r.horizon;
-        let bits = crate::release::depth(self.live);
+        let (live, bits) = (self.live, depth(self.live));
         let (set, serial, time, horizon) = (self.id, r.serial, r.time, r.horizon);
-        ReleaseOutcome { set, serial, time, horizon, bits, changes, adds, dels, dropped }
+        let outcome = ReleaseOutcome { set, serial, time, horizon, live, bits, changes, adds, dels, dropped };
+        if !outcome.is_empty() || self.table.serial == 0 {
+            self.table = TableMark { serial, time, horizon };
+        }
+        outcome
     }
 
     /// Forgets everything that ended at or below the horizon; says whether an entry was among it.
@@ -407,13 +468,7 @@ impl SetState {
         Some(add)
     }
 
-    fn withdraw_decoy(
-        &mut self,
-        seq: u64,
-        serial: u32,
-        changes: &mut Changes,
-        dels: &mut Vec<(Key, u32)>,
-    ) {
+    fn withdraw_decoy(&mut self, seq: u64, serial: u32, changes: &mut Changes, dels: &mut Vec<(Key, u32)>) {
         let Some(report) = self.reports.remove(&seq) else { return };
         self.decoys.remove(&seq);
         for key in report.keys {
@@ -469,7 +524,8 @@ impl SetState {
     /// All unexpired entries in order, as history entries (spec 3.1.4).
     pub fn history(&self) -> Vec<u8> {
         let schema = self.params.schema;
-        let unexpired = usize::try_from(self.unexpired).expect("a set in memory has fewer entries than addresses");
+        let unexpired =
+            usize::try_from(self.unexpired).expect("a set in memory has fewer entries than addresses");
         let mut out = Vec::with_capacity(unexpired * schema.entry_len());
         for (key, state) in &self.keys {
             for e in &state.entries {

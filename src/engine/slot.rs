@@ -66,7 +66,7 @@ impl Silence {
 
 /// A request that goes through the opener and the writer; the transport keeps the
 /// stream until its answer arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket(pub u64);
 
 /// What became of a request.
@@ -91,12 +91,15 @@ pub struct Slot<'a> {
     pub answer: &'a mut [u8],
     /// Written by the responder; `Ignore` until then.
     pub outcome: Outcome,
+    /// Whether the peer has proved its address; written by the responder, `false` until then.
+    /// The UDP transport refuses an answer longer than its question unless this is set.
+    pub proved: bool,
 }
 
 impl<'a> Slot<'a> {
     /// A slot that is not answered yet.
     pub fn new(request: &'a [u8], peer: Peer, answer: &'a mut [u8]) -> Self {
-        Slot { request, peer, answer, outcome: Outcome::Ignore(Silence::Length) }
+        Slot { request, peer, answer, outcome: Outcome::Ignore(Silence::Length), proved: false }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::event::{Configured, Event, ProviderAdded, Published, Released};
 use super::set::{FoldError, ReleaseOutcome, SetState};
-use crate::release::Checkpoint;
+use crate::release::{Checkpoint, DELEGATION_LEN, Delegation};
 
 /// A registered health-care provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct State {
     pub(crate) service: [u8; 8],
     pub(crate) incarnation: u32,
     pub(crate) delegation: Vec<u8>,
+    pub(crate) key_epoch: u32,
     pub(crate) providers: BTreeMap<u32, Provider>,
     pub(crate) sets: BTreeMap<u32, SetState>,
     pub(crate) seq: u64,
@@ -75,6 +76,11 @@ impl State {
         &self.delegation
     }
 
+    /// Epoch of the online key in force.
+    pub fn key_epoch(&self) -> u32 {
+        self.key_epoch
+    }
+
     /// Sets by number.
     pub fn sets(&self) -> impl Iterator<Item = (u32, &SetState)> {
         self.sets.iter().map(|(id, set)| (*id, set))
@@ -110,7 +116,7 @@ impl State {
                 self.service = f.service;
                 self.incarnation = f.incarnation;
             }
-            Event::Delegated(bytes) => self.delegation.clone_from(bytes),
+            Event::Delegated(bytes) => self.delegated(seq, bytes)?,
             Event::Configured(c) => self.configured(c),
             Event::ManifestIssued { set, bytes } => {
                 let state = self.set_mut(seq, *set)?;
@@ -128,7 +134,11 @@ impl State {
 
     /// Carries out a release that is being decided: the same fold as [`State::apply`], which here finds the
     /// counts and the depth that the event then records.
-    pub(crate) fn decide(&mut self, seq: u64, draft: Released) -> Result<(Released, ReleaseOutcome), FoldError> {
+    pub(crate) fn decide(
+        &mut self,
+        seq: u64,
+        draft: Released,
+    ) -> Result<(Released, ReleaseOutcome), FoldError> {
         self.seq = seq;
         let outcome = self.set_mut(seq, draft.set)?.released(&draft);
         Ok((Released { changes: outcome.changes, bits: outcome.bits, ..draft }, outcome))
@@ -136,6 +146,14 @@ impl State {
 
     pub(crate) fn set_mut(&mut self, seq: u64, set: u32) -> Result<&mut SetState, FoldError> {
         self.sets.get_mut(&set).ok_or(FoldError::NoSet { seq, set })
+    }
+
+    fn delegated(&mut self, seq: u64, bytes: &[u8]) -> Result<(), FoldError> {
+        let delegation = Delegation::parse(bytes.get(..DELEGATION_LEN).unwrap_or(bytes))
+            .map_err(|e| disagrees(seq, "the delegation", e, "a delegation of 80 bytes"))?;
+        self.key_epoch = delegation.epoch();
+        self.delegation = bytes.to_vec();
+        Ok(())
     }
 
     fn configured(&mut self, c: &Configured) {

@@ -8,24 +8,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::checkpoint::checkpoint_of;
 use super::event::{
-    Configured, Event, EVENT_VERSION, KeyWithdrawn, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, Published,
+    Configured, EVENT_VERSION, Event, KeyWithdrawn, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, Published,
     Reported, ReportedKey,
 };
 use super::guard::ClockGuard;
 use super::input::{
-    BuiltRelease, ImportCounts, ImportedKey, Input, ParamsChange, Refusal, ReleaseSummary, Reply, WithdrawCount,
+    BuiltRelease, ImportCounts, ImportedKey, Input, ParamsChange, Refusal, ReleaseSummary, Reply,
+    WithdrawCount,
 };
-use super::manifest::{fresh_until, key_limits, manifest_of};
+use super::manifest::{key_limits, manifest_of};
 use super::params::Params;
 use super::random::Random;
 use super::releasing::{self, Held, Occasion};
 use super::set::ReleaseOutcome;
 use super::slot::{Moment, Ticket};
 use super::state::State;
+use super::table::TableContext;
 use crate::authority::{Verdict, judge};
-use crate::release::{Checkpoint, CheckpointFields, SigningKey, manifest_digest};
-use crate::store::Record;
+use crate::release::{Schema, SigningKey};
+use crate::store::journal::Record;
 use crate::time;
 
 /// Most sets one origin keeps.
@@ -48,13 +51,18 @@ pub struct Committed {
 #[derive(Debug)]
 pub enum Work {
     /// Make the table of a release; answer with [`Input::Built`].
-    Build(ReleaseOutcome),
+    Build(TableContext, ReleaseOutcome),
     /// Let readers see a release.
     Publish {
         /// The set.
         set: u32,
         /// Its serial.
         serial: u32,
+    },
+    /// Let readers see a set's new manifest.
+    Show {
+        /// The set.
+        set: u32,
     },
 }
 
@@ -70,7 +78,6 @@ struct InFlight {
 pub struct Writer {
     state: State,
     online: SigningKey,
-    epoch: u32,
     random: Box<dyn Random>,
     guard: ClockGuard,
     in_flight: BTreeMap<u32, InFlight>,
@@ -85,19 +92,12 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// A writer that goes on from `state`, signing with the online key of `epoch`.
-    pub fn new(
-        state: State,
-        online: SigningKey,
-        epoch: u32,
-        random: Box<dyn Random>,
-        now: Moment,
-    ) -> Self {
+    /// A writer that goes on from `state`, signing with the online key of its newest delegation.
+    pub fn new(state: State, online: SigningKey, random: Box<dyn Random>, now: Moment) -> Self {
         let guard = ClockGuard::new(now, state.time);
         Writer {
             state,
             online,
-            epoch,
             random,
             guard,
             in_flight: BTreeMap::new(),
@@ -116,27 +116,10 @@ impl Writer {
         self.guard.alarm()
     }
 
-    /// Releases that were decided but not published when the process ended: their tables have to be built
-    /// again before anything else is released.
-    pub fn unfinished(&mut self) -> Vec<ReleaseOutcome> {
-        let mut unfinished = Vec::new();
-        for (id, set) in self.state.sets.iter().filter(|(_, s)| s.in_flight()) {
-            let outcome = ReleaseOutcome {
-                set: *id,
-                serial: set.serial,
-                time: set.time,
-                horizon: set.horizon,
-                bits: crate::release::depth(set.live),
-                changes: super::event::Changes::default(),
-                adds: Vec::new(),
-                dels: Vec::new(),
-                dropped: true,
-            };
-            let in_flight = InFlight { asked_by: Vec::new(), outcome: outcome.clone(), held: Held::default() };
-            self.in_flight.insert(*id, in_flight);
-            unfinished.push(outcome);
-        }
-        unfinished
+    /// Releases that were decided but not published when the process ended: their tables have to be offered
+    /// as [`Input::Built`] before anything else of those sets is released.
+    pub fn unfinished(&self) -> impl Iterator<Item = u32> {
+        self.state.sets().filter(|(_, s)| s.in_flight()).map(|(id, _)| id)
     }
 
     /// Decides about `inputs` at `now`. Returns the records to append, in order; none if nothing was decided.
@@ -180,8 +163,8 @@ impl Writer {
                 Ok(Some(Reply::Done))
             }
             Input::Built(built) => self.built(now, &built).map(|()| Some(Reply::Done)),
-            Input::Delegate { delegation, key, epoch } => {
-                self.delegate(now, delegation, key, epoch);
+            Input::Delegate { delegation, key } => {
+                self.delegate(now, delegation, key);
                 Ok(Some(Reply::Done))
             }
             Input::ApproveClock => Ok(Some(Reply::Approved { was: self.guard.approve() })),
@@ -232,9 +215,10 @@ impl Writer {
 
     fn issue_manifest(&mut self, now: u64, set: u32) {
         let Some(state) = self.state.set(set) else { return };
-        let manifest = manifest_of(state, self.state.service(), now, self.epoch);
-        let bytes = manifest.encode_signed(&self.online);
+        let manifest = manifest_of(state, self.state.service(), now, self.state.key_epoch());
+        let bytes = manifest.encode_signed(&self.online).expect("a manifest without lists fits its limit");
         self.record(now, &Event::ManifestIssued { set, bytes });
+        self.out.work.push(Work::Show { set });
     }
 
     fn add_provider(&mut self, now: u64, name: String, key: Option<[u8; 32]>) -> Result<Reply, Refusal> {
@@ -269,7 +253,7 @@ impl Writer {
         let mut accepted = Vec::new();
         for k in keys {
             let verdict = judge(&limits, now, k.key.as_bytes().len(), k.fields.start, k.period)
-                .and_then(|()| params.schema.check(&k.fields).map_err(|_| Verdict::Field))
+                .and_then(|()| Schema::GaenFull.check(&k.fields).map_err(|_| Verdict::Field))
                 .and_then(|()| if seen.insert(k.key) { Ok(()) } else { Err(Verdict::Duplicate) });
             match verdict {
                 Ok(()) => accepted.push(ReportedKey {
@@ -334,10 +318,15 @@ impl Writer {
             self.record(plan.release.time, &Event::Reported(decoy));
         }
         let seq = self.state.seq() + 1;
-        let (event, outcome) =
-            self.state.decide(seq, plan.release).expect("the set was looked up above");
+        let (event, outcome) = self.state.decide(seq, plan.release).expect("the set was looked up above");
         self.push(seq, now, &Event::Released(event));
-        self.out.work.push(Work::Build(outcome.clone()));
+        let schema = self.state.sets[&set].params.schema;
+        let context = TableContext {
+            service: self.state.service(),
+            version: self.state.version(outcome.serial),
+            schema,
+        };
+        self.out.work.push(Work::Build(context, outcome.clone()));
         let asked_by = ticket.into_iter().collect();
         self.in_flight.insert(set, InFlight { asked_by, outcome, held: plan.held });
         Ok(())
@@ -362,23 +351,7 @@ impl Writer {
         if !set.in_flight() || set.serial() != built.serial {
             return Err(Refusal::NotInFlight { set: built.set, serial: built.serial });
         }
-        let checkpoint = Checkpoint::new(&CheckpointFields {
-            set: built.set,
-            service: self.state.service(),
-            version: self.state.version(built.serial),
-            time: set.time,
-            fresh_until: fresh_until(set.params(), set.time),
-            horizon: set.horizon,
-            schema: set.params.schema.number(),
-            bits: crate::release::depth(built.count),
-            count: built.count,
-            log_size: set.log.len() as u64,
-            root: built.root,
-            log_root: set.log.root(),
-            manifest: manifest_digest(&set.manifest),
-            history: built.history_digest,
-            key_epoch: self.epoch,
-        });
+        let checkpoint = checkpoint_of(&self.state, set, built);
         let published = Published {
             set: built.set,
             serial: built.serial,
@@ -399,10 +372,9 @@ impl Writer {
         Ok(())
     }
 
-    fn delegate(&mut self, now: u64, delegation: Vec<u8>, key: SigningKey, epoch: u32) {
+    fn delegate(&mut self, now: u64, delegation: Vec<u8>, key: SigningKey) {
         self.record(now, &Event::Delegated(delegation));
         self.online = key;
-        self.epoch = epoch;
         let sets: Vec<u32> = self.state.sets().map(|(id, _)| id).collect();
         for set in sets {
             self.issue_manifest(now, set);
@@ -425,7 +397,7 @@ fn summary(flight: &InFlight, built: &BuiltRelease) -> ReleaseSummary {
 /// When the next release of a set is due: the first border after its last release, or after now for a new set.
 pub fn next_release(set: &super::set::SetState, now: u64) -> u64 {
     let after = if set.serial() == 0 { now } else { set.time() };
-    time::next_border(after, set.params().interval_s)
+    time::next_border(after, set.params().interval_s.into())
 }
 
 fn check_text(what: &'static str, text: &str) -> Result<(), Refusal> {

@@ -1,1 +1,23 @@
-//! transport
+//! Floor 3: bytes in, bytes out. Datagrams over UDP, frames over TLS 1.3 streams.
+//!
+//! Nothing here looks into a frame beyond its first byte and its length: what a request
+//! means is decided behind [`Respond`](crate::engine::Respond) (batches of datagrams) and
+//! [`AnswerFrame`] (frames of a stream). What leaves is checked here once more:
+//! never-amplify at the exit of UDP, the largest frame on streams.
+
+mod counters;
+mod mmsg;
+mod socket;
+mod udp;
+mod frame;
+mod stream;
+mod tls_config;
+mod tls;
+
+pub use frame::{FIRST_BYTES, FrameBuffer, FrameError, HEADER_BYTES, MAX_ANSWER, MAX_REQUEST};
+pub use mmsg::{BATCH, MAX_DATAGRAM};
+pub use socket::{bind, listen};
+pub use stream::{AnswerFrame, StreamCounters, StreamCounts, StreamLimits};
+pub use tls::TlsServer;
+pub use tls_config::{ALPN, TlsConfigError, certificates_from_pem, key_from_pem, server_config};
+pub use udp::{UdpCounters, UdpCounts, UdpError, UdpWorker};

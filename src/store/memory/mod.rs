@@ -8,15 +8,20 @@
 //! [`Disk`] promises and nothing more, except that directories themselves are durable at
 //! once. It is no store for production: the list of operations grows without a limit.
 
+mod content;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Disk, DiskFile};
+pub use content::SECTOR;
+use content::{Content, SplitMix};
 
-/// Bytes that a power cut keeps, drops or tears together.
-pub const SECTOR: usize = 512;
+use super::disk::{Disk, DiskFile};
 
 /// One operation that changes the disk, in the order it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,21 +118,6 @@ struct Node {
     content: Mutex<Content>,
 }
 
-#[derive(Default, Clone)]
-struct Content {
-    bytes: Vec<u8>,
-    durable_len: usize,
-    pending: BTreeMap<usize, Pending>,
-}
-
-/// What is durable of a sector that has been written since.
-#[derive(Clone)]
-struct Pending {
-    durable: Box<[u8; SECTOR]>,
-    /// A sync failed on it: the next sync does not write it.
-    lost: bool,
-}
-
 #[derive(Clone)]
 enum Change {
     Create(PathBuf, Arc<Node>),
@@ -192,12 +182,7 @@ impl MemoryDisk {
         let node = guard(&self.state).names.get(path).cloned().ok_or_else(|| missing(path))?;
         let mut content = guard(&node.content);
         let at = usize::try_from(offset).map_err(io::Error::other)?;
-        let byte = content.bytes.get_mut(at).ok_or(io::ErrorKind::UnexpectedEof)?;
-        *byte ^= mask;
-        if let Some(pending) = content.pending.get_mut(&(at / SECTOR)) {
-            pending.durable[at % SECTOR] ^= mask;
-        }
-        Ok(())
+        content.damage(at, mask)
     }
 
     fn image(&self, choice: &mut Option<SplitMix>) -> MemoryDisk {
@@ -231,6 +216,12 @@ impl MemoryDisk {
         state.alive()?;
         let node = state.names.get(path).cloned().ok_or_else(|| missing(path))?;
         Ok(Box::new(MemoryFile { disk: self.clone(), path: path.to_path_buf(), node }))
+    }
+}
+
+impl fmt::Debug for MemoryDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryDisk").finish_non_exhaustive()
     }
 }
 
@@ -313,68 +304,6 @@ impl Change {
             Change::Create(path, _) | Change::Remove(path, _) => lies_in(path),
             Change::Rename(from, to, _) => lies_in(from) || lies_in(to),
         }
-    }
-}
-
-impl Content {
-    fn write(&mut self, bytes: &[u8], offset: usize) {
-        let end = offset + bytes.len();
-        if bytes.is_empty() {
-            return;
-        }
-        for sector in offset / SECTOR..=(end - 1) / SECTOR {
-            let pending = self.pending.entry(sector).or_insert_with(|| {
-                let mut durable = Box::new([0; SECTOR]);
-                let start = (sector * SECTOR).min(self.bytes.len());
-                let old = &self.bytes[start..(start + SECTOR).min(self.bytes.len())];
-                durable[..old.len()].copy_from_slice(old);
-                Pending { durable, lost: false }
-            });
-            pending.lost = false;
-        }
-        if end > self.bytes.len() {
-            self.bytes.resize(end, 0);
-        }
-        self.bytes[offset..end].copy_from_slice(bytes);
-    }
-
-    fn sync(&mut self) {
-        self.pending.retain(|_, pending| pending.lost);
-        self.durable_len = self.bytes.len();
-    }
-
-    fn sync_failed(&mut self) {
-        for pending in self.pending.values_mut() {
-            pending.lost = true;
-        }
-    }
-
-    fn after_crash(&self, choice: &mut Option<SplitMix>) -> Content {
-        let mut bytes = self.bytes.clone();
-        // Whole writes survive or vanish more often than chance over sectors would give.
-        let mode = choice.as_mut().map_or(1, |c| c.below(4));
-        let prefix = choice.as_mut().map_or(0, |c| c.below(self.pending.len() as u64 + 1));
-        for (nth, (sector, pending)) in self.pending.iter().enumerate() {
-            let start = (sector * SECTOR).min(bytes.len());
-            let end = (start + SECTOR).min(bytes.len());
-            let kept = match (mode, choice.as_mut()) {
-                (0, _) => SECTOR,
-                (2, Some(c)) => [0, SECTOR, c.below(SECTOR as u64) as usize][c.below(3) as usize],
-                (3, Some(c)) if nth as u64 == prefix => c.below(SECTOR as u64) as usize,
-                (3, _) if (nth as u64) < prefix => SECTOR,
-                _ => 0,
-            };
-            let from = (start + kept).min(end);
-            bytes[from..end].copy_from_slice(&pending.durable[from - start..end - start]);
-        }
-        let grown = bytes.len().saturating_sub(self.durable_len) as u64;
-        let growth = match (mode, choice.as_mut()) {
-            (0, _) => grown,
-            (2 | 3, Some(c)) if grown > 0 => [0, grown, c.below(grown)][c.below(3) as usize],
-            _ => 0,
-        };
-        bytes.truncate(self.durable_len + growth as usize);
-        Content { durable_len: bytes.len(), bytes, pending: BTreeMap::new() }
     }
 }
 
@@ -520,103 +449,5 @@ impl Disk for MemoryDisk {
         let state = guard(&self.state);
         state.alive()?;
         state.names.get(path).map(|node| node.inode).ok_or_else(|| missing(path))
-    }
-}
-
-/// Steele, Lea and Flood's SplitMix64: one word of state, enough for choosing crashes.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (word ^ (word >> 31)) % bound
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::read_file;
-
-    fn disk() -> (MemoryDisk, PathBuf) {
-        let disk = MemoryDisk::new();
-        disk.create_dir(Path::new("/d")).unwrap();
-        (disk, PathBuf::from("/d/file"))
-    }
-
-    #[test]
-    fn what_was_never_synced_is_gone_after_a_clean_crash() {
-        let (disk, path) = disk();
-        let file = disk.create(&path).unwrap();
-        file.write_all_at(b"first", 0).unwrap();
-        file.sync().unwrap();
-        assert!(disk.crash_clean().open(&path).is_err(), "the name was not synced");
-        disk.sync_dir(Path::new("/d")).unwrap();
-        file.write_all_at(b"later and longer", 0).unwrap();
-        assert_eq!(read_file(&disk.crash_clean(), &path, 100).unwrap(), b"first");
-        file.sync().unwrap();
-        assert_eq!(read_file(&disk.crash_clean(), &path, 100).unwrap(), b"later and longer");
-    }
-
-    #[test]
-    fn crashes_keep_drop_and_tear_sectors_and_equal_seeds_agree() {
-        let (disk, path) = disk();
-        let file = disk.create(&path).unwrap();
-        file.write_all_at(&[1; 4 * SECTOR], 0).unwrap();
-        file.sync().unwrap();
-        disk.sync_dir(Path::new("/d")).unwrap();
-        file.write_all_at(&[2; 4 * SECTOR], 0).unwrap();
-        let images: BTreeSet<Vec<u8>> =
-            (0..200).map(|seed| read_file(&disk.crash(seed), &path, 4096).unwrap()).collect();
-        assert!(images.contains(&vec![1; 4 * SECTOR]));
-        assert!(images.contains(&vec![2; 4 * SECTOR]));
-        let torn = |image: &[u8]| image.chunks(SECTOR).any(|s| s.contains(&1) && s.contains(&2));
-        assert!(images.iter().any(|image| torn(image)));
-        let again = |seed| read_file(&disk.crash(seed), &path, 4096).unwrap();
-        assert_eq!(again(7), again(7));
-    }
-
-    #[test]
-    fn an_unsynced_rename_leaves_the_old_or_the_new_file_whole() {
-        let (disk, path) = disk();
-        let other = PathBuf::from("/d/other");
-        for (name, byte) in [(&path, 1), (&other, 2)] {
-            let file = disk.create(name).unwrap();
-            file.write_all_at(&[byte], 0).unwrap();
-            file.sync().unwrap();
-        }
-        disk.sync_dir(Path::new("/d")).unwrap();
-        disk.rename(&other, &path).unwrap();
-        let seen: BTreeSet<Vec<u8>> =
-            (0..50).map(|seed| read_file(&disk.crash(seed), &path, 1).unwrap()).collect();
-        assert_eq!(seen, BTreeSet::from([vec![1], vec![2]]));
-    }
-
-    #[test]
-    fn a_failed_sync_makes_nothing_durable_and_the_next_one_lies() {
-        let (disk, path) = disk();
-        let file = disk.create(&path).unwrap();
-        file.sync().unwrap();
-        disk.sync_dir(Path::new("/d")).unwrap();
-        disk.fail(OperationKind::Sync, 1, Fault::Eio);
-        file.write_all_at(b"lost", 0).unwrap();
-        assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(libc::EIO));
-        file.sync().unwrap();
-        assert_eq!(read_file(&disk, &path, 4).unwrap(), b"lost");
-        assert_eq!(read_file(&disk.crash_clean(), &path, 4).unwrap(), [0; 4]);
-    }
-
-    #[test]
-    fn a_frozen_disk_refuses_everything_and_its_image_can_be_used() {
-        let (disk, path) = disk();
-        disk.freeze_after(1);
-        let file = disk.create(&path).unwrap();
-        assert!(file.write_all_at(b"x", 0).is_err());
-        assert!(file.len().is_err() && disk.list(Path::new("/d")).is_err() && disk.open(&path).is_err());
-        assert_eq!(disk.operations().len(), 2);
-        assert!(disk.crash(3).list(Path::new("/d")).is_ok());
     }
 }

@@ -1,0 +1,291 @@
+//! From a question to its answer, out of one [`View`].
+//!
+//! Nothing here allocates, locks, waits or computes more than a search: what takes work was made at the release
+//! (objects, checkpoint answers) or is left as a wish for the builder. One call answers from one view
+//! (one-release-at-a-time).
+
+use zerocopy::little_endian::{U16, U32, U64};
+
+use super::objects::{Kind, Offer};
+use super::view::{ReleaseView, SetView, View, Wish};
+use crate::release::MAX_PROOF_HASHES;
+use crate::release::tree::bucket_path;
+use crate::store::generation::{Generation, is_live};
+use crate::wire::answer::{self, AnswerHeader, DoesNotFit};
+use crate::wire::layout::{
+    BUCKET_PAD, BucketHead, InfoDetail, MAX_BUCKET_SPAN, MAX_UDP_OBJECT, ObjectDescriptor,
+};
+use crate::wire::question::{Bucket, Fetch, Lookup, Proof, ProofKind, Sync};
+use crate::wire::slot::write_slot;
+use crate::wire::{
+    Body, FLAG_DRAINING, FLAG_STALE, HEADER_LEN, MAX_ANSWER_STREAM, Question, ResultCode, refuse, tlv,
+};
+
+/// Seconds a client waits while an object is made.
+pub(crate) const PENDING_WAIT_S: u16 = 1;
+/// Longest wait an answer asks for, in seconds.
+pub(crate) const WAIT_MAX_S: u64 = 3600;
+
+/// What an answer is written with, beside the view.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'q> {
+    pub(crate) question: &'q Question,
+    /// Unix seconds.
+    pub(crate) now: u64,
+    pub(crate) on_stream: bool,
+    /// Cookie to enclose when the answer turns out not to fit.
+    pub(crate) fresh_cookie: u64,
+    /// Cookie to enclose anyway, or 0.
+    pub(crate) cookie: u64,
+}
+
+/// Why there is no answer with a body: result, detail, wait in seconds.
+struct Refused(ResultCode, u32, u16);
+
+type Written = Result<usize, Refused>;
+
+const fn no(result: ResultCode) -> Refused {
+    Refused(result, 0, 0)
+}
+
+impl From<DoesNotFit> for Refused {
+    fn from(DoesNotFit(length): DoesNotFit) -> Self {
+        Refused(ResultCode::Truncated, u32::try_from(length).unwrap_or(u32::MAX), 0)
+    }
+}
+
+/// Writes the answer to a question that was read without fault into `out`, whose length is the room there is;
+/// returns its length and result.
+pub(crate) fn write_answer(
+    view: &View,
+    asked: &Asked<'_>,
+    body: &Body<'_>,
+    out: &mut [u8],
+) -> (usize, ResultCode) {
+    let written = match view.set(asked.question.set.get()) {
+        None => Err(no(ResultCode::Set)),
+        Some(set) => answer_set(view, set, asked, body, out),
+    };
+    match written {
+        Ok(length) => (length, ResultCode::Ok),
+        Err(Refused(result, info, wait)) => {
+            let truncated = result == ResultCode::Truncated && !asked.on_stream;
+            let cookie = if truncated { asked.fresh_cookie } else { asked.cookie };
+            (refuse(asked.question, result, info, wait, cookie, out), result)
+        }
+    }
+}
+
+fn answer_set(view: &View, set: &SetView, asked: &Asked<'_>, body: &Body<'_>, out: &mut [u8]) -> Written {
+    match body {
+        Body::Info => return Ok(info(view, set, asked, out)),
+        Body::Manifest => return manifest(view, set, asked, out),
+        Body::Sealed(_) | Body::Notify(_) => return Err(no(ResultCode::Refused)),
+        _ => {}
+    }
+    let Some(release) = &set.release else { return Err(no(ResultCode::Unavailable)) };
+    let head = head(view, set, Some(release), asked);
+    match body {
+        Body::Checkpoint => Ok(answer::with_body(head, &release.checkpoint_answer, out)?),
+        Body::Lookup(q) => lookup(set, release, head, q, out),
+        Body::Bucket(q) => bucket(set, release, head, q, asked.on_stream, out),
+        Body::Sync(q) => sync(view, set, release, head, *q, out),
+        Body::Fetch(q) => fetch(release, head, q, asked.on_stream, out),
+        Body::Proof(q) => proof(release, head, *q, out),
+        Body::Info | Body::Manifest | Body::Sealed(_) | Body::Notify(_) => Err(no(ResultCode::Operation)),
+    }
+}
+
+/// Header of an OK answer without a body.
+fn head<'q>(
+    view: &View,
+    set: &SetView,
+    release: Option<&ReleaseView>,
+    asked: &Asked<'q>,
+) -> AnswerHeader<'q> {
+    let mut flags = 0;
+    if view.is_draining() {
+        flags |= FLAG_DRAINING;
+    }
+    if release.is_some_and(|r| asked.now > r.checkpoint.fresh_until()) {
+        flags |= FLAG_STALE;
+    }
+    let wait = set.next_release.saturating_sub(asked.now).min(WAIT_MAX_S);
+    AnswerHeader {
+        flags,
+        cookie: asked.cookie,
+        wait: u16::try_from(wait).expect("at most WAIT_MAX_S"),
+        version: release.map_or(0, |r| r.checkpoint.version()),
+        ..AnswerHeader::to(asked.question)
+    }
+}
+
+const _: () = assert!(WAIT_MAX_S <= u16::MAX as u64);
+
+fn info(view: &View, set: &SetView, asked: &Asked<'_>, out: &mut [u8]) -> usize {
+    let release = set.release.as_ref();
+    let detail = InfoDetail {
+        node: U32::new(view.node),
+        least: 1,
+        newest: 1,
+        reserved: U16::new(0),
+        checkpoint_time: U64::new(release.map_or(0, |r| r.checkpoint.time())),
+    };
+    let cookie = if asked.on_stream { 0 } else { asked.fresh_cookie };
+    AnswerHeader { cookie, detail: detail.into(), ..head(view, set, release, asked) }.write(out)
+}
+
+fn manifest(view: &View, set: &SetView, asked: &Asked<'_>, out: &mut [u8]) -> Written {
+    Ok(answer::with_body(head(view, set, set.release.as_ref(), asked), &set.manifest, out)?)
+}
+
+fn lookup(
+    set: &SetView,
+    release: &ReleaseView,
+    head: AnswerHeader<'_>,
+    q: &Lookup<'_>,
+    out: &mut [u8],
+) -> Written {
+    if q.key_len() != set.schema.key_len() {
+        return Err(no(ResultCode::Set));
+    }
+    let length = HEADER_LEN + q.slots.len();
+    let slots = out.get_mut(HEADER_LEN..length).ok_or(DoesNotFit(length))?;
+    for (key, slot) in q.keys().zip(slots.chunks_exact_mut(q.slot_len)) {
+        write_slot(slot, key, live_fields(set, &release.generation, key));
+    }
+    Ok(AnswerHeader { length, ..head }.write(out))
+}
+
+fn live_fields<'g>(set: &SetView, generation: &'g Generation, key: &[u8]) -> Option<&'g [u8]> {
+    let at = generation.find_live(key)?;
+    Some(&generation.entry(at)[set.schema.key_len()..set.schema.public_len()])
+}
+
+fn bucket(
+    set: &SetView,
+    release: &ReleaseView,
+    head: AnswerHeader<'_>,
+    q: &Bucket<'_>,
+    on_stream: bool,
+    out: &mut [u8],
+) -> Written {
+    let generation = &release.generation;
+    let depth = release.checkpoint.bits();
+    let range = Refused(ResultCode::Range, u32::from(depth), 0);
+    if q.bits > depth || q.bits + MAX_BUCKET_SPAN < depth {
+        return Err(range);
+    }
+    let Some(prefix) = q.node() else { return Err(range) };
+    let public_len = set.schema.public_len();
+    let live = generation.bucket(prefix, q.bits).map(|i| generation.entry(i)).filter(|e| is_live(e));
+    let entries = live.clone().count();
+    let mut bucket_head = BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
+    bucket_head.entries = U32::new(u32::try_from(entries).map_err(|_| DoesNotFit(usize::MAX))?);
+    let body = HEADER_LEN + bucket_head.answer_len(public_len);
+    let padded = on_stream && q.bits < depth;
+    let length = if padded { padded_len(body) } else { body };
+    if length > out.len() {
+        return Err(DoesNotFit(length).into());
+    }
+    let (front, mut rest) = out[HEADER_LEN..length].split_at_mut(size_of::<BucketHead>());
+    front.copy_from_slice(zerocopy::IntoBytes::as_bytes(&bucket_head));
+    for entry in live {
+        let (slot, after) = rest.split_at_mut(public_len);
+        slot.copy_from_slice(&entry[..public_len]);
+        rest = after;
+    }
+    for hash in bucket_path(generation.node_bytes(), depth, q.bits, q.held, prefix).into_iter().flatten() {
+        let (slot, after) = rest.split_at_mut(hash.len());
+        slot.copy_from_slice(hash);
+        rest = after;
+    }
+    if padded {
+        let padded_to = tlv::pad(out, body, length);
+        debug_assert_eq!(padded_to, Some(length), "room for a PAD's head was kept");
+    }
+    Ok(AnswerHeader { length, ..head }.write(out))
+}
+
+/// The next multiple of [`BUCKET_PAD`] that leaves room for a PAD's head (spec 2.4.5), within the longest answer.
+fn padded_len(body: usize) -> usize {
+    (body + tlv::HEAD).next_multiple_of(BUCKET_PAD).min(MAX_ANSWER_STREAM.max(body))
+}
+
+fn sync(
+    view: &View,
+    set: &SetView,
+    release: &ReleaseView,
+    head: AnswerHeader<'_>,
+    q: Sync,
+    out: &mut [u8],
+) -> Written {
+    let newest = release.checkpoint.version();
+    if q.version == newest {
+        return Ok(answer::sync(head, &[], out)?);
+    }
+    let kind = if q.history { Kind::History } else { Kind::Live };
+    // spec 2.5.5: what cannot be bridged is answered as if nothing were held.
+    let known = q.version < newest && q.version >> 32 == newest >> 32;
+    let from = if known { q.version } else { 0 };
+    match release.objects.offer(kind, from) {
+        Some(offer) => {
+            let wait = 0;
+            Ok(answer::sync(AnswerHeader { wait, ..head }, &[descriptor(offer)], out)?)
+        }
+        None => {
+            // bounded: a full queue drops the wish, and the client asks again.
+            let _ = view.wishes.push(Wish { set: set.set, kind, from });
+            Err(Refused(ResultCode::Pending, 0, PENDING_WAIT_S))
+        }
+    }
+}
+
+fn descriptor(offer: &Offer) -> ObjectDescriptor {
+    ObjectDescriptor {
+        from: U64::new(offer.from),
+        to: U64::new(offer.to),
+        length: U32::new(offer.length),
+        kind: offer.kind as u8,
+        reserved: [0; 3],
+        digest: offer.digest,
+    }
+}
+
+fn fetch(
+    release: &ReleaseView,
+    head: AnswerHeader<'_>,
+    q: &Fetch<'_>,
+    on_stream: bool,
+    out: &mut [u8],
+) -> Written {
+    let object = release.objects.get(q.digest).ok_or(no(ResultCode::Gone))?;
+    let total = u32::try_from(object.len()).map_err(|_| no(ResultCode::Gone))?;
+    if !on_stream && total > MAX_UDP_OBJECT {
+        return Err(no(ResultCode::Transport));
+    }
+    if q.offset >= total {
+        return Err(Refused(ResultCode::Range, total, 0));
+    }
+    let end = q.offset.saturating_add(q.length).min(total);
+    let wanted = &object[q.offset as usize..end as usize];
+    if out.len() == HEADER_LEN && !wanted.is_empty() {
+        return Err(DoesNotFit(HEADER_LEN + wanted.len()).into());
+    }
+    Ok(answer::fetch(AnswerHeader { wait: 0, ..head }, q.offset, total, wanted, out))
+}
+
+fn proof(release: &ReleaseView, head: AnswerHeader<'_>, q: Proof, out: &mut [u8]) -> Written {
+    let size = release.checkpoint.log_size();
+    let range = || Refused(ResultCode::Range, u32::try_from(size).unwrap_or(u32::MAX), 0);
+    if q.second > size || q.first > q.second {
+        return Err(range());
+    }
+    let mut hashes = [[0; 32]; MAX_PROOF_HASHES];
+    let found = match q.kind {
+        ProofKind::Inclusion => release.log.inclusion(q.first, q.second, &mut hashes),
+        ProofKind::Consistency => release.log.consistency(q.first, q.second, &mut hashes),
+    };
+    let n = found.ok_or_else(range)?;
+    Ok(answer::proof(head, &hashes[..n], out)?)
+}

@@ -1,0 +1,88 @@
+//! The clock guard: time never moves state by itself.
+//!
+//! Releases carry wall-clock time, and a clock that jumps would expire a set or bring keys out of
+//! their embargo early. The guard compares the wall clock with a clock that only counts, and holds
+//! releases when they part by more than an hour, until an operator says the clock is right.
+
+use super::slot::Moment;
+
+/// How far the wall clock may part from the monotonic clock, or fall behind the journal, in seconds.
+pub const MAX_JUMP_S: u64 = 3600;
+
+/// A clock that cannot be believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the clock says {clock} (Unix seconds) where {expected} was expected, more than {MAX_JUMP_S} s apart; releases are held: \
+     set the clock right, or say that it is right with `tekctl release approve --reason …`"
+)]
+pub struct ClockAlarm {
+    /// What the wall clock said.
+    pub clock: u64,
+    /// What was expected.
+    pub expected: u64,
+}
+
+/// Watches the clock of one writer.
+#[derive(Debug)]
+pub struct ClockGuard {
+    last: Moment,
+    alarm: Option<ClockAlarm>,
+}
+
+impl ClockGuard {
+    /// Starts watching at `now`; `newest` is the time of the newest event in the journal.
+    pub fn new(now: Moment, newest: u64) -> Self {
+        let behind = now.unix.saturating_add(MAX_JUMP_S) < newest;
+        let alarm = behind.then_some(ClockAlarm { clock: now.unix, expected: newest });
+        ClockGuard { last: now, alarm }
+    }
+
+    /// Looks at the clock again.
+    pub fn see(&mut self, now: Moment) {
+        let passed = now.monotonic_ms.saturating_sub(self.last.monotonic_ms) / 1000;
+        let expected = self.last.unix.saturating_add(passed);
+        if now.unix.abs_diff(expected) > MAX_JUMP_S {
+            self.alarm.get_or_insert(ClockAlarm { clock: now.unix, expected });
+        }
+        self.last = now;
+    }
+
+    /// The alarm, while releases are held.
+    pub fn alarm(&self) -> Option<&ClockAlarm> {
+        self.alarm.as_ref()
+    }
+
+    /// Believes the clock from now on; returns the alarm that was lifted.
+    pub fn approve(&mut self) -> Option<ClockAlarm> {
+        self.alarm.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(unix: u64, seconds: u64) -> Moment {
+        Moment { unix, monotonic_ms: seconds * 1000 }
+    }
+
+    #[test]
+    fn a_jump_of_more_than_an_hour_holds_until_approved() {
+        let mut guard = ClockGuard::new(at(1_000_000, 0), 0);
+        guard.see(at(1_000_060, 60));
+        assert!(guard.alarm().is_none());
+        guard.see(at(1_000_060 + 86_400, 61));
+        assert_eq!(guard.alarm().map(|a| a.clock), Some(1_086_460));
+        assert!(guard.approve().is_some());
+        guard.see(at(1_086_520, 121));
+        assert!(guard.alarm().is_none());
+        guard.see(at(1_000_000, 122));
+        assert!(guard.alarm().is_some(), "a jump back holds as well");
+    }
+
+    #[test]
+    fn a_clock_far_behind_the_journal_holds_from_the_start() {
+        assert!(ClockGuard::new(at(1_000_000, 0), 1_003_601).alarm().is_some());
+        assert!(ClockGuard::new(at(1_000_000, 0), 1_003_600).alarm().is_none());
+    }
+}

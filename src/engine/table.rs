@@ -1,0 +1,216 @@
+//! The published table of a release: the one before, merged with what changed.
+//!
+//! One streaming pass at every size: entries that fell below the horizon are left out,
+//! withdrawn ones get their `del_serial`, new ones go in between; the bucket tree is made on the
+//! way. Equal inputs give equal bytes (state-is-a-fold).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::input::BuiltRelease;
+use super::set::ReleaseOutcome;
+use crate::release::{LIVE, Schema, TreeBuilder};
+use crate::store::generation::{
+    Generation, GenerationBuilder, GenerationError, GenerationMeta, add_serial, is_live,
+};
+use crate::store::{Disk, MemoryMode};
+use crate::time;
+
+/// Where a table is made.
+#[derive(Clone, Copy)]
+pub enum Place<'a> {
+    /// In memory alone.
+    Memory,
+    /// In a file of this directory, then loaded.
+    File(&'a dyn Disk, &'a Path, MemoryMode),
+}
+
+impl std::fmt::Debug for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Memory => f.write_str("Memory"),
+            Place::File(_, dir, mode) => f.debug_tuple("File").field(dir).field(mode).finish(),
+        }
+    }
+}
+
+/// Whose table it is.
+#[derive(Debug, Clone, Copy)]
+pub struct TableContext {
+    /// Service id.
+    pub service: [u8; 8],
+    /// Version of the release.
+    pub version: u64,
+    /// Schema of the set.
+    pub schema: Schema,
+}
+
+/// A table and what its checkpoint says about it.
+#[derive(Debug, Clone)]
+pub struct BuiltTable {
+    /// The table.
+    pub generation: Arc<Generation>,
+    /// Count, root and digest.
+    pub built: BuiltRelease,
+}
+
+/// Calls `emit` with every history entry of the release, in order, given those of the release before.
+///
+/// # Errors
+/// Those of `emit`.
+pub(crate) fn merge<E>(
+    schema: Schema,
+    before: &[u8],
+    outcome: &ReleaseOutcome,
+    mut emit: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let key_len = schema.key_len();
+    let mut dels = outcome.dels.iter().peekable();
+    let mut adds = outcome.adds.iter().peekable();
+    let mut changed = Vec::with_capacity(schema.entry_len());
+    for entry in before.chunks_exact(schema.entry_len()) {
+        let key = &entry[..key_len];
+        while let Some((new, fields)) = adds.next_if(|(new, _)| new.as_bytes() < key) {
+            emit(new_entry(schema, new.as_bytes(), fields, outcome.serial, &mut changed))?;
+        }
+        let start =
+            u32::from_le_bytes([entry[key_len], entry[key_len + 1], entry[key_len + 2], entry[key_len + 3]]);
+        let period = u16::from_le_bytes([entry[key_len + 4], entry[key_len + 5]]);
+        let leaves =
+            dels.next_if(|(gone, add)| gone.as_bytes() == key && *add == add_serial(entry)).is_some();
+        if !time::is_live(start, period, outcome.horizon) {
+            continue;
+        }
+        if leaves {
+            changed.clear();
+            changed.extend_from_slice(entry);
+            let at = changed.len() - 4;
+            changed[at..].copy_from_slice(&outcome.serial.to_le_bytes());
+            emit(&changed)?;
+        } else {
+            emit(entry)?;
+        }
+    }
+    for (new, fields) in adds {
+        emit(new_entry(schema, new.as_bytes(), fields, outcome.serial, &mut changed))?;
+    }
+    debug_assert!(dels.next().is_none(), "every entry that leaves is in the table before");
+    Ok(())
+}
+
+fn new_entry<'a>(
+    schema: Schema,
+    key: &[u8],
+    fields: &crate::release::Fields,
+    serial: u32,
+    out: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    out.clear();
+    schema.public_entry(key, fields, out);
+    out.extend_from_slice(&serial.to_le_bytes());
+    out.extend_from_slice(&LIVE.to_le_bytes());
+    out
+}
+
+/// The table after `outcome`: the one before if nothing changed, else a new one.
+///
+/// # Errors
+/// Those of the disk.
+pub fn next_table(
+    context: &TableContext,
+    before: Option<&BuiltTable>,
+    outcome: &ReleaseOutcome,
+    place: Place<'_>,
+) -> Result<BuiltTable, GenerationError> {
+    // A schema changes only while the set is empty: nothing is lost with a table of another width.
+    let before = before.filter(|t| t.generation.meta().schema == context.schema.number());
+    if let Some(table) = before
+        && outcome.is_empty()
+    {
+        let built = BuiltRelease { serial: outcome.serial, ..table.built };
+        return Ok(BuiltTable { generation: Arc::clone(&table.generation), built });
+    }
+    let entries = before.map_or(&[][..], |t| t.generation.entry_bytes());
+    let at_most = entries.len() / context.schema.entry_len() + outcome.adds.len();
+    make(context, outcome, at_most as u64, place, |emit| merge(context.schema, entries, outcome, emit))
+}
+
+/// Makes the table of `outcome` from all its history entries, in order.
+///
+/// # Errors
+/// Those of the disk.
+pub fn build_from(
+    context: &TableContext,
+    entries: &[u8],
+    outcome: &ReleaseOutcome,
+    place: Place<'_>,
+) -> Result<BuiltTable, GenerationError> {
+    let len = context.schema.entry_len();
+    make(context, outcome, (entries.len() / len) as u64, place, |emit| {
+        entries.chunks_exact(len).try_for_each(emit)
+    })
+}
+
+type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), GenerationError>;
+
+fn make(
+    context: &TableContext,
+    outcome: &ReleaseOutcome,
+    at_most: u64,
+    place: Place<'_>,
+    entries: impl FnOnce(Emit<'_>) -> Result<(), GenerationError>,
+) -> Result<BuiltTable, GenerationError> {
+    let schema = context.schema;
+    let meta = meta(context, outcome);
+    let mut tree = TreeBuilder::new(outcome.live);
+    let generation = match place {
+        Place::Memory => {
+            let mut all = Vec::new();
+            entries(&mut |entry| {
+                grow(&mut tree, schema, entry);
+                all.extend_from_slice(entry);
+                Ok(())
+            })?;
+            let nodes = tree.finish().nodes;
+            Generation::in_memory(meta, all, nodes)?
+        }
+        Place::File(disk, dir, mode) => {
+            let mut file = GenerationBuilder::create(disk, dir, meta, at_most)?;
+            entries(&mut |entry| {
+                grow(&mut tree, schema, entry);
+                file.push(entry)
+            })?;
+            let nodes = tree.finish().nodes;
+            file.finish(&nodes, mode)?
+        }
+    };
+    let built = BuiltRelease {
+        set: outcome.set,
+        serial: outcome.serial,
+        count: generation.live(),
+        root: *generation.root(),
+        history_digest: *generation.digest(),
+    };
+    Ok(BuiltTable { generation: Arc::new(generation), built })
+}
+
+fn grow(tree: &mut TreeBuilder, schema: Schema, entry: &[u8]) {
+    if is_live(entry) {
+        tree.push(&entry[..schema.public_len()]);
+    }
+}
+
+fn meta(context: &TableContext, outcome: &ReleaseOutcome) -> GenerationMeta {
+    let width = |n: usize| u8::try_from(n).expect("keys and entries have at most 48 bytes");
+    GenerationMeta {
+        service: context.service,
+        set: outcome.set,
+        schema: context.schema.number(),
+        key_len: width(context.schema.key_len()),
+        entry_len: width(context.schema.entry_len()),
+        version: context.version,
+        time: outcome.time,
+        horizon: outcome.horizon,
+        bits: outcome.bits,
+    }
+}

@@ -1,0 +1,368 @@
+//! The builder: makes tables of decided releases, the objects of published ones, and lets readers see them.
+//!
+//! It owns what readers look at and nothing private. Receipts never wait for it: it runs on a thread of its
+//! own, at its own pace, and answers the writer with the root of each table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::origin::set_path;
+use crate::client::{Data, History, HistoryClient};
+use crate::engine::{
+    BuiltRelease, BuiltTable, Place, ReleaseOutcome, ReleaseView, SetState, SetView, Shelf, Source, State,
+    TableContext, View, Wish, build_from, next_release, next_table,
+};
+use crate::release::delta::DeltaError;
+use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
+use crate::store::generation::{Generation, GenerationError, generations, retire_older};
+use crate::store::{Disk, MemoryMode, PublishError, Published};
+use crate::time::next_border;
+
+/// Generation files of a set that are kept.
+pub(crate) const KEPT_GENERATIONS: usize = 2;
+
+/// Why a release cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A table cannot be made.
+    #[error(transparent)]
+    Table(#[from] GenerationError),
+    /// An object cannot be made.
+    #[error(transparent)]
+    Delta(#[from] DeltaError),
+    /// Readers of an old view never leave.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+/// What the public half needs to know of a set, taken from the state at one moment.
+#[derive(Debug, Clone)]
+pub struct SetNews {
+    set: u32,
+    schema: Schema,
+    interval_s: u32,
+    next_release: u64,
+    manifest: Arc<Vec<u8>>,
+    /// Checkpoint and signature list.
+    published: Option<(Vec<u8>, Vec<u8>)>,
+    log: LogTree,
+    delegation: Vec<u8>,
+}
+
+impl SetNews {
+    /// The set it is about.
+    pub fn set(&self) -> u32 {
+        self.set
+    }
+
+    /// The news of `set` at `now` (Unix seconds).
+    pub fn of(state: &State, set: u32, now: u64) -> Option<Self> {
+        let s = state.set(set)?;
+        Some(SetNews {
+            set,
+            schema: s.params().schema,
+            interval_s: s.params().interval_s,
+            next_release: next_release(s, now),
+            manifest: Arc::new(s.manifest().to_vec()),
+            published: s.published_checkpoint().map(|(c, sig)| (c.to_vec(), sig.to_vec())),
+            log: s.log().clone(),
+            delegation: state.delegation().to_vec(),
+        })
+    }
+}
+
+impl SetNews {
+    /// The news of a set that a public node follows; none before its first release is verified.
+    pub fn verified(history: &HistoryClient) -> Option<Self> {
+        let (answer, data) = (history.answer()?, history.data()?);
+        let (manifest, bytes) = (history.manifest()?, history.manifest_bytes()?);
+        let mut log = LogTree::new();
+        for leaf in data.leaves() {
+            log.push(*leaf);
+        }
+        let checkpoint = &answer.checkpoint;
+        Some(SetNews {
+            set: checkpoint.set(),
+            schema: data.schema(),
+            interval_s: manifest.interval_s,
+            next_release: next_border(checkpoint.time(), manifest.interval_s.into()),
+            manifest: Arc::new(bytes.to_vec()),
+            published: Some((checkpoint.as_bytes().to_vec(), answer.signatures.as_bytes().to_vec())),
+            log,
+            delegation: [answer.delegation.as_bytes(), answer.delegation_signatures.as_bytes()].concat(),
+        })
+    }
+}
+
+/// Where tables are kept.
+#[derive(Clone)]
+pub struct TableStore {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// The data directory; none keeps tables in memory alone.
+    pub dir: Option<PathBuf>,
+    /// How they are held in memory.
+    pub mode: MemoryMode,
+}
+
+impl std::fmt::Debug for TableStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableStore").field("dir", &self.dir).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// Makes what readers see.
+#[derive(Debug)]
+pub struct Builder {
+    store: TableStore,
+    tables: BTreeMap<u32, BuiltTable>,
+    shelves: BTreeMap<u32, (Shelf, Source)>,
+    view: Arc<Published<View>>,
+}
+
+impl Builder {
+    /// A builder that publishes to `view`.
+    pub fn new(store: TableStore, view: Arc<Published<View>>) -> Self {
+        Builder { store, tables: BTreeMap::new(), shelves: BTreeMap::new(), view }
+    }
+
+    /// What readers look at.
+    pub fn view(&self) -> &Arc<Published<View>> {
+        &self.view
+    }
+
+    /// The present table of a set.
+    pub fn table(&self, set: u32) -> Option<&BuiltTable> {
+        self.tables.get(&set)
+    }
+
+    /// Makes the table of a decided release.
+    ///
+    /// # Errors
+    /// If it cannot be made even in memory.
+    pub fn build(
+        &mut self,
+        context: &TableContext,
+        outcome: &ReleaseOutcome,
+    ) -> Result<BuiltRelease, BuildError> {
+        let before = self.tables.get(&outcome.set);
+        let table = self.placed(outcome.set, |place| next_table(context, before, outcome, place))?;
+        let built = table.built;
+        self.tables.insert(outcome.set, table);
+        self.retire(outcome.set);
+        Ok(built)
+    }
+
+    /// Finds the table of the newest decided release of `set` after a start: the file of it if it is whole, else made
+    /// again from the state.
+    ///
+    /// # Errors
+    /// If it cannot be made even in memory.
+    pub fn recover(&mut self, state: &State, set: u32) -> Result<Option<BuiltRelease>, BuildError> {
+        let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
+        let mark = s.table();
+        let context = TableContext {
+            service: state.service(),
+            version: state.version(mark.serial),
+            schema: s.params().schema,
+        };
+        let mut table = match self.file_of(s) {
+            Some(table) => table,
+            None => {
+                let outcome = as_outcome(s);
+                let history = s.history();
+                self.placed(set, |place| build_from(&context, &history, &outcome, place))?
+            }
+        };
+        table.built.serial = s.serial();
+        let built = table.built;
+        self.tables.insert(set, table);
+        Ok(Some(built))
+    }
+
+    /// The generation file whose digest the newest published checkpoint names, if no release came after it.
+    fn file_of(&self, s: &SetState) -> Option<BuiltTable> {
+        let (checkpoint, _) = s.published_checkpoint().filter(|_| !s.in_flight())?;
+        let checkpoint = Checkpoint::parse(checkpoint).ok()?;
+        let dir = set_path(self.store.dir.as_ref()?, checkpoint.set());
+        let disk = &*self.store.disk;
+        for (_, file) in generations(disk, &dir).ok()? {
+            match Generation::open(disk, &file, self.store.mode) {
+                Ok(g) if *g.digest() == checkpoint.history() && *g.root() == checkpoint.root() => {
+                    let built = BuiltRelease {
+                        set: checkpoint.set(),
+                        serial: s.serial(),
+                        count: g.live(),
+                        root: *g.root(),
+                        history_digest: *g.digest(),
+                    };
+                    return Some(BuiltTable { generation: Arc::new(g), built });
+                }
+                Ok(_) => {}
+                Err(e) => tracing::warn!("{e}; it is made again from the journal"),
+            }
+        }
+        None
+    }
+
+    /// Takes over the table of a verified history.
+    ///
+    /// # Errors
+    /// If it cannot be made even in memory.
+    pub fn adopt(&mut self, checkpoint: &Checkpoint, data: &History) -> Result<(), BuildError> {
+        let context = TableContext {
+            service: checkpoint.service(),
+            version: checkpoint.version(),
+            schema: data.schema(),
+        };
+        let outcome = outcome_of(checkpoint);
+        let table =
+            self.placed(checkpoint.set(), |place| build_from(&context, data.entries(), &outcome, place))?;
+        self.tables.insert(checkpoint.set(), table);
+        self.retire(checkpoint.set());
+        Ok(())
+    }
+
+    fn placed(
+        &self,
+        set: u32,
+        make: impl Fn(Place<'_>) -> Result<BuiltTable, GenerationError>,
+    ) -> Result<BuiltTable, BuildError> {
+        let Some(dir) = &self.store.dir else { return Ok(make(Place::Memory)?) };
+        let dir = set_path(dir, set);
+        match make(Place::File(&*self.store.disk, &dir, self.store.mode)) {
+            Ok(table) => Ok(table),
+            Err(e) => {
+                // A generation is a cache: readers get the release even if the disk does not.
+                tracing::error!("{e}; the table of set {set} is kept in memory only");
+                Ok(make(Place::Memory)?)
+            }
+        }
+    }
+
+    fn retire(&self, set: u32) {
+        let Some(dir) = &self.store.dir else { return };
+        if let Err(e) = retire_older(&*self.store.disk, &set_path(dir, set), KEPT_GENERATIONS) {
+            tracing::warn!("old generations of set {set} are left where they are: {e}");
+        }
+    }
+
+    /// Lets readers see a set as `news` has it.
+    ///
+    /// # Errors
+    /// If an object of it cannot be made.
+    pub fn show(&mut self, news: &SetNews) -> Result<(), BuildError> {
+        let release = match &news.published {
+            Some((checkpoint, signatures)) => self.release_view(news, checkpoint, signatures)?,
+            None => None,
+        };
+        let set = SetView {
+            set: news.set,
+            schema: news.schema,
+            interval_s: news.interval_s,
+            next_release: news.next_release,
+            manifest: Arc::clone(&news.manifest),
+            release,
+        };
+        let view = self.view.load().with_set(set);
+        self.view.publish(Arc::new(view))?;
+        Ok(())
+    }
+
+    fn release_view(
+        &mut self,
+        news: &SetNews,
+        checkpoint: &[u8],
+        signatures: &[u8],
+    ) -> Result<Option<ReleaseView>, BuildError> {
+        let Ok(parsed) = Checkpoint::parse(checkpoint) else { return Ok(None) };
+        let shown = self.view.load();
+        let shown = shown.set(news.set).and_then(|s| s.release.as_ref());
+        if let Some(shown) = shown.filter(|r| r.checkpoint == parsed) {
+            return Ok(Some(shown.clone()));
+        }
+        let Some(table) = self.tables.get(&news.set).filter(|t| t.built.root == parsed.root()) else {
+            return Ok(None);
+        };
+        let covered = usize::try_from(parsed.log_size()).unwrap_or(usize::MAX);
+        let leaves = &news.log.leaves()[..covered.min(news.log.leaves().len())];
+        let source = Source {
+            service: parsed.service(),
+            set: news.set,
+            schema: news.schema,
+            version: parsed.version(),
+            time: parsed.time(),
+            horizon: parsed.horizon(),
+            generation: Arc::clone(&table.generation),
+            leaves: Arc::new(leaves.to_vec()),
+            manifest: Arc::clone(&news.manifest),
+        };
+        let (mut shelf, _) = self.shelves.remove(&news.set).unwrap_or_else(|| (Shelf::new(), source.clone()));
+        let objects = shelf.release(&source)?;
+        let generation = Arc::clone(&table.generation);
+        self.shelves.insert(news.set, (shelf, source));
+        Ok(Some(ReleaseView {
+            checkpoint: parsed,
+            checkpoint_answer: Arc::new(compose_answer_body(checkpoint, signatures, &news.delegation)),
+            generation,
+            log: Arc::new(news.log.clone()),
+            objects,
+        }))
+    }
+
+    /// Makes what readers could not be served, one object per wish.
+    ///
+    /// # Errors
+    /// If an object cannot be made.
+    pub fn grant_wishes(&mut self) -> Result<usize, BuildError> {
+        let view = self.view.load();
+        let mut wishes: Vec<Wish> = std::iter::from_fn(|| view.wishes.pop()).collect();
+        wishes.sort_unstable_by_key(|w| (w.set, w.kind, w.from));
+        wishes.dedup();
+        for wish in &wishes {
+            let Some((shelf, source)) = self.shelves.get_mut(&wish.set) else { continue };
+            let objects = shelf.want(source, wish.kind, wish.from)?;
+            let now = self.view.load();
+            let Some(set) = now.set(wish.set) else { continue };
+            let Some(release) = &set.release else { continue };
+            let release = ReleaseView { objects, ..release.clone() };
+            let set = SetView { release: Some(release), ..set.clone() };
+            self.view.publish(Arc::new(now.with_set(set)))?;
+        }
+        Ok(wishes.len())
+    }
+}
+
+/// The release of a checkpoint, as far as making its table needs it.
+fn outcome_of(checkpoint: &Checkpoint) -> ReleaseOutcome {
+    ReleaseOutcome {
+        set: checkpoint.set(),
+        serial: checkpoint.serial(),
+        time: checkpoint.time(),
+        horizon: checkpoint.horizon(),
+        live: checkpoint.count(),
+        bits: checkpoint.bits(),
+        changes: crate::engine::Changes::default(),
+        adds: Vec::new(),
+        dels: Vec::new(),
+        dropped: true,
+    }
+}
+
+/// The release that made the present table, as far as making the table again needs it.
+fn as_outcome(s: &SetState) -> ReleaseOutcome {
+    let mark = s.table();
+    ReleaseOutcome {
+        set: s.id(),
+        serial: mark.serial,
+        time: mark.time,
+        horizon: mark.horizon,
+        live: s.live(),
+        bits: crate::release::tree::depth(s.live()),
+        changes: crate::engine::Changes::default(),
+        adds: Vec::new(),
+        dels: Vec::new(),
+        dropped: true,
+    }
+}

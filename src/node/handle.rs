@@ -1,0 +1,384 @@
+//! The origin on its threads: a writer that nobody waits for but those who asked it, and a builder at its own pace.
+//!
+//! *A reader never waits for the writer; the writer never publishes what is not durable.* The writer thread takes
+//! commands from a bounded queue, makes one group of what is there, and answers when it is durable. Tables go to
+//! the builder thread and come back as one more input.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::builder::{BuildError, Builder, SetNews, TableStore};
+use super::clock::Clock;
+use super::origin::{NOBODY, Origin, OriginError, write_snapshot};
+use crate::engine::{Committed, Input, Refusal, ReleaseOutcome, Reply, TableContext, Ticket, View, Work};
+use crate::store::Published;
+
+/// Commands that wait for the writer at most; beyond that a caller is told to come back.
+pub const QUEUE_MAX: usize = 1024;
+/// Inputs in one group at most.
+const GROUP_INPUTS_MAX: usize = 256;
+/// How often the writer looks at the clock when nothing else happens.
+const TICK: Duration = Duration::from_millis(500);
+/// How often the builder looks for wishes.
+const WISH_PAUSE: Duration = Duration::from_millis(20);
+/// Events after which a snapshot is written without being asked for.
+const SNAPSHOT_EVENTS: u64 = 100_000;
+
+const _: () = assert!(GROUP_INPUTS_MAX <= QUEUE_MAX);
+
+/// Why a command got no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AskError {
+    /// The writer refuses.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The queue is full.
+    #[error(
+        "{QUEUE_MAX} commands wait already, the most allowed; nothing was changed: ask again in a second"
+    )]
+    Busy,
+    /// The journal failed; nothing is confirmed any more.
+    #[error("the writer has stopped: {0}; questions are still answered from the last release")]
+    Stopped(String),
+}
+
+type Answered = Result<Reply, AskError>;
+type Look = Box<dyn FnOnce(&Origin) + Send>;
+type Act = Box<dyn FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send>;
+
+enum Command {
+    Ask(Box<Input>, SyncSender<Answered>),
+    Look(Look),
+    Act(Act, SyncSender<Answered>),
+    Stop,
+}
+
+enum Job {
+    Build(TableContext, ReleaseOutcome),
+    Show(SetNews),
+    Stop,
+}
+
+/// A running origin. Dropping it stops its threads.
+pub struct OriginHandle {
+    commands: SyncSender<Command>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stopped: Arc<Mutex<Option<String>>>,
+    view: Arc<Published<View>>,
+}
+
+impl std::fmt::Debug for OriginHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OriginHandle").finish_non_exhaustive()
+    }
+}
+
+/// Brings tables and readers up to the state of a freshly opened origin: builds what is missing, finishes releases that
+/// were decided but not published.
+///
+/// # Errors
+/// If a table cannot be made or the journal fails.
+pub fn bring_up(origin: &mut Origin, builder: &mut Builder, clock: &dyn Clock) -> Result<(), StartError> {
+    let sets: Vec<u32> = origin.state().sets().map(|(id, _)| id).collect();
+    let unfinished: Vec<u32> = origin.writer().unfinished().collect();
+    for set in sets {
+        let built = builder.recover(origin.state(), set)?;
+        if let Some(built) = built.filter(|_| unfinished.contains(&set)) {
+            origin.step(clock.now(), vec![(NOBODY, Input::Built(built))])?;
+        }
+        if let Some(news) = SetNews::of(origin.state(), set, clock.now().unix) {
+            builder.show(&news)?;
+        }
+    }
+    Ok(())
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The origin.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// A table.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl OriginHandle {
+    /// Starts the threads of `origin`, publishing to `view`.
+    ///
+    /// # Errors
+    /// If its tables cannot be made or a thread cannot be started.
+    pub fn start(
+        mut origin: Origin,
+        store: TableStore,
+        view: Arc<Published<View>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let mut builder = Builder::new(store, Arc::clone(&view));
+        bring_up(&mut origin, &mut builder, &*clock)?;
+        let (commands, inbox) = sync_channel(QUEUE_MAX);
+        let (jobs, work) = sync_channel(QUEUE_MAX);
+        let stopped = Arc::new(Mutex::new(None));
+        let back = commands.clone();
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let building = thread("tekd-builder").spawn(move || build_loop(builder, &work, &back))?;
+        let state = WriterThread {
+            origin,
+            clock,
+            jobs,
+            waiting: HashMap::new(),
+            next: 0,
+            outbox: VecDeque::new(),
+            snapshot_at: 0,
+        };
+        let latch = Arc::clone(&stopped);
+        let writing = thread("tekd-writer").spawn(move || state.run(&inbox, &latch))?;
+        Ok(OriginHandle { commands, threads: Mutex::new(vec![writing, building]), stopped, view })
+    }
+
+    /// What readers see.
+    pub fn view(&self) -> &Arc<Published<View>> {
+        &self.view
+    }
+
+    /// Why the writer has stopped, if it has.
+    pub fn stopped(&self) -> Option<String> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks the writer and waits until its answer is durable.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn ask(&self, input: Input) -> Answered {
+        let (tell, answer) = sync_channel(1);
+        self.send(Command::Ask(Box::new(input), tell))?;
+        answer.recv().unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// Lets `look` see the origin between two groups and returns what it found.
+    ///
+    /// # Errors
+    /// [`AskError`] if the writer is gone.
+    pub fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Origin) -> T + Send + 'static,
+    ) -> Result<T, AskError> {
+        let (tell, answer) = sync_channel(1);
+        let look: Look = Box::new(move |origin| {
+            let _ = tell.send(look(origin));
+        });
+        self.send(Command::Look(look))?;
+        answer.recv().map_err(|_| self.gone())
+    }
+
+    /// Lets `act` prepare inputs with the origin in hand, and asks the writer for them; the answer is the last one's.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn act(&self, act: impl FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send + 'static) -> Answered {
+        let (tell, answer) = sync_channel(1);
+        self.send(Command::Act(Box::new(act), tell))?;
+        answer.recv().unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// Stops the threads after what they have begun, with a last snapshot.
+    pub fn stop(&self) {
+        // A full queue empties; a closed one means that the writer has stopped already.
+        let _ = self.commands.send(Command::Stop);
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the origin panicked");
+            }
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), AskError> {
+        self.commands.try_send(command).map_err(|e| match e {
+            TrySendError::Full(_) => AskError::Busy,
+            TrySendError::Disconnected(_) => self.gone(),
+        })
+    }
+
+    fn gone(&self) -> AskError {
+        AskError::Stopped(self.stopped().unwrap_or_else(|| "tekd is stopping".to_owned()))
+    }
+}
+
+impl Drop for OriginHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct WriterThread {
+    origin: Origin,
+    clock: Arc<dyn Clock>,
+    jobs: SyncSender<Job>,
+    waiting: HashMap<Ticket, SyncSender<Answered>>,
+    next: u64,
+    /// Jobs the builder has no room for yet. bounded: one table and one show for each set.
+    outbox: VecDeque<Job>,
+    /// Sequence number of the newest snapshot made here.
+    snapshot_at: u64,
+}
+
+impl WriterThread {
+    fn run(mut self, inbox: &Receiver<Command>, stopped: &Mutex<Option<String>>) {
+        self.snapshot_at = self.origin.state().seq();
+        let mut dirty = false;
+        loop {
+            let first = match inbox.recv_timeout(TICK) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let idle = first.is_none();
+            let (inputs, stop) = self.gather(first, inbox);
+            let before = self.origin.head().gno;
+            if let Err(e) = self.turn(inputs) {
+                // fail-stop: nothing is confirmed any more; readers go on.
+                tracing::error!("the writer stops: {e}");
+                *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+                let _ = self.jobs.send(Job::Stop);
+                return;
+            }
+            dirty |= self.origin.head().gno != before;
+            if idle && dirty {
+                dirty = false;
+                if let Err(e) = self.origin.idle() {
+                    tracing::error!("the writer could not note its head: {e}");
+                }
+            }
+            self.snapshot_when_due(SNAPSHOT_EVENTS);
+            if stop {
+                break;
+            }
+        }
+        if let Err(e) = self.origin.idle() {
+            tracing::error!("the writer could not note its head: {e}");
+        }
+        self.snapshot_when_due(1);
+        let _ = self.jobs.send(Job::Stop);
+    }
+
+    /// What is to be decided in this turn, and whether it is the last.
+    fn gather(&mut self, first: Option<Command>, inbox: &Receiver<Command>) -> (Vec<(Ticket, Input)>, bool) {
+        let mut inputs = Vec::new();
+        let mut next = first;
+        while let Some(command) = next {
+            match command {
+                Command::Ask(input, tell) => {
+                    let ticket = self.wait_for(tell);
+                    inputs.push((ticket, *input));
+                }
+                Command::Look(look) => look(&self.origin),
+                Command::Act(act, tell) => {
+                    let mut made = act(&mut self.origin, &*self.clock);
+                    let ticket = self.wait_for(tell);
+                    if let Some(last) = made.pop() {
+                        inputs.extend(made.into_iter().map(|input| (NOBODY, input)));
+                        inputs.push((ticket, last));
+                    } else {
+                        self.answer(ticket, Ok(Reply::Done));
+                    }
+                }
+                Command::Stop => return (inputs, true),
+            }
+            if inputs.len() >= GROUP_INPUTS_MAX {
+                break;
+            }
+            next = inbox.try_recv().ok();
+        }
+        inputs.push((NOBODY, Input::Tick));
+        (inputs, false)
+    }
+
+    fn wait_for(&mut self, tell: SyncSender<Answered>) -> Ticket {
+        self.next += 1;
+        let ticket = Ticket(self.next);
+        self.waiting.insert(ticket, tell);
+        ticket
+    }
+
+    fn answer(&mut self, ticket: Ticket, reply: Answered) {
+        if let Some(tell) = self.waiting.remove(&ticket) {
+            // Who asked may have gone; what was decided stays decided.
+            let _ = tell.send(reply);
+        }
+    }
+
+    fn turn(&mut self, inputs: Vec<(Ticket, Input)>) -> Result<(), OriginError> {
+        let now = self.clock.now();
+        let Committed { replies, work } = self.origin.step(now, inputs)?;
+        for work in work {
+            match work {
+                Work::Build(context, outcome) => self.outbox.push_back(Job::Build(context, outcome)),
+                Work::Publish { set, .. } | Work::Show { set } => {
+                    self.outbox.retain(|job| !matches!(job, Job::Show(news) if news.set() == set));
+                    self.outbox.extend(SetNews::of(self.origin.state(), set, now.unix).map(Job::Show));
+                }
+            }
+        }
+        self.hand_out();
+        for (ticket, reply) in replies {
+            self.answer(ticket, reply.map_err(AskError::from));
+        }
+        Ok(())
+    }
+
+    /// Gives the builder as much as it has room for; the writer never waits for it.
+    fn hand_out(&mut self) {
+        while let Some(job) = self.outbox.pop_front() {
+            if let Err(TrySendError::Full(job)) = self.jobs.try_send(job) {
+                self.outbox.push_front(job);
+                return;
+            }
+        }
+    }
+
+    fn snapshot_when_due(&mut self, events: u64) {
+        if self.origin.state().seq() < self.snapshot_at + events {
+            return;
+        }
+        let (head, payload) = self.origin.snapshot();
+        self.snapshot_at = self.origin.state().seq();
+        match write_snapshot(self.origin.options(), self.origin.identity(), &head, &payload) {
+            Ok(_) => tracing::info!("snapshot at event {} written", head.seq),
+            Err(e) => tracing::error!("no snapshot was written, the one before stays: {e}"),
+        }
+    }
+}
+
+fn build_loop(mut builder: Builder, work: &Receiver<Job>, back: &SyncSender<Command>) {
+    loop {
+        match work.recv_timeout(WISH_PAUSE) {
+            Ok(Job::Build(context, outcome)) => match builder.build(&context, &outcome) {
+                Ok(built) => {
+                    let (tell, _) = sync_channel(1);
+                    let _ = back.send(Command::Ask(Box::new(Input::Built(built)), tell));
+                }
+                Err(e) => tracing::error!("release {} of set {} waits: {e}", outcome.serial, outcome.set),
+            },
+            Ok(Job::Show(news)) => {
+                if let Err(e) = builder.show(&news) {
+                    tracing::error!("readers keep the release before: {e}");
+                }
+            }
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Err(e) = builder.grant_wishes() {
+            tracing::error!("an object could not be made: {e}");
+        }
+        builder.view().collect();
+    }
+}

@@ -1,0 +1,246 @@
+//! The secrets in `DIR/keys`: root key, online keys, cookie secret, TLS key. One file each, mode 0600.
+//!
+//! The root key signs delegations and nothing else, and should be moved off the machine with `tekctl keys
+//! export-root`; the online key signs checkpoints and manifests.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::entropy;
+use crate::engine::Random;
+use crate::release::SigningKey;
+use crate::store::{Disk, read_file, replace_file};
+
+/// Longest key file in bytes.
+const MAX_KEY_FILE: u64 = 4096;
+
+/// Why the secrets cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read or written.
+    #[error("cannot {what} {}: {source}", file.display())]
+    Disk {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no key file.
+    #[error("{} is not a key file of tekd ({what}); put it back from a backup", file.display())]
+    Damaged {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// TLS material could not be made.
+    #[error("cannot make a TLS certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+}
+
+/// A secret of 32 bytes as its file holds it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    format: u32,
+    purpose: String,
+    secret: String,
+}
+
+/// The directory of secrets.
+#[derive(Clone)]
+pub struct Keys<'d> {
+    disk: &'d dyn Disk,
+    dir: PathBuf,
+}
+
+impl std::fmt::Debug for Keys<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// Certificate chain and private key, both PEM.
+#[derive(Clone)]
+pub struct TlsFiles {
+    /// The certificate.
+    pub certificate: Vec<u8>,
+    /// Its private key.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for TlsFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsFiles")
+    }
+}
+
+impl<'d> Keys<'d> {
+    /// The secrets of the data directory `data`, whose `keys` directory is made if need be.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn open(disk: &'d dyn Disk, data: &Path) -> Result<Self, KeyError> {
+        let dir = data.join("keys");
+        disk.create_dir(&dir).map_err(|source| KeyError::Disk {
+            what: "create",
+            file: dir.clone(),
+            source,
+        })?;
+        Ok(Keys { disk, dir })
+    }
+
+    /// The root key, made at first use; `None` once it was moved away.
+    ///
+    /// # Errors
+    /// If the file is unreadable.
+    pub fn root(&self) -> Result<Option<SigningKey>, KeyError> {
+        Ok(self.secret("root.key", "root")?.map(SigningKey::from_secret))
+    }
+
+    /// The root key, made if there is none yet.
+    ///
+    /// # Errors
+    /// If the file is unreadable or cannot be written.
+    pub fn make_root(&self, random: &mut dyn Random) -> Result<SigningKey, KeyError> {
+        self.secret_or_make("root.key", "root", random).map(SigningKey::from_secret)
+    }
+
+    /// The online key of an epoch, if it is here.
+    ///
+    /// # Errors
+    /// If the file is unreadable.
+    pub fn online(&self, epoch: u32) -> Result<Option<SigningKey>, KeyError> {
+        Ok(self.secret(&online_name(epoch), "online")?.map(SigningKey::from_secret))
+    }
+
+    /// The online key of an epoch, made if there is none yet.
+    ///
+    /// # Errors
+    /// If the file is unreadable or cannot be written.
+    pub fn make_online(&self, epoch: u32, random: &mut dyn Random) -> Result<SigningKey, KeyError> {
+        self.secret_or_make(&online_name(epoch), "online", random).map(SigningKey::from_secret)
+    }
+
+    /// The secret of this node's cookies, made if there is none yet.
+    ///
+    /// # Errors
+    /// If the file is unreadable or cannot be written.
+    pub fn cookie_secret(&self, random: &mut dyn Random) -> Result<[u8; 32], KeyError> {
+        self.secret_or_make("cookie.key", "cookie", random)
+    }
+
+    /// Writes the root key to `to`, which must not exist, and removes it here once it is safe there.
+    ///
+    /// # Errors
+    /// If there is none, or a file cannot be written or removed.
+    pub fn export_root(&self, to: &Path) -> Result<(), KeyError> {
+        let from = self.dir.join("root.key");
+        let fail = |what, file: &Path| {
+            let file = file.to_path_buf();
+            move |source| KeyError::Disk { what, file, source }
+        };
+        let bytes = read_file(self.disk, &from, MAX_KEY_FILE).map_err(fail("read", &from))?;
+        let file = self.disk.create(to).map_err(fail("create", to))?;
+        file.write_all_at(&bytes, 0).and_then(|()| file.sync()).map_err(fail("write", to))?;
+        let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.disk.sync_dir(parent).map_err(fail("sync", parent))?;
+        let back = read_file(self.disk, to, MAX_KEY_FILE).map_err(fail("read back", to))?;
+        if back != bytes {
+            let what = "it is not what was just written".to_owned();
+            return Err(KeyError::Damaged { file: to.to_path_buf(), what });
+        }
+        self.disk.remove(&from).and_then(|()| self.disk.sync_dir(&self.dir)).map_err(fail("remove", &from))
+    }
+
+    /// Certificate and key of TLS, self-made if there are none yet.
+    ///
+    /// # Errors
+    /// If the files are unreadable or cannot be written.
+    pub fn tls(&self) -> Result<TlsFiles, KeyError> {
+        let (certificate, key) = (self.read("tls-cert.pem")?, self.read("tls-key.pem")?);
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(TlsFiles { certificate, key }),
+            _ => self.rotate_tls(),
+        }
+    }
+
+    /// Makes a new certificate and key of TLS.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    pub fn rotate_tls(&self) -> Result<TlsFiles, KeyError> {
+        let made = rcgen::generate_simple_self_signed(vec!["tekd.invalid".to_owned()])?;
+        let files = TlsFiles {
+            certificate: made.cert.pem().into_bytes(),
+            key: made.signing_key.serialize_pem().into_bytes(),
+        };
+        self.write("tls-key.pem", &files.key)?;
+        self.write("tls-cert.pem", &files.certificate)?;
+        Ok(files)
+    }
+
+    /// Names of the key files here, sorted.
+    ///
+    /// # Errors
+    /// If the directory is unreadable.
+    pub fn names(&self) -> Result<Vec<String>, KeyError> {
+        let names = self.disk.list(&self.dir).map_err(|source| KeyError::Disk {
+            what: "list",
+            file: self.dir.clone(),
+            source,
+        })?;
+        Ok(names.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned()).collect())
+    }
+
+    fn secret_or_make(
+        &self,
+        name: &str,
+        purpose: &str,
+        random: &mut dyn Random,
+    ) -> Result<[u8; 32], KeyError> {
+        if let Some(secret) = self.secret(name, purpose)? {
+            return Ok(secret);
+        }
+        let secret: [u8; 32] = entropy::bytes(random);
+        let file = KeyFile { format: 1, purpose: purpose.to_owned(), secret: STANDARD.encode(secret) };
+        let text = serde_json::to_string(&file).expect("three plain fields are JSON");
+        self.write(name, text.as_bytes())?;
+        Ok(secret)
+    }
+
+    fn secret(&self, name: &str, purpose: &str) -> Result<Option<[u8; 32]>, KeyError> {
+        let Some(bytes) = self.read(name)? else { return Ok(None) };
+        let damaged = |what: String| KeyError::Damaged { file: self.dir.join(name), what };
+        let file: KeyFile = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+        if file.format != 1 || file.purpose != purpose {
+            return Err(damaged(format!("it is format {} for {:?}", file.format, file.purpose)));
+        }
+        let secret = STANDARD.decode(&file.secret).ok().and_then(|s| <[u8; 32]>::try_from(s).ok());
+        secret.map(Some).ok_or_else(|| damaged("its secret is not base64 of 32 bytes".to_owned()))
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, KeyError> {
+        let file = self.dir.join(name);
+        match read_file(self.disk, &file, MAX_KEY_FILE) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(KeyError::Disk { what: "read", file, source }),
+        }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
+        let file = self.dir.join(name);
+        replace_file(self.disk, &file, bytes).map_err(|source| KeyError::Disk { what: "write", file, source })
+    }
+}
+
+fn online_name(epoch: u32) -> String {
+    format!("online-{epoch}.key")
+}

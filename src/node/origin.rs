@@ -1,0 +1,397 @@
+//! The origin: one writer over one journal, from its directory to its state.
+//!
+//! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are assembled
+//! around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::entropy;
+use super::keys::{KeyError, Keys};
+use crate::engine::{
+    Committed, DEFAULT_PARAMS, DecodeError, FoldError, Input, Moment, Random, State, Ticket, Writer, replay,
+};
+use crate::release::{
+    DELEGATION_LEN, Delegation, DelegationFields, MAX_TRUST_FILE, SigningKey, Trust, TrustError,
+    TrustFileError,
+};
+use crate::store::journal::{AppendError, Head, Journal, JournalError, JournalReader, LocalJournal, Options};
+use crate::store::snapshot::{self, SnapshotError};
+use crate::store::{Disk, Identity, IdentityError, read_file, replace_file};
+
+/// How long a delegation lasts, in seconds: a quarter of a year.
+const DELEGATION_S: u64 = 90 * 86_400;
+/// How long before its making a delegation begins, in seconds: clocks differ.
+const DELEGATION_LEAD_S: u64 = 3600;
+/// The ticket of inputs nobody waits for.
+pub const NOBODY: Ticket = Ticket(0);
+
+/// Why an origin cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// The directory is not ours to serve.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal cannot be written. Nothing is confirmed any more (fail-stop).
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// A snapshot directory cannot be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The journal's events do not fit together.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// A whole snapshot has a payload this program cannot read.
+    #[error("the newest snapshot is whole but unreadable ({0}); remove it, and the journal is read instead")]
+    Payload(#[from] DecodeError),
+    /// A secret is missing or damaged.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// `trust.json` cannot be made.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// `trust.json` cannot be read.
+    #[error("{}: {source}; put it back from a backup", file.display())]
+    TrustFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: TrustFileError,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", file.display())]
+    Disk {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The directory's parts belong to different origins.
+    #[error(
+        "{} holds parts of different origins: {what}; nothing was changed: put back the right part from a backup",
+        dir.display()
+    )]
+    Mixed {
+        /// The directory.
+        dir: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// A snapshot knows more than the journal.
+    #[error(
+        "the newest snapshot stands at event {snapshot}, the journal ends at event {journal}: the journal lost \
+         events; nothing was changed: put back its missing files from a backup"
+    )]
+    Ahead {
+        /// Sequence number of the snapshot.
+        snapshot: u64,
+        /// Last sequence number of the journal.
+        journal: u64,
+    },
+}
+
+/// Where an origin keeps things and what it is made with.
+#[derive(Clone)]
+pub struct OriginOptions {
+    /// Its disk.
+    pub disk: Arc<dyn Disk>,
+    /// Its data directory.
+    pub dir: PathBuf,
+    /// Bytes of a journal segment.
+    pub segment_bytes: u64,
+}
+
+impl std::fmt::Debug for OriginOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OriginOptions").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// A running origin, without its readers.
+pub struct Origin {
+    options: OriginOptions,
+    identity: Identity,
+    journal: Box<dyn Journal>,
+    head: Head,
+    writer: Writer,
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Origin")
+            .field("options", &self.options)
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Origin {
+    /// Opens the origin of a data directory, founding it if the directory is empty.
+    ///
+    /// # Errors
+    /// [`OriginError`]; nothing is changed in a directory that is refused.
+    pub fn open(
+        options: OriginOptions,
+        now: Moment,
+        mut random: Box<dyn Random>,
+    ) -> Result<Self, OriginError> {
+        let disk = &*options.disk;
+        let identity = match Identity::open(disk, &options.dir) {
+            Err(IdentityError::Missing { .. }) => Identity::create(
+                disk,
+                &options.dir,
+                entropy::bytes(&mut *random),
+                entropy::bytes(&mut *random),
+            )?,
+            other => other?,
+        };
+        let mut journal = open_journal(&options, &identity)?;
+        let head = journal.acquire()?;
+        let state = recover(&options, &identity, &head)?;
+        let origin = if state.seq() == 0 {
+            Origin::found(options, identity, journal, head, now, random)?
+        } else {
+            let online = Keys::open(disk, &options.dir)?.online(state.key_epoch())?;
+            let online = check_keys(&options.dir, &identity, &state, online)?;
+            let writer = Writer::new(state, online, random, now);
+            Origin { options, identity, journal, head, writer }
+        };
+        origin.write_trust()?;
+        Ok(origin)
+    }
+
+    fn found(
+        options: OriginOptions,
+        identity: Identity,
+        journal: Box<dyn Journal>,
+        head: Head,
+        now: Moment,
+        mut random: Box<dyn Random>,
+    ) -> Result<Self, OriginError> {
+        let keys = Keys::open(&*options.disk, &options.dir)?;
+        let root = keys.make_root(&mut *random)?;
+        let online = keys.make_online(1, &mut *random)?;
+        let delegation = delegate(identity.service_id, 1, now.unix, &online, &root);
+        let writer = Writer::new(State::new(), online, random, now);
+        let mut origin = Origin { options, identity, journal, head, writer };
+        let (service, incarnation) = (identity.service_id, identity.incarnation);
+        let found = Input::Found { service, incarnation, delegation };
+        let create = Input::CreateSet { set: 1, params: DEFAULT_PARAMS };
+        origin.step(now, vec![(NOBODY, found), (NOBODY, create)])?;
+        Ok(origin)
+    }
+
+    /// One turn: decides about `inputs`, makes the decisions durable, and returns what that lets out.
+    ///
+    /// # Errors
+    /// If the journal fails. The origin must then not be used any more (fail-stop).
+    pub fn step(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
+        let records = self.writer.plan(now, inputs);
+        if !records.is_empty() {
+            // durable-before-receipt: replies exist only behind this line.
+            self.head = self.journal.append(&self.head, &records, now.unix.saturating_mul(1000))?;
+        }
+        Ok(self.writer.committed())
+    }
+
+    /// The writer, for looking at its state.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The state.
+    pub fn state(&self) -> &State {
+        self.writer.state()
+    }
+
+    /// The last acknowledged head of the journal.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// What it was opened with.
+    pub fn options(&self) -> &OriginOptions {
+        &self.options
+    }
+
+    /// The identity of its directory.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Notes the journal's head where recovery finds it: for when the queue is empty, and at stop.
+    ///
+    /// # Errors
+    /// If the journal fails.
+    pub fn idle(&mut self) -> Result<(), OriginError> {
+        Ok(self.journal.idle()?)
+    }
+
+    /// Everything a snapshot needs; to be written by [`write_snapshot`], on any thread.
+    pub fn snapshot(&self) -> (Head, Vec<u8>) {
+        (self.head, self.state().to_bytes())
+    }
+
+    /// The signed delegation and key of the next epoch, from the root key in `DIR/keys`.
+    ///
+    /// # Errors
+    /// If the root key is not here, or a key file cannot be written.
+    pub fn next_online(&self, now: u64, random: &mut dyn Random) -> Result<Option<Input>, OriginError> {
+        let keys = Keys::open(&*self.options.disk, &self.options.dir)?;
+        let Some(root) = keys.root()? else { return Ok(None) };
+        let epoch = self.state().key_epoch() + 1;
+        let key = keys.make_online(epoch, random)?;
+        let delegation = delegate(self.identity.service_id, epoch, now, &key, &root);
+        Ok(Some(Input::Delegate { delegation, key }))
+    }
+
+    /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from the
+    /// root key at first start, and kept when the root key has moved away.
+    ///
+    /// # Errors
+    /// If it cannot be read, made or written.
+    pub fn write_trust(&self) -> Result<(), OriginError> {
+        let file = trust_path(&self.options.dir);
+        let disk = &*self.options.disk;
+        let sets: Vec<u32> = self.state().sets().map(|(id, _)| id).collect();
+        let old = read_file(disk, &file, MAX_TRUST_FILE as u64).ok();
+        let old_text = old.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let trust = match &old_text {
+            Some(text) => {
+                let source = |source| OriginError::TrustFile { file: file.clone(), source };
+                Trust { sets, ..Trust::parse_json(text).map_err(source)? }
+            }
+            None => {
+                let Some(root) = Keys::open(disk, &self.options.dir)?.root()? else { return Ok(()) };
+                Trust { service: self.identity.service_id, threshold: 1, roots: vec![root.public()], sets }
+            }
+        };
+        trust.check()?;
+        let text = trust.to_json();
+        if old_text.as_ref() == Some(&text) {
+            return Ok(());
+        }
+        replace_file(disk, &file, text.as_bytes()).map_err(|source| OriginError::Disk { file, source })
+    }
+}
+
+/// Where a data directory's trust file is.
+pub fn trust_path(dir: &Path) -> PathBuf {
+    dir.join("trust.json")
+}
+
+/// Where a data directory's journal is.
+pub fn journal_path(dir: &Path) -> PathBuf {
+    dir.join("journal")
+}
+
+/// Where a data directory's snapshots are.
+pub fn snapshots_path(dir: &Path) -> PathBuf {
+    dir.join("snapshots")
+}
+
+/// Where a data directory's generations of a set are.
+pub fn set_path(dir: &Path, set: u32) -> PathBuf {
+    dir.join("sets").join(set.to_string())
+}
+
+/// Writes what [`Origin::snapshot`] gave.
+///
+/// # Errors
+/// If the disk fails; the snapshot before stays.
+pub fn write_snapshot(
+    options: &OriginOptions,
+    identity: &Identity,
+    head: &Head,
+    payload: &[u8],
+) -> Result<[u8; 32], OriginError> {
+    let dir = snapshots_path(&options.dir);
+    Ok(snapshot::write(&*options.disk, &dir, &identity.log_id, head, payload)?)
+}
+
+fn delegate(service: [u8; 8], epoch: u32, now: u64, online: &SigningKey, root: &SigningKey) -> Vec<u8> {
+    let fields = DelegationFields {
+        epoch,
+        service,
+        not_before: now.saturating_sub(DELEGATION_LEAD_S),
+        not_after: now + DELEGATION_S,
+        online: online.public(),
+    };
+    Delegation::new(&fields).sign(std::slice::from_ref(root))
+}
+
+fn open_journal(options: &OriginOptions, identity: &Identity) -> Result<Box<dyn Journal>, OriginError> {
+    let dir = journal_path(&options.dir);
+    let (log_id, incarnation) = (identity.log_id, identity.incarnation);
+    let layout = Options { segment_bytes: options.segment_bytes, check_all: false };
+    let disk = Arc::clone(&options.disk);
+    match LocalJournal::open(disk, &dir, log_id, incarnation, layout) {
+        Ok((journal, recovered)) => {
+            if let Some(cut) = recovered.cut {
+                tracing::warn!(
+                    "an unfinished group {} at byte {} of {} was left out: it was never acknowledged",
+                    cut.gno,
+                    cut.offset,
+                    cut.file.display()
+                );
+            }
+            Ok(Box::new(journal))
+        }
+        Err(JournalError::Missing { .. }) => {
+            let disk = Arc::clone(&options.disk);
+            Ok(Box::new(LocalJournal::create(disk, &dir, log_id, incarnation, layout)?))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The state at `head`: the newest whole snapshot and what the journal has after it.
+fn recover(options: &OriginOptions, identity: &Identity, head: &Head) -> Result<State, OriginError> {
+    let found = snapshot::newest_valid(&*options.disk, &snapshots_path(&options.dir), &identity.log_id)?;
+    for skipped in &found.skipped {
+        tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
+    }
+    let mut state = match found.snapshot {
+        Some(s) if s.head.seq > head.seq => {
+            return Err(OriginError::Ahead { snapshot: s.head.seq, journal: head.seq });
+        }
+        Some(s) => State::from_bytes(&s.payload)?,
+        None => State::new(),
+    };
+    if state.seq() < head.seq {
+        let disk = Arc::clone(&options.disk);
+        for group in JournalReader::from_seq(disk, &journal_path(&options.dir), state.seq() + 1)? {
+            for record in group?.records {
+                replay(&mut state, &record)?;
+            }
+        }
+    }
+    Ok(state)
+}
+
+fn check_keys(
+    dir: &Path,
+    identity: &Identity,
+    state: &State,
+    online: Option<SigningKey>,
+) -> Result<SigningKey, OriginError> {
+    let mixed = |what: String| OriginError::Mixed { dir: dir.to_path_buf(), what };
+    if state.service() != identity.service_id {
+        let (journal, own) = (hex::encode(state.service()), hex::encode(identity.service_id));
+        return Err(mixed(format!("the journal is of service {journal}, the identity of {own}")));
+    }
+    let signed = state.delegation();
+    let delegation = Delegation::parse(signed.get(..DELEGATION_LEN).unwrap_or(signed))
+        .map_err(|e| mixed(format!("the journal's delegation cannot be read: {e}")))?;
+    let epoch = delegation.epoch();
+    let online = online.ok_or_else(|| mixed(format!("keys/online-{epoch}.key is missing")))?;
+    if online.public() != delegation.online() {
+        return Err(mixed(format!(
+            "keys/online-{epoch}.key is not the key that the journal's delegation names"
+        )));
+    }
+    Ok(online)
+}

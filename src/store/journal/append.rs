@@ -1,0 +1,336 @@
+//! The local journal: one writer, one write and one sync per group.
+//!
+//! After the first I/O error it appends nothing ever again: what the disk then holds is
+//! unknown until a restart has read it. It has no threads, no clock and no lock of its
+//! own; the directory's lock is the caller's.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::contract::{
+    AppendError, Durability, Head, Journal, JournalError, LogId, Options, Record, Recovered,
+};
+use super::format::{MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, PAGE, Place, encode_group, group_bytes};
+use super::head::{self, HeadFile, Mark};
+use super::recover::{Tail, recover};
+use super::segment::{self, Segment};
+use crate::store::disk::{Disk, DiskFile};
+
+const DAY_MS: u64 = 86_400_000;
+
+/// A journal in one directory of this machine.
+pub struct LocalJournal {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    log_id: LogId,
+    options: Options,
+    head: Head,
+    current: Option<Current>,
+    head_file: HeadFile,
+    buffer: Vec<u8>,
+    /// fail-stop: the first error; nothing is appended after it.
+    stopped: Option<String>,
+}
+
+/// The segment being written.
+struct Current {
+    file: Box<dyn DiskFile>,
+    segment: Segment,
+    at: u64,
+    /// The next write zeroes up to here what a cut group left.
+    dirty_end: u64,
+}
+
+impl LocalJournal {
+    /// Creates the journal of `log_id` in `dir`, which holds none, and its directory.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        log_id: LogId,
+        incarnation: u32,
+        options: Options,
+    ) -> Result<LocalJournal, JournalError> {
+        check_options(&options)?;
+        let fail = |what| move |source| JournalError::Disk { what, file: dir.to_path_buf(), source };
+        disk.create_dir(dir).map_err(fail("create"))?;
+        if let Some(parent) = dir.parent() {
+            disk.sync_dir(parent).map_err(fail("sync the directory of"))?;
+        }
+        let head = Head::genesis(&log_id, incarnation);
+        let names = disk.list(dir).map_err(fail("list"))?;
+        if names.contains(&head::path(dir)) || !segment::list(&*disk, dir, &log_id)?.is_empty() {
+            return Err(JournalError::Exists { dir: dir.to_path_buf() });
+        }
+        let head_file =
+            HeadFile::replace(&*disk, dir, Mark { log_id, count: 1, head, segment: 0, offset: 0 })?;
+        Ok(LocalJournal {
+            disk,
+            dir: dir.to_path_buf(),
+            log_id,
+            options,
+            head,
+            current: None,
+            head_file,
+            buffer: Vec::new(),
+            stopped: None,
+        })
+    }
+
+    /// Opens the journal of `log_id` in `dir` to continue it as `incarnation`: reads it,
+    /// leaves out an incomplete last group, and makes durable what it found whole.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        log_id: LogId,
+        incarnation: u32,
+        options: Options,
+    ) -> Result<(LocalJournal, Recovered), JournalError> {
+        check_options(&options)?;
+        let found = recover(&*disk, dir, &log_id, options.check_all)?;
+        let newest = found.head.incarnation.max(found.mark.head.incarnation);
+        if newest > incarnation {
+            return Err(JournalError::Incarnation { found: newest, own: incarnation });
+        }
+        let head = Head { incarnation, ..found.head };
+        sweep(&*disk, dir)?;
+        let acked = found.mark.head.gno;
+        let current = found.tail.map(|tail| resume(&*disk, tail, found.head.gno > acked)).transpose()?;
+        let mark = Mark {
+            log_id,
+            count: found.mark.count.saturating_add(1),
+            head,
+            segment: current.as_ref().map_or(0, |c| c.segment.number),
+            offset: current.as_ref().map_or(0, |c| c.at),
+        };
+        let head_file = HeadFile::replace(&*disk, dir, mark)?;
+        let (groups, events) = (head.gno - found.base.gno, head.seq - found.base.seq);
+        let recovered = Recovered { groups, events, base: found.base, cut: found.cut };
+        let journal = LocalJournal {
+            disk,
+            dir: dir.to_path_buf(),
+            log_id,
+            options,
+            head,
+            current,
+            head_file,
+            buffer: Vec::new(),
+            stopped: None,
+        };
+        Ok((journal, recovered))
+    }
+
+    fn alive(&self) -> Result<(), AppendError> {
+        match &self.stopped {
+            Some(first) => Err(AppendError::Stopped { first: first.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// fail-stop: remembers the first error on the files; a full disk while a segment is
+    /// prepared has changed nothing and is not one.
+    fn latch<T>(&mut self, result: Result<T, JournalError>) -> Result<T, AppendError> {
+        result.map_err(|error| match error {
+            JournalError::Disk { what: "prepare", source, .. }
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
+                AppendError::Full { bytes: self.options.segment_bytes }
+            }
+            error => {
+                self.stopped = Some(error.to_string());
+                AppendError::Failed(error)
+            }
+        })
+    }
+
+    fn check(&self, expect: &Head, records: &[Record]) -> Result<u64, AppendError> {
+        if *expect != self.head {
+            return Err(AppendError::Conflict(self.head));
+        }
+        if records.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        for (index, (record, expected)) in records.iter().zip(self.head.seq + 1..).enumerate() {
+            if record.seq != expected {
+                return Err(AppendError::Sequence { index, found: record.seq, expected });
+            }
+        }
+        let bytes = group_bytes(records);
+        if bytes > MAX_GROUP {
+            return Err(AppendError::TooLarge { bytes, max: MAX_GROUP });
+        }
+        Ok(bytes)
+    }
+
+    /// Whether the current segment takes a group of `bytes` at `now_ms`: it has room, and
+    /// was begun on the same day, by the same incarnation.
+    fn takes(&self, bytes: u64, now_ms: u64) -> bool {
+        self.current.as_ref().is_some_and(|current| {
+            current.segment.base.incarnation == self.head.incarnation
+                && current.at + bytes <= current.segment.len
+                && now_ms / DAY_MS <= current.segment.created_ms / DAY_MS
+        })
+    }
+
+    /// Closes the current segment and begins the next.
+    fn roll(&mut self, bytes: u64, now_ms: u64) -> Result<(), JournalError> {
+        let mut number = 1;
+        if let Some(current) = &mut self.current {
+            number = current.segment.number.checked_add(1).expect("2^32 segments are 4 PiB at least");
+            let dirty = current.dirty_end.saturating_sub(current.at);
+            if dirty > 0 {
+                current.write(&vec![0; usize::try_from(dirty).unwrap_or(usize::MAX)])?;
+                current.dirty_end = current.at;
+            }
+        }
+        let segment = Segment {
+            path: segment::path(&self.dir, number),
+            number,
+            log_id: self.log_id,
+            len: self.options.segment_bytes.max(PAGE + bytes),
+            created_ms: now_ms,
+            base: self.head,
+        };
+        let file = segment::create(&*self.disk, &segment)?;
+        self.current = Some(Current { file, segment, at: PAGE, dirty_end: PAGE });
+        Ok(())
+    }
+
+    fn write_group(&mut self, records: &[Record], now_ms: u64) -> Result<Head, JournalError> {
+        let current = self.current.as_mut().expect("roll made a current segment");
+        let place = Place {
+            log_id: self.log_id,
+            segment: current.segment.number,
+            offset: current.at,
+            before: self.head,
+        };
+        let head = encode_group(&mut self.buffer, &place, records, now_ms);
+        let len = self.buffer.len() as u64;
+        let dirty = current.dirty_end.saturating_sub(current.at);
+        self.buffer.resize(len.max(dirty) as usize, 0);
+        current.write(&self.buffer)?;
+        current.at += len;
+        // bounded: a group of the largest size does not keep its memory.
+        self.buffer.clear();
+        self.buffer.shrink_to(1 << 20);
+        Ok(head)
+    }
+
+    fn drop_below(&self, below_gno: u64) -> Result<(), JournalError> {
+        let segments = segment::list(&*self.disk, &self.dir, &self.log_id)?;
+        for pair in segments.windows(2) {
+            if pair[1].base.gno + 1 > below_gno {
+                break;
+            }
+            // One name at a time, oldest first: a crash may bring back the oldest only.
+            let file = &pair[0].path;
+            let removed = self.disk.remove(file).and_then(|()| self.disk.sync_dir(&self.dir));
+            removed.map_err(|source| JournalError::Disk { what: "remove", file: file.clone(), source })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for LocalJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalJournal")
+            .field("dir", &self.dir)
+            .field("head", &self.head)
+            .field("stopped", &self.stopped)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Journal for LocalJournal {
+    fn acquire(&mut self) -> Result<Head, AppendError> {
+        self.alive()?;
+        Ok(self.head)
+    }
+
+    fn append(&mut self, expect: &Head, records: &[Record], now_ms: u64) -> Result<Head, AppendError> {
+        self.alive()?;
+        let bytes = self.check(expect, records)?;
+        if !self.takes(bytes, now_ms) {
+            let rolled = self.roll(bytes, now_ms);
+            self.latch(rolled)?;
+        }
+        // durable-before-receipt: the head moves, and is returned, only after the sync.
+        let written = self.write_group(records, now_ms);
+        self.head = self.latch(written)?;
+        Ok(self.head)
+    }
+
+    fn head(&self) -> Head {
+        self.head
+    }
+
+    fn idle(&mut self) -> Result<(), AppendError> {
+        self.alive()?;
+        if self.head_file.gno() == self.head.gno {
+            return Ok(());
+        }
+        let place = self.current.as_ref().map_or((0, 0), |current| (current.segment.number, current.at));
+        let written = self.head_file.write(self.head, place.0, place.1);
+        self.latch(written)
+    }
+
+    fn class(&self) -> Durability {
+        Durability::LocalDisk
+    }
+
+    fn trim(&mut self, below_gno: u64) -> Result<(), AppendError> {
+        self.alive()?;
+        let dropped = self.drop_below(below_gno);
+        self.latch(dropped)
+    }
+}
+
+impl Current {
+    /// Writes `bytes` where the next group begins, and makes them durable.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
+        let written = self.file.write_all_at(bytes, self.at).and_then(|()| self.file.sync());
+        written.map_err(|source| JournalError::Disk {
+            what: "write",
+            file: self.segment.path.clone(),
+            source,
+        })
+    }
+}
+
+fn check_options(options: &Options) -> Result<(), JournalError> {
+    let found = options.segment_bytes;
+    if !(MIN_SEGMENT..=MAX_SEGMENT).contains(&found) || !found.is_multiple_of(PAGE) {
+        return Err(JournalError::SegmentSize { found, min: MIN_SEGMENT, max: MAX_SEGMENT });
+    }
+    Ok(())
+}
+
+/// Removes what interrupted births left, and makes the names that are there durable.
+fn sweep(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
+    let fail = |what| move |source| JournalError::Disk { what, file: dir.to_path_buf(), source };
+    for path in disk.list(dir).map_err(fail("list"))? {
+        if path.extension().is_some_and(|extension| extension == "new") {
+            disk.remove(&path).map_err(fail("remove a temporary file from"))?;
+        }
+    }
+    disk.sync_dir(dir).map_err(fail("sync"))
+}
+
+/// Opens the last segment for writing. A last group that nobody named as acknowledged is
+/// written again, byte for byte, and synced: it may have been seen in memory only, after
+/// a sync that failed.
+fn resume(disk: &dyn Disk, tail: Tail, rewrite: bool) -> Result<Current, JournalError> {
+    let path = tail.segment.path.clone();
+    let fail = |what| {
+        let file = path.clone();
+        move |source| JournalError::Disk { what, file, source }
+    };
+    let file = disk.open_write(&path).map_err(fail("open"))?;
+    if let (true, Some((offset, len))) = (rewrite, tail.last) {
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, offset).map_err(fail("read"))?;
+        file.write_all_at(&bytes, offset).and_then(|()| file.sync()).map_err(fail("write"))?;
+    }
+    Ok(Current { file, segment: tail.segment, at: tail.at, dirty_end: tail.at + tail.dirty })
+}

@@ -1,0 +1,22 @@
+//! The journal: hash-chained groups of opaque records in preallocated segments.
+//!
+//! One group is one write and one sync, padded to whole pages, so that no later write
+//! touches a block of an acknowledged group. What each byte means is in
+//! `protocol-spec/5-files.md`; what a record means is none of the journal's business.
+
+mod contract;
+mod format;
+mod head;
+mod segment;
+mod read;
+mod recover;
+mod append;
+#[cfg(test)]
+mod tests;
+
+pub use append::LocalJournal;
+pub use contract::{
+    AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record, Recovered,
+};
+pub use format::{FORMAT, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, record_bytes};
+pub use read::{JournalReader, Verified, verify};

@@ -1,0 +1,106 @@
+//! The bytes of one file in memory: as they are now, and as they are durable.
+
+use std::collections::BTreeMap;
+use std::io;
+
+/// Bytes that a power cut keeps, drops or tears together.
+pub const SECTOR: usize = 512;
+
+#[derive(Default, Clone)]
+pub(super) struct Content {
+    pub(super) bytes: Vec<u8>,
+    durable_len: usize,
+    pending: BTreeMap<usize, Pending>,
+}
+
+/// What is durable of a sector that has been written since.
+#[derive(Clone)]
+struct Pending {
+    durable: Box<[u8; SECTOR]>,
+    /// A sync failed on it: the next sync does not write it.
+    lost: bool,
+}
+
+impl Content {
+    pub(super) fn damage(&mut self, at: usize, mask: u8) -> io::Result<()> {
+        let byte = self.bytes.get_mut(at).ok_or(io::ErrorKind::UnexpectedEof)?;
+        *byte ^= mask;
+        if let Some(pending) = self.pending.get_mut(&(at / SECTOR)) {
+            pending.durable[at % SECTOR] ^= mask;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8], offset: usize) {
+        let end = offset + bytes.len();
+        if bytes.is_empty() {
+            return;
+        }
+        for sector in offset / SECTOR..=(end - 1) / SECTOR {
+            let pending = self.pending.entry(sector).or_insert_with(|| {
+                let mut durable = Box::new([0; SECTOR]);
+                let start = (sector * SECTOR).min(self.bytes.len());
+                let old = &self.bytes[start..(start + SECTOR).min(self.bytes.len())];
+                durable[..old.len()].copy_from_slice(old);
+                Pending { durable, lost: false }
+            });
+            pending.lost = false;
+        }
+        if end > self.bytes.len() {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[offset..end].copy_from_slice(bytes);
+    }
+
+    pub(super) fn sync(&mut self) {
+        self.pending.retain(|_, pending| pending.lost);
+        self.durable_len = self.bytes.len();
+    }
+
+    pub(super) fn sync_failed(&mut self) {
+        for pending in self.pending.values_mut() {
+            pending.lost = true;
+        }
+    }
+
+    pub(super) fn after_crash(&self, choice: &mut Option<SplitMix>) -> Content {
+        let mut bytes = self.bytes.clone();
+        // Whole writes survive or vanish more often than chance over sectors would give.
+        let mode = choice.as_mut().map_or(1, |c| c.below(4));
+        let prefix = choice.as_mut().map_or(0, |c| c.below(self.pending.len() as u64 + 1));
+        for (nth, (sector, pending)) in self.pending.iter().enumerate() {
+            let start = (sector * SECTOR).min(bytes.len());
+            let end = (start + SECTOR).min(bytes.len());
+            let kept = match (mode, choice.as_mut()) {
+                (0, _) => SECTOR,
+                (2, Some(c)) => [0, SECTOR, c.below(SECTOR as u64) as usize][c.below(3) as usize],
+                (3, Some(c)) if nth as u64 == prefix => c.below(SECTOR as u64) as usize,
+                (3, _) if (nth as u64) < prefix => SECTOR,
+                _ => 0,
+            };
+            let from = (start + kept).min(end);
+            bytes[from..end].copy_from_slice(&pending.durable[from - start..end - start]);
+        }
+        let grown = bytes.len().saturating_sub(self.durable_len) as u64;
+        let growth = match (mode, choice.as_mut()) {
+            (0, _) => grown,
+            (2 | 3, Some(c)) if grown > 0 => [0, grown, c.below(grown)][c.below(3) as usize],
+            _ => 0,
+        };
+        bytes.truncate(self.durable_len + growth as usize);
+        Content { durable_len: bytes.len(), bytes, pending: BTreeMap::new() }
+    }
+}
+
+/// Steele, Lea and Flood's SplitMix64: one word of state, enough for choosing crashes.
+pub(super) struct SplitMix(pub(super) u64);
+
+impl SplitMix {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % bound
+    }
+}

@@ -1,0 +1,83 @@
+//! The disk in memory: what survives, what does not, and that seeds repeat.
+
+use super::*;
+use crate::store::read_file;
+
+fn disk() -> (MemoryDisk, PathBuf) {
+    let disk = MemoryDisk::new();
+    disk.create_dir(Path::new("/d")).unwrap();
+    (disk, PathBuf::from("/d/file"))
+}
+
+#[test]
+fn what_was_never_synced_is_gone_after_a_clean_crash() {
+    let (disk, path) = disk();
+    let file = disk.create(&path).unwrap();
+    file.write_all_at(b"first", 0).unwrap();
+    file.sync().unwrap();
+    assert!(disk.crash_clean().open(&path).is_err(), "the name was not synced");
+    disk.sync_dir(Path::new("/d")).unwrap();
+    file.write_all_at(b"later and longer", 0).unwrap();
+    assert_eq!(read_file(&disk.crash_clean(), &path, 100).unwrap(), b"first");
+    file.sync().unwrap();
+    assert_eq!(read_file(&disk.crash_clean(), &path, 100).unwrap(), b"later and longer");
+}
+
+#[test]
+fn crashes_keep_drop_and_tear_sectors_and_equal_seeds_agree() {
+    let (disk, path) = disk();
+    let file = disk.create(&path).unwrap();
+    file.write_all_at(&[1; 4 * SECTOR], 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    file.write_all_at(&[2; 4 * SECTOR], 0).unwrap();
+    let images: BTreeSet<Vec<u8>> =
+        (0..200).map(|seed| read_file(&disk.crash(seed), &path, 4096).unwrap()).collect();
+    assert!(images.contains(&vec![1; 4 * SECTOR]));
+    assert!(images.contains(&vec![2; 4 * SECTOR]));
+    let torn = |image: &[u8]| image.chunks(SECTOR).any(|s| s.contains(&1) && s.contains(&2));
+    assert!(images.iter().any(|image| torn(image)));
+    let again = |seed| read_file(&disk.crash(seed), &path, 4096).unwrap();
+    assert_eq!(again(7), again(7));
+}
+
+#[test]
+fn an_unsynced_rename_leaves_the_old_or_the_new_file_whole() {
+    let (disk, path) = disk();
+    let other = PathBuf::from("/d/other");
+    for (name, byte) in [(&path, 1), (&other, 2)] {
+        let file = disk.create(name).unwrap();
+        file.write_all_at(&[byte], 0).unwrap();
+        file.sync().unwrap();
+    }
+    disk.sync_dir(Path::new("/d")).unwrap();
+    disk.rename(&other, &path).unwrap();
+    let seen: BTreeSet<Vec<u8>> =
+        (0..50).map(|seed| read_file(&disk.crash(seed), &path, 1).unwrap()).collect();
+    assert_eq!(seen, BTreeSet::from([vec![1], vec![2]]));
+}
+
+#[test]
+fn a_failed_sync_makes_nothing_durable_and_the_next_one_lies() {
+    let (disk, path) = disk();
+    let file = disk.create(&path).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    disk.fail(OperationKind::Sync, 1, Fault::Eio);
+    file.write_all_at(b"lost", 0).unwrap();
+    assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(libc::EIO));
+    file.sync().unwrap();
+    assert_eq!(read_file(&disk, &path, 4).unwrap(), b"lost");
+    assert_eq!(read_file(&disk.crash_clean(), &path, 4).unwrap(), [0; 4]);
+}
+
+#[test]
+fn a_frozen_disk_refuses_everything_and_its_image_can_be_used() {
+    let (disk, path) = disk();
+    disk.freeze_after(1);
+    let file = disk.create(&path).unwrap();
+    assert!(file.write_all_at(b"x", 0).is_err());
+    assert!(file.len().is_err() && disk.list(Path::new("/d")).is_err() && disk.open(&path).is_err());
+    assert_eq!(disk.operations().len(), 2);
+    assert!(disk.crash(3).list(Path::new("/d")).is_ok());
+}

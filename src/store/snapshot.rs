@@ -1,0 +1,315 @@
+//! Snapshots: one opaque payload that stands for everything up to a head of the journal.
+//!
+//! A snapshot is written under a temporary name, synced, renamed, read back and verified
+//! before an older one may go. It is a short cut: whoever has none reads the journal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::disk::Disk;
+use super::journal::{Head, LogId};
+
+/// Format of a snapshot file.
+const FORMAT: u32 = 0;
+const MAGIC: [u8; 8] = *b"TEKDSNAP";
+const PREFIX: &str = "snapshot-";
+const SUFFIX: &str = ".tekd";
+/// Bytes written at once.
+const CHUNK: usize = 1 << 20;
+/// Largest payload: it is held in memory whole.
+pub const MAX_SNAPSHOT: u64 = 4 << 30;
+/// How many snapshots are kept: the newest, and one to fall back to.
+pub const KEPT_SNAPSHOTS: usize = 2;
+
+const _: () = assert!(size_of::<Header>() == 144 && KEPT_SNAPSHOTS >= 2);
+const _: () = assert!(MAX_SNAPSHOT <= usize::MAX as u64);
+
+/// Beginning of a snapshot file; the payload follows (spec 5.5).
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct Header {
+    magic: [u8; 8],
+    format: U32,
+    incarnation: U32,
+    log_id: LogId,
+    gno: U64,
+    seq: U64,
+    chain: [u8; 32],
+    payload_len: U64,
+    payload_sha256: [u8; 32],
+    zero: [u8; 20],
+    crc: U32,
+}
+
+/// A payload and the head it stands at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Everything up to this head is in the payload.
+    pub head: Head,
+    /// Opaque here.
+    pub payload: Vec<u8>,
+    /// SHA-256 of the payload.
+    pub digest: [u8; 32],
+}
+
+/// A snapshot that could not be used.
+#[derive(Debug)]
+pub struct Skipped {
+    /// Its file.
+    pub file: PathBuf,
+    /// Why not.
+    pub why: SnapshotError,
+}
+
+/// What a directory of snapshots offers.
+#[derive(Debug)]
+pub struct Found {
+    /// The newest snapshot that is whole.
+    pub snapshot: Option<Snapshot>,
+    /// Newer ones that are not.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Why a snapshot cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum SnapshotError {
+    #[error("a snapshot of {len} bytes, at most {max} are possible")]
+    TooLarge { len: u64, max: u64 },
+    #[error("the snapshot is damaged: {what}")]
+    Damaged { what: &'static str },
+    #[error("the snapshot was written by a newer tekd: format {found}, this one reads up to {max}")]
+    Newer { found: u32, max: u32 },
+    #[error("the snapshot belongs to another log")]
+    Foreign,
+    #[error("cannot {what} {}: {source}", file.display())]
+    Disk { what: &'static str, file: PathBuf, source: io::Error },
+}
+
+fn failed(what: &'static str, file: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
+    let file = file.to_path_buf();
+    move |source| SnapshotError::Disk { what, file, source }
+}
+
+/// Writes a snapshot of `log_id` at `head` into `dir`, which is made if need be, verifies
+/// it by reading it back, and removes all but the newest [`KEPT_SNAPSHOTS`]. Returns the
+/// digest of the payload.
+pub fn write(
+    disk: &dyn Disk,
+    dir: &Path,
+    log_id: &LogId,
+    head: &Head,
+    payload: &[u8],
+) -> Result<[u8; 32], SnapshotError> {
+    let len = payload.len() as u64;
+    if len > MAX_SNAPSHOT {
+        return Err(SnapshotError::TooLarge { len, max: MAX_SNAPSHOT });
+    }
+    disk.create_dir(dir).map_err(failed("create", dir))?;
+    let header = header(log_id, head, payload);
+    let path = dir.join(format!("{PREFIX}{:020}{SUFFIX}", head.gno));
+    let temporary = path.with_extension("new");
+    put(disk, &temporary, &header, payload).map_err(failed("write", &temporary))?;
+    disk.rename(&temporary, &path).and_then(|()| disk.sync_dir(dir)).map_err(failed("write", &path))?;
+    let read = read(disk, &path, log_id)?;
+    if read.digest != header.payload_sha256 || read.head != *head {
+        return Err(SnapshotError::Damaged { what: "it is not what was just written" });
+    }
+    remove_old(disk, dir, &path)?;
+    Ok(read.digest)
+}
+
+/// The newest whole snapshot of `log_id` in `dir`; newer ones that are damaged, foreign or
+/// of a newer format are skipped and reported. A missing directory holds none.
+pub fn newest_valid(disk: &dyn Disk, dir: &Path, log_id: &LogId) -> Result<Found, SnapshotError> {
+    let mut found = Found { snapshot: None, skipped: Vec::new() };
+    for file in list(disk, dir)?.into_iter().rev() {
+        match read(disk, &file, log_id) {
+            Ok(snapshot) => {
+                found.snapshot = Some(snapshot);
+                break;
+            }
+            Err(why) => found.skipped.push(Skipped { file, why }),
+        }
+    }
+    Ok(found)
+}
+
+fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
+    let is_snapshot = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)).is_some()
+    };
+    match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => Ok(listed.map_err(failed("list", dir))?.into_iter().filter(is_snapshot).collect()),
+    }
+}
+
+fn header(log_id: &LogId, head: &Head, payload: &[u8]) -> Header {
+    let mut header = Header {
+        magic: MAGIC,
+        format: U32::new(FORMAT),
+        incarnation: U32::new(head.incarnation),
+        log_id: *log_id,
+        gno: U64::new(head.gno),
+        seq: U64::new(head.seq),
+        chain: head.chain,
+        payload_len: U64::new(payload.len() as u64),
+        payload_sha256: Sha256::digest(payload).into(),
+        zero: [0; 20],
+        crc: U32::new(0),
+    };
+    header.crc = U32::new(header_crc(&header));
+    header
+}
+
+fn header_crc(header: &Header) -> u32 {
+    let bytes = header.as_bytes();
+    crc32c::crc32c(&bytes[..bytes.len() - 4])
+}
+
+fn put(disk: &dyn Disk, temporary: &Path, header: &Header, payload: &[u8]) -> io::Result<()> {
+    match disk.remove(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.create(temporary)?;
+    file.write_all_at(header.as_bytes(), 0)?;
+    let mut at = size_of::<Header>() as u64;
+    for chunk in payload.chunks(CHUNK) {
+        file.write_all_at(chunk, at)?;
+        at += chunk.len() as u64;
+    }
+    file.sync()
+}
+
+fn read(disk: &dyn Disk, path: &Path, log_id: &LogId) -> Result<Snapshot, SnapshotError> {
+    let damaged = |what| Err(SnapshotError::Damaged { what });
+    let file = disk.open(path).map_err(failed("open", path))?;
+    let len = file.len().map_err(failed("read", path))?;
+    let mut bytes = [0; size_of::<Header>()];
+    if len < bytes.len() as u64 {
+        return damaged("it is shorter than its header");
+    }
+    file.read_exact_at(&mut bytes, 0).map_err(failed("read", path))?;
+    let header: &Header = zerocopy::transmute_ref!(&bytes);
+    if header.magic != MAGIC || header.crc.get() != header_crc(header) {
+        return damaged("its header does not match its checksum");
+    }
+    if header.format.get() > FORMAT {
+        return Err(SnapshotError::Newer { found: header.format.get(), max: FORMAT });
+    }
+    if header.log_id != *log_id {
+        return Err(SnapshotError::Foreign);
+    }
+    let payload_len = header.payload_len.get();
+    if payload_len > MAX_SNAPSHOT {
+        return Err(SnapshotError::TooLarge { len: payload_len, max: MAX_SNAPSHOT });
+    }
+    if len != bytes.len() as u64 + payload_len {
+        return damaged("its length is not what its header says");
+    }
+    let mut payload = vec![0; payload_len as usize];
+    file.read_exact_at(&mut payload, bytes.len() as u64).map_err(failed("read", path))?;
+    let digest: [u8; 32] = Sha256::digest(&payload).into();
+    if digest != header.payload_sha256 {
+        return damaged("its payload does not match its hash");
+    }
+    let head = Head {
+        incarnation: header.incarnation.get(),
+        gno: header.gno.get(),
+        seq: header.seq.get(),
+        chain: header.chain,
+    };
+    Ok(Snapshot { head, payload, digest })
+}
+
+/// Removes the oldest snapshots beyond [`KEPT_SNAPSHOTS`], never `newest`.
+fn remove_old(disk: &dyn Disk, dir: &Path, newest: &Path) -> Result<(), SnapshotError> {
+    let files = list(disk, dir)?;
+    let surplus = files.len().saturating_sub(KEPT_SNAPSHOTS);
+    for file in files.iter().take(surplus).filter(|file| *file != newest) {
+        disk.remove(file).map_err(failed("remove", file))?;
+    }
+    if surplus > 0 {
+        disk.sync_dir(dir).map_err(failed("sync", dir))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryDisk;
+
+    const LOG: LogId = [3; 16];
+    const DIR: &str = "/snapshots";
+
+    fn head(gno: u64) -> Head {
+        Head { incarnation: 1, gno, seq: 10 * gno, chain: [gno as u8; 32] }
+    }
+
+    fn write(disk: &MemoryDisk, gno: u64) {
+        super::write(disk, Path::new(DIR), &LOG, &head(gno), &gno.to_le_bytes()).unwrap();
+    }
+
+    fn newest(disk: &MemoryDisk) -> Found {
+        newest_valid(disk, Path::new(DIR), &LOG).unwrap()
+    }
+
+    #[test]
+    fn the_newest_snapshot_is_read_back_and_two_are_kept() {
+        let disk = MemoryDisk::new();
+        assert!(newest(&disk).snapshot.is_none());
+        for gno in [3, 20, 100] {
+            write(&disk, gno);
+            let found = newest(&disk).snapshot.unwrap();
+            assert_eq!((found.head, &found.payload[..]), (head(gno), &gno.to_le_bytes()[..]));
+        }
+        assert_eq!(disk.list(Path::new(DIR)).unwrap().len(), KEPT_SNAPSHOTS);
+    }
+
+    #[test]
+    fn every_flipped_byte_makes_the_older_snapshot_the_newest() {
+        let disk = MemoryDisk::new();
+        write(&disk, 1);
+        write(&disk, 2);
+        let file = disk.list(Path::new(DIR)).unwrap().pop().unwrap();
+        for offset in 0..disk.open(&file).unwrap().len().unwrap() {
+            disk.damage(&file, offset, 0x40).unwrap();
+            let found = newest(&disk);
+            assert_eq!(found.snapshot.unwrap().head, head(1), "{offset}");
+            assert_eq!(found.skipped[0].file, file);
+            disk.damage(&file, offset, 0x40).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_another_log_is_skipped() {
+        let disk = MemoryDisk::new();
+        write(&disk, 1);
+        let found = newest_valid(&disk, Path::new(DIR), &[4; 16]).unwrap();
+        assert!(found.snapshot.is_none());
+        assert!(matches!(found.skipped[0].why, SnapshotError::Foreign));
+    }
+
+    #[test]
+    fn a_crash_at_any_step_leaves_the_old_or_the_new_snapshot() {
+        for steps in 0..12 {
+            for seed in 0..8 {
+                let disk = MemoryDisk::new();
+                write(&disk, 1);
+                write(&disk, 2);
+                disk.freeze_after(steps);
+                let done = super::write(&disk, Path::new(DIR), &LOG, &head(3), &[5; 3000]).is_ok();
+                let gno = newest(&disk.crash(seed)).snapshot.unwrap().head.gno;
+                assert!(gno == 3 || gno == 2 && !done, "steps {steps}, seed {seed}: {gno}");
+            }
+        }
+    }
+}

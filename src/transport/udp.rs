@@ -1,0 +1,320 @@
+//! UDP workers: one thread, one socket, one responder each; nothing shared but counters.
+//!
+//! A worker takes a batch of datagrams, reads the clock once, hands the batch to its
+//! [`Respond`], checks every answer against never-amplify, and sends what passed. It does
+//! not allocate, lock or wait in between, and never looks into a datagram. It sleeps in
+//! `poll` on its socket and on a wake-up pipe; stopping writes the pipe, so stop is
+//! prompt, and what is queued by then is still answered.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use super::counters::counters;
+use super::mmsg::{self, BATCH, Inbox, MAX_DATAGRAM, Outbox};
+use super::socket::RECEIVE_BUFFER_BYTES;
+use crate::engine::{Carrier, Moment, Outcome, Peer, Respond, Slot};
+
+/// Batches between two looks at the stop flag.
+const WAKE_ROUNDS: usize = 16;
+/// Batches answered after stop, at most.
+const DRAIN_ROUNDS: usize = 256;
+/// The least the kernel charges a receive buffer per datagram, bytes.
+const MIN_CHARGE_BYTES: usize = 768;
+/// Receive errors in a row after which a worker gives up.
+const MAX_ERRORS: usize = 64;
+
+// The kernel doubles the receive buffer it is asked for: a full one is drained whole.
+const _: () = assert!(DRAIN_ROUNDS * BATCH >= 2 * RECEIVE_BUFFER_BYTES / MIN_CHARGE_BYTES);
+const _: () = assert!(WAKE_ROUNDS <= DRAIN_ROUNDS);
+
+counters! {
+    /// What one worker has done. Every datagram received ends in exactly one of
+    /// `answered`, `ignored`, `oversize`, `send_errors`, `amplify_blocked`.
+    pub UdpCounters,
+    /// A reading of [`UdpCounters`].
+    UdpCounts {
+        /// Datagrams received, of any length.
+        received,
+        /// Answers the kernel took.
+        answered,
+        /// Datagrams that got no answer because the responder said so.
+        ignored,
+        /// Datagrams longer than 1232 bytes, dropped unread.
+        oversize,
+        /// Answers the kernel refused.
+        send_errors,
+        /// Receive calls that failed.
+        receive_errors,
+        /// Payload bytes received; of an oversize datagram only 1233 are seen.
+        bytes_in,
+        /// Payload bytes sent.
+        bytes_out,
+        /// Answers stopped at the exit because they would have amplified: a defect.
+        amplify_blocked,
+        /// Datagrams the kernel dropped because the worker was too slow.
+        rx_overflow,
+    }
+}
+
+/// Why a worker ended other than by being stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum UdpError {
+    /// Its responder panicked.
+    #[error("UDP worker {worker} panicked")]
+    Panicked {
+        /// The thread's name.
+        worker: String,
+    },
+    /// Its socket failed for good.
+    #[error("UDP worker {worker} gave up on its socket: {source}")]
+    Socket {
+        /// The thread's name.
+        worker: String,
+        /// The last error.
+        source: io::Error,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    ended: AtomicBool,
+    counters: Arc<UdpCounters>,
+}
+
+/// Sets `ended` however the thread ends, by panic too.
+struct EndMark(Arc<Shared>);
+
+impl Drop for EndMark {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Release);
+    }
+}
+
+/// A running worker, as its owner sees it. Dropping it stops the thread without waiting.
+#[derive(Debug)]
+pub struct UdpWorker {
+    thread: Option<JoinHandle<io::Result<()>>>,
+    name: String,
+    shared: Arc<Shared>,
+    wake: UnixStream,
+}
+
+impl UdpWorker {
+    /// Starts a thread called `name` that answers `socket` (from [`bind`](super::bind)).
+    ///
+    /// `clock` is read once per batch. `responder` must leave every answer within 1232
+    /// bytes, within the question unless the slot is proved, and never `Later`.
+    ///
+    /// # Errors
+    /// When the system gives no thread or no wake-up pipe.
+    pub fn spawn<R, C>(name: &str, socket: UdpSocket, clock: C, responder: R) -> io::Result<UdpWorker>
+    where
+        R: Respond + Send + 'static,
+        C: Fn() -> Moment + Send + 'static,
+    {
+        let (wake, woken) = UnixStream::pair()?;
+        let shared = Arc::new(Shared::default());
+        let mark = EndMark(Arc::clone(&shared));
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let shared = Arc::clone(&mark.0);
+            let (inbox, outbox) = (Inbox::new(), Outbox::new());
+            Worker { socket, woken, inbox, outbox, responder, clock, shared, dropped: 0, errors: 0 }.run()
+        })?;
+        Ok(UdpWorker { thread: Some(thread), name: name.to_owned(), shared, wake })
+    }
+
+    /// The worker's counters, to keep and read at any time.
+    pub fn counters(&self) -> Arc<UdpCounters> {
+        Arc::clone(&self.shared.counters)
+    }
+
+    /// Whether the thread has ended though nobody stopped it.
+    pub fn failed(&self) -> bool {
+        self.shared.ended.load(Ordering::Acquire) && !self.shared.stop.load(Ordering::Acquire)
+    }
+
+    /// Tells the worker to answer what is queued and end. Returns at once.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        // A worker that is gone has closed its end, and then there is nobody to wake.
+        let _ = (&self.wake).write(&[1]);
+    }
+
+    /// Stops the worker and waits for its end.
+    ///
+    /// # Errors
+    /// When it had ended, or ended now, by a panic or because its socket failed.
+    pub fn join(mut self) -> Result<(), UdpError> {
+        self.stop();
+        let worker = self.name.clone();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(Err(source))) => Err(UdpError::Socket { worker, source }),
+            Some(Err(_)) => Err(UdpError::Panicked { worker }),
+            Some(Ok(Ok(()))) | None => Ok(()),
+        }
+    }
+}
+
+impl Drop for UdpWorker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Which received datagram each slot of a batch holds.
+struct Placed {
+    datagrams: [u8; BATCH],
+    count: usize,
+}
+
+impl Placed {
+    fn get(&self, lane: usize) -> Option<usize> {
+        self.datagrams[..self.count].get(lane).map(|at| usize::from(*at))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        self.datagrams[..self.count].iter().map(|at| usize::from(*at))
+    }
+}
+
+/// What stands in slots that hold no datagram; the responder never sees it.
+const NOBODY: Peer = Peer { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0, carrier: Carrier::Udp };
+
+struct Worker<R, C> {
+    socket: UdpSocket,
+    woken: UnixStream,
+    inbox: Inbox,
+    outbox: Outbox,
+    responder: R,
+    clock: C,
+    shared: Arc<Shared>,
+    dropped: u32,
+    errors: usize,
+}
+
+impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
+    fn run(mut self) -> io::Result<()> {
+        loop {
+            mmsg::wait(self.socket.as_fd(), self.woken.as_fd())?;
+            if self.shared.stop.load(Ordering::Acquire) {
+                return self.drain();
+            }
+            for _ in 0..WAKE_ROUNDS {
+                if self.round()? < BATCH {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        for _ in 0..DRAIN_ROUNDS {
+            if self.round()? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One batch: receive, ask, check, send. Returns how many datagrams were received.
+    fn round(&mut self) -> io::Result<usize> {
+        let received = match self.inbox.receive(self.socket.as_fd()) {
+            Ok(0) => return Ok(0),
+            Ok(received) => received,
+            Err(e) => return self.note_error(e),
+        };
+        self.errors = 0;
+        let mut counts = UdpCounts { received: received as u64, ..UdpCounts::default() };
+        let placed = self.place(received, &mut counts);
+        let answers = self.ask(&placed, &mut counts);
+        for (lane, at) in placed.iter().enumerate() {
+            if let Some(length) = answers[lane] {
+                self.outbox.queue(lane, length, &self.inbox, at);
+            }
+        }
+        let sent = self.outbox.flush(self.socket.as_fd());
+        counts.answered = sent.sent as u64;
+        counts.send_errors = sent.failed as u64;
+        counts.bytes_out = sent.bytes as u64;
+        self.shared.counters.add(&counts);
+        debug_assert_eq!(counts.amplify_blocked, 0, "never-amplify: an answer was stopped at the exit");
+        Ok(received)
+    }
+
+    fn note_error(&mut self, error: io::Error) -> io::Result<usize> {
+        self.shared.counters.add(&UdpCounts { receive_errors: 1, ..UdpCounts::default() });
+        self.errors += 1;
+        if self.errors < MAX_ERRORS { Ok(0) } else { Err(error) }
+    }
+
+    /// Gives every datagram of allowed length a slot, and counts what came in.
+    fn place(&mut self, received: usize, counts: &mut UdpCounts) -> Placed {
+        let mut placed = Placed { datagrams: [0; BATCH], count: 0 };
+        for at in 0..received {
+            counts.bytes_in += self.inbox.length(at) as u64;
+            if self.inbox.bytes(at).is_none() {
+                counts.oversize += 1;
+            } else if self.inbox.source(at).is_none() {
+                counts.ignored += 1;
+            } else {
+                placed.datagrams[placed.count] = at as u8;
+                placed.count += 1;
+            }
+        }
+        if let Some(dropped) = self.inbox.dropped() {
+            counts.rx_overflow = u64::from(dropped.wrapping_sub(self.dropped));
+            self.dropped = dropped;
+        }
+        placed
+    }
+
+    /// Lets the responder fill the batch; returns the length of each answer that may leave.
+    fn ask(&mut self, placed: &Placed, counts: &mut UdpCounts) -> [Option<usize>; BATCH] {
+        let now = (self.clock)();
+        let inbox = &self.inbox;
+        let mut answers = self.outbox.answers();
+        let mut slots: [Slot<'_>; BATCH] = std::array::from_fn(|lane| {
+            let answer = answers.next().unwrap_or_default();
+            let datagram = placed.get(lane).and_then(|at| Some((inbox.bytes(at)?, inbox.source(at)?)));
+            match datagram {
+                Some((bytes, (ip, port))) => {
+                    Slot::new(bytes, Peer { ip, port, carrier: Carrier::Udp }, answer)
+                }
+                None => Slot::new(&[], NOBODY, answer),
+            }
+        });
+        let slots = &mut slots[..placed.count];
+        self.responder.respond(now, slots);
+        std::array::from_fn(|lane| slots.get(lane).and_then(|slot| checked(slot, counts)))
+    }
+}
+
+/// The exit: the length of the slot's answer if it has one that may leave.
+fn checked(slot: &Slot<'_>, counts: &mut UdpCounts) -> Option<usize> {
+    match slot.outcome {
+        Outcome::Respond(length) if may_leave(slot.request.len(), length, slot.proved) => Some(length),
+        Outcome::Respond(_) => {
+            counts.amplify_blocked += 1;
+            None
+        }
+        outcome @ (Outcome::Ignore(_) | Outcome::Later(_)) => {
+            debug_assert!(matches!(outcome, Outcome::Ignore(_)), "no answer comes later over UDP");
+            counts.ignored += 1;
+            None
+        }
+    }
+}
+
+/// never-amplify: at most 1232 bytes, and no more than were asked with unless the source is proved.
+fn may_leave(question: usize, answer: usize, proved: bool) -> bool {
+    answer <= MAX_DATAGRAM && (proved || answer <= question)
+}
+
+#[cfg(test)]
+mod tests;
