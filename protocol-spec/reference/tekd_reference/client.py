@@ -14,7 +14,7 @@ from . import frame as fr
 from . import operations as op
 from .frame import Frame, FrameError
 from .operations import Descriptor, Question
-from .release import H, Schema, schema_of, serial_of
+from .release import H, Schema, incarnation_of, schema_of, serial_of
 from .transport import NeedsStream, Tls, Udp, Unreachable
 from .trust import Accepted, Checkpoint, Trust, TrustError, Verifier
 
@@ -403,6 +403,8 @@ class Client:
                 entries = delta.apply_live(data, entries)
             else:
                 entries, more = delta.apply_history(data, entries)
+                if incarnation_of(d.from_version) != incarnation_of(d.to_version):
+                    leaves = []  # a log begins anew with its incarnation (3.4.5)
                 leaves += more
         new = replace(
             base,

@@ -12,7 +12,7 @@ import heapq
 import struct
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from .release import LIVE, Fields, Schema, history_key, incarnation_of, schema_of, serial_of, unexpired
+from .release import LIVE, Fields, Schema, history_key, schema_of, serial_of, unexpired
 
 MAGIC = b"TEKDDLT1"
 LIVE_KIND, HISTORY_KIND = 1, 2
@@ -318,10 +318,10 @@ class Object(NamedTuple):
 
 
 def length_limit(live: int, key_len: int, held: int, kind: int, log_size: int) -> int:
-    """The longest an honest object can be (3.8.12)."""
+    """The longest object that is not refused unread (3.8.12)."""
     if kind == LIVE_KIND:
         return 4096 + live * (key_len + 24) + 4 * held
-    return 3 * (4096 + live * (key_len + 24) + 4 * held + 32 * log_size)
+    return max(1 << 30, 3 * (4096 + live * (key_len + 24) + 4 * held + 32 * log_size))
 
 
 def parse(data: bytes) -> Object:
@@ -346,18 +346,18 @@ def parse(data: bytes) -> Object:
         raise DeltaError("parameters for no added entries (3.8.6, 3.8.7)")
     if not h.removed and h.removal_k:
         raise DeltaError("removal_k without removals (3.8.5)")
+    if not h.added and not h.removed and (h.serial_bits or h.serial_base):
+        raise DeltaError("parameters for no serials (3.8.8)")
     if h.tuples > TUPLES_MAX:
         raise DeltaError("too many tuples (3.8.7)")
     if h.kind == LIVE_KIND and (h.serial_len or h.leaves or h.serial_bits or h.serial_base):
         raise DeltaError("serials or leaves in a live delta (3.8.8)")
-    if h.kind == HISTORY_KIND and h.from_version and incarnation_of(h.from_version) != incarnation_of(h.to_version):
-        raise DeltaError("a history from another incarnation (3.8.8)")
     if h.removed > h.kept:
         raise DeltaError("more removed than kept (3.8.5)")
     if h.after != h.kept + h.added - (h.removed if h.kind == LIVE_KIND else 0):
         raise DeltaError("after does not follow from the counts (3.8.8)")
-    if h.to_version <= h.from_version:
-        raise DeltaError("a delta that does not lead forward (3.8.1)")
+    if h.to_version <= h.from_version or serial_of(h.to_version) < serial_of(h.from_version):
+        raise DeltaError("a delta that does not lead forward (3.8.3)")
     lengths = (
         8 * h.tuples,
         h.removal_len,

@@ -144,7 +144,8 @@ class DeltaTest(unittest.TestCase):
             world = World(schema)
             versions = [0]
             sets, histories = {0: []}, {0: []}
-            plan = [(80, 0, 0, 0), (0, 0, 0, 0), (30, 9, 0, 1), (5, 4, 6, 3), (0, 0, 3, 0), (40, 20, 2, 9), (3, 0, 0, 9)]
+            plan = [(80, 0, 0, 0), (0, 0, 0, 0), (30, 9, 0, 1), (5, 4, 6, 3), (0, 0, 3, 0), (40, 20, 2, 9)]
+            plan += [(3, 0, 0, 9), (0, 4, 0, 0), (0, 0, 0, 30), (0, 0, 0, 0), (2, 0, 0, 0)]
             for add, withdraw, reinstate, days in plan:
                 world.release(add, withdraw, reinstate, days)
                 versions.append(world.version)
@@ -208,6 +209,18 @@ class DeltaTest(unittest.TestCase):
         data = delta.encode_live(schema, SERVICE, 1, 0, 1, 0, history)
         self.assertEqual(delta.apply_live(data, []), [e[:24] for e in history])
         self.assertLess(len(data), 16 * len(history))
+
+
+    def test_only_withdrawals_of_one_release(self):
+        """All serials are equal: the section is empty, and their number is in the header (3.8.8)."""
+        world = World()
+        world.release(add=20)
+        start, base = world.version, world.histories[world.version]
+        world.release(withdraw=3)
+        data = world.delta(start, history=True)
+        header = delta.parse(data).header
+        self.assertEqual((header.serial_len, header.serial_bits, header.serial_base), (0, 0, 2))
+        self.assertEqual(delta.apply_history(data, base)[0], world.histories[world.version])
 
 
 class TrustTest(unittest.TestCase):
