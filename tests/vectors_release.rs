@@ -83,7 +83,7 @@ fn schemas_coarsen_and_write_as_the_text_says() {
         assert_eq!((view.add_serial, view.del_serial), (add, del));
     });
     each(&vectors["refused"], |case| {
-        assert!(case.schema().read_fields(&case.bytes("bytes")).is_err(), "{}", case.0)
+        assert!(case.schema().read_fields(&case.bytes("bytes")).is_err(), "{}", case.0);
     });
     each(&vectors["expiry"], |case| {
         let expected = case.0["expired"].as_bool().expect("a truth");
@@ -118,7 +118,7 @@ fn rice_codes_and_their_parameters_are_those_of_the_text() {
         assert_eq!(reader.finish(), Ok(()));
     };
     each(&vectors["rice"], |case| {
-        check(&case.numbers("numbers"), case.number("k") as u32, &case.bytes("bytes"))
+        check(&case.numbers("numbers"), case.number("k") as u32, &case.bytes("bytes"));
     });
     each(&vectors["removals"], |case| {
         let gaps = case.numbers("gaps");

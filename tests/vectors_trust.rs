@@ -164,7 +164,7 @@ fn checkpoint_answers_under_trust() {
 
 #[test]
 fn trust_files() {
-    for row in rows(&vectors(), "trust_files", 14) {
+    for row in rows(&vectors(), "trust_files", 17) {
         let trust = Trust::parse_json(text(row, "text"));
         assert_eq!(trust.is_ok(), accept(row), "{}: {trust:?}", label(row));
         if let Ok(trust) = trust {
@@ -241,7 +241,7 @@ fn manifest(row: &Value) -> Manifest {
 fn manifests() {
     let all = vectors();
     let mut written_back = 0;
-    for row in rows(&all, "manifests", 28) {
+    for row in rows(&all, "manifests", 29) {
         let mut signed = bytes(row, "bytes");
         if !row["zeros"].is_null() {
             let at: usize = small(row, "zeros_at");

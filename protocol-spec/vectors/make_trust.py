@@ -22,7 +22,18 @@ DELEGATION = b"tekd/1 delegation\0"
 MANIFEST = b"tekd/1 manifest\0"
 SERVICE = bytes.fromhex("74656b6400112233")
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
+FIELD = 2**255 - 19
 NEUTRAL = bytes([1]) + bytes(31)
+
+
+def twins():
+    """The least y > 1 on the curve, encoded as it must be, and as y + p, which lax readers take for the same point."""
+    d = -121665 * pow(121666, -1, FIELD)
+    for y in range(2, 19):
+        square = (y * y - 1) * pow(d * y * y + 1, -1, FIELD) % FIELD
+        if pow(square, (FIELD - 1) // 2, FIELD) == 1:
+            return y.to_bytes(32, "little"), (y + FIELD).to_bytes(32, "little")
+    raise AssertionError("about half of all y are on the curve")
 
 
 def H(data):
@@ -228,13 +239,16 @@ def answers():
 def trust_files():
     roots = [Key(f"many {i}").public for i in range(17)]
     twice = trust(1, ROOT1.public, ROOT1.public)
-    good = [("one root", ONE), ("two of three", TWO_OF_THREE), ("sixteen roots", trust(3, *roots[:16]))]
+    canonical, twin = twins()
+    good = [("one root", ONE), ("two of three", TWO_OF_THREE), ("sixteen roots", trust(3, *roots[:16])),
+            ("canonical twin", trust(1, canonical))]
     bad = [
         ("seventeen roots", trust(1, *roots)), ("threshold 0", trust(0, ROOT1.public)),
         ("threshold 4", trust(4, *roots[:4])), ("fewer roots than the threshold", trust(2, ROOT1.public)),
         ("one root twice", twice), ("unknown format", trust(1, ROOT1.public, format=2)),
         ("service id of 7 bytes", trust(1, ROOT1.public, service=SERVICE[:7])),
         ("root of 31 bytes", trust(1, ROOT1.public[:31])), ("root of small order", trust(1, NEUTRAL)),
+        ("root encoded as y + p", trust(1, twin)),
         ("base64 without its end", ONE.replace("=", "")), ("no roots", ONE.replace('"roots"', '"rots"')),
         ("not JSON", ONE[:-1]),
     ]
@@ -308,6 +322,7 @@ def manifests():
     case("65 TLVs", "3.6.1", manifest(tlv(9, b"") * 65))
     case("TLVs in descending order", "3.6.1", manifest(tlv(9, b"") + tlv(8, b"")))
     case("order counts without the critical bit", "1.2.1", manifest(tlv(0x8001, b"\x01h:1") + tlv(0, b"")))
+    case("a critical TLV after one of a higher type", "1.2.1", manifest(tlv(9, b"") + tlv(0x8001, b"\x01h:1")))
     case("an unknown critical TLV", "1.2.3", manifest(tlv(0x8009, b"")))
     case("a TLV filled up with other than zeros", "1.2.1", manifest(tlv(9, b"x", filling=b"\1")))
     case("a TLV longer than the body", "1.2.2", manifest(tlv(9, b"1234", length=5)))

@@ -1,7 +1,7 @@
 //! From a question to its answer, out of one [`View`].
 //!
-//! Nothing here allocates, locks, waits or computes more than a search: what takes work was made at the release
-//! (objects, checkpoint answers) or is left as a wish for the builder. One call answers from one view
+//! Nothing here allocates, locks, waits or computes more than a search: what takes work was made at the
+//! release (objects, checkpoint answers) or is left as a wish for the builder. One call answers from one view
 //! (one-release-at-a-time).
 
 use zerocopy::little_endian::{U16, U32, U64};
@@ -22,9 +22,9 @@ use crate::wire::{
 };
 
 /// Seconds a client waits while an object is made.
-pub const PENDING_WAIT_S: u16 = 1;
+pub(crate) const PENDING_WAIT_S: u16 = 1;
 /// Longest wait an answer asks for, in seconds.
-pub const WAIT_MAX_S: u64 = 3600;
+pub(crate) const WAIT_MAX_S: u64 = 3600;
 
 /// What an answer is written with, beside the view.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,12 @@ impl From<DoesNotFit> for Refused {
 
 /// Writes the answer to a question that was read without fault into `out`, whose length is the room there is;
 /// returns its length and result.
-pub(crate) fn write_answer(view: &View, asked: &Asked<'_>, body: &Body<'_>, out: &mut [u8]) -> (usize, ResultCode) {
+pub(crate) fn write_answer(
+    view: &View,
+    asked: &Asked<'_>,
+    body: &Body<'_>,
+    out: &mut [u8],
+) -> (usize, ResultCode) {
     let written = match view.set(asked.question.set.get()) {
         None => Err(no(ResultCode::Set)),
         Some(set) => answer_set(view, set, asked, body, out),
@@ -92,9 +97,14 @@ fn answer_set(view: &View, set: &SetView, asked: &Asked<'_>, body: &Body<'_>, ou
 }
 
 /// Header of an OK answer without a body.
-fn head<'q>(view: &View, set: &SetView, release: Option<&ReleaseView>, asked: &Asked<'q>) -> AnswerHeader<'q> {
+fn head<'q>(
+    view: &View,
+    set: &SetView,
+    release: Option<&ReleaseView>,
+    asked: &Asked<'q>,
+) -> AnswerHeader<'q> {
     let mut flags = 0;
-    if view.draining {
+    if view.is_draining() {
         flags |= FLAG_DRAINING;
     }
     if release.is_some_and(|r| asked.now > r.checkpoint.fresh_until()) {
@@ -170,8 +180,7 @@ fn bucket(
     let public_len = set.schema.public_len();
     let live = generation.bucket(prefix, q.bits).map(|i| generation.entry(i)).filter(|e| is_live(e));
     let entries = live.clone().count();
-    let mut bucket_head =
-        BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
+    let mut bucket_head = BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
     bucket_head.entries = U32::new(u32::try_from(entries).map_err(|_| DoesNotFit(usize::MAX))?);
     let body = HEADER_LEN + bucket_head.answer_len(public_len);
     let padded = on_stream && q.bits < depth;
@@ -198,7 +207,8 @@ fn bucket(
     Ok(AnswerHeader { length, ..head }.write(out))
 }
 
-/// The next multiple of [`BUCKET_PAD`] that leaves room for a PAD's head (spec 2.4.5), within the longest answer.
+/// The next multiple of [`BUCKET_PAD`] that leaves room for a PAD's head (spec 2.4.5), within the longest
+/// answer.
 fn padded_len(body: usize) -> usize {
     (body + tlv::HEAD).next_multiple_of(BUCKET_PAD).min(MAX_ANSWER_STREAM.max(body))
 }

@@ -21,7 +21,7 @@ pub(crate) fn checkpoint_of(state: &State, set: &SetState, built: &BuiltRelease)
         schema: set.params.schema.number(),
         bits: depth(built.count),
         count: built.count,
-        log_size: set.log.len() as u64,
+        log_size: set.log.len(),
         root: built.root,
         log_root: set.log.root(),
         manifest: manifest_digest(&set.manifest),

@@ -1,7 +1,7 @@
 //! Cookies: proof that a source can receive at its address (spec 1.6).
 //!
-//! A keyed function of zone, hour and address and nothing else, so that all devices behind one address have the
-//! same cookie and none can be told by it.
+//! A keyed function of zone, hour and address and nothing else, so that all devices behind one address have
+//! the same cookie and none can be told by it.
 
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use sha2::Digest;
 use siphasher::sip::SipHasher24;
 
 /// The zone of UDP.
-pub const ZONE_UDP: u8 = 0;
+pub(crate) const ZONE_UDP: u8 = 0;
 
 const HOUR_S: u64 = 3600;
 
@@ -140,7 +140,9 @@ mod tests {
     #[test]
     fn the_recommended_construction_is_the_one_of_the_specification() {
         let c = cookies(3600);
-        let digest = sha2::Sha256::digest([&b"tekd/1 cookie\0"[..], &[7; 32], b"service1", &1u64.to_le_bytes()].concat());
+        let digest = sha2::Sha256::digest(
+            [&b"tekd/1 cookie\0"[..], &[7; 32], b"service1", &1u64.to_le_bytes()].concat(),
+        );
         let mut key = [0; 16];
         key.copy_from_slice(&digest[..16]);
         let mut sip = SipHasher24::new_with_key(&key);

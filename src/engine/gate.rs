@@ -85,7 +85,14 @@ impl Gate {
     }
 
     /// Answers one frame of a stream from `view`, which the caller keeps for this frame.
-    pub fn answer_frame(&self, view: &View, now: Moment, peer: Peer, request: &[u8], answer: &mut [u8]) -> Outcome {
+    pub fn answer_frame(
+        &self,
+        view: &View,
+        now: Moment,
+        peer: Peer,
+        request: &[u8],
+        answer: &mut [u8],
+    ) -> Outcome {
         debug_assert_ne!(peer.carrier, Carrier::Udp, "datagrams go through respond");
         match parse(request, &view.service, true) {
             Parsed::Silent(reason) => self.silent(silence_of(reason)),
@@ -112,7 +119,14 @@ impl Gate {
         Outcome::Respond(version_answer(question, answer))
     }
 
-    fn refuse(&self, header: &Question, result: ResultCode, info: u32, cookie: u64, answer: &mut [u8]) -> Outcome {
+    fn refuse(
+        &self,
+        header: &Question,
+        result: ResultCode,
+        info: u32,
+        cookie: u64,
+        answer: &mut [u8],
+    ) -> Outcome {
         count(&self.counters.results[result as usize]);
         Outcome::Respond(refuse(header, result, info, 0, cookie, answer))
     }
@@ -124,7 +138,9 @@ impl Gate {
         let parsed = parse(slot.request, &view.service, false);
         let header = match &parsed {
             Parsed::Silent(reason) => return self.silent(silence_of(*reason)),
-            Parsed::Question(header, _) | Parsed::OtherVersion(header) | Parsed::Refuse { header, .. } => *header,
+            Parsed::Question(header, _) | Parsed::OtherVersion(header) | Parsed::Refuse { header, .. } => {
+                *header
+            }
         };
         let proof = self.cookies.check(slot.peer.ip, header.cookie.get().to_le_bytes());
         count(&self.counters.cookies[proof as usize]);

@@ -223,7 +223,9 @@ pub struct ReleaseSummary {
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
     /// No such set.
-    #[error("there is no set {set}; `tekctl set list` shows those there are, `tekctl set create {set}` makes it")]
+    #[error(
+        "there is no set {set}; `tekctl set list` shows those there are, `tekctl set create {set}` makes it"
+    )]
     NoSet {
         /// The set asked for.
         set: u32,
@@ -279,7 +281,9 @@ pub enum Refusal {
         limit: usize,
     },
     /// Nobody claims this key.
-    #[error("no report in set {set} claims this key: it was never accepted, is withdrawn already, or has expired")]
+    #[error(
+        "no report in set {set} claims this key: it was never accepted, is withdrawn already, or has expired"
+    )]
     NoKey {
         /// The set.
         set: u32,

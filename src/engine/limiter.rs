@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use siphasher::sip::SipHasher13;
 
 /// Buckets of the table.
-pub const BUCKETS: usize = 1 << 16;
+pub(crate) const BUCKETS: usize = 1 << 16;
 /// How many times the rate of an unproved source a proved one has.
-pub const PROVED_FACTOR: u64 = 10;
+pub(crate) const PROVED_FACTOR: u64 = 10;
 /// Milliseconds of rate that may be spent at once.
-pub const BURST_MS: u64 = 2500;
+pub(crate) const BURST_MS: u64 = 2500;
 /// Every how many refused questions are answered by a cookie.
-pub const SLIP: u64 = 2;
+pub(crate) const SLIP: u64 = 2;
 
 const _: () = assert!(BUCKETS.is_power_of_two());
 
@@ -104,9 +104,8 @@ mod tests {
     fn a_prefix_gets_its_burst_and_then_its_rate() {
         let limiter = Limiter::new(64_000, [1; 16]);
         let ip = "198.51.100.1".parse().unwrap();
-        let passed_at = |ms: u64| {
-            (0..10_000).filter(|_| limiter.admit(ip, false, 64, ms) == Admission::Pass).count()
-        };
+        let passed_at =
+            |ms: u64| (0..10_000).filter(|_| limiter.admit(ip, false, 64, ms) == Admission::Pass).count();
         assert_eq!(passed_at(1_000), 2500, "2.5 s of 64,000 bytes per second in questions of 64 bytes");
         assert_eq!(passed_at(2_000), 1000, "one second later one second's worth");
         assert_eq!(passed_at(2_000), 0);

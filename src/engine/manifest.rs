@@ -15,7 +15,7 @@ pub const MAX_FUTURE_S: u32 = 7200;
 /// Age at which a checkpoint supports no claim of absence, in seconds.
 pub const TOO_OLD_S: u32 = 604_800;
 /// Seconds beyond two intervals that a checkpoint stays fresh.
-pub const FRESH_SLACK_S: u32 = 600;
+pub(crate) const FRESH_SLACK_S: u32 = 600;
 
 const _: () = assert!(MAX_KEYS_PER_REPORT <= u16::MAX as usize);
 

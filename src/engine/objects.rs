@@ -13,15 +13,15 @@ use crate::store::generation::Generation;
 use sha2::Digest;
 
 /// Newest versions from which a delta is made at every release.
-pub const RECENT_BASES: usize = 4;
+pub(crate) const RECENT_BASES: usize = 4;
 /// Releases for which an offered object stays fetchable after the one it was made for (spec 2.6.4).
-pub const KEPT_RELEASES: u64 = 2;
+pub(crate) const KEPT_RELEASES: u64 = 2;
 /// Bytes of all objects of one set that the shelf keeps beyond those it must.
-pub const SHELF_BYTES_MAX: usize = 1 << 30;
+pub(crate) const SHELF_BYTES_MAX: usize = 1 << 30;
 /// Bases asked for that the shelf remembers for the next release.
-pub const WANTED_MAX: usize = 256;
+pub(crate) const WANTED_MAX: usize = 256;
 /// Releases for which a base that was asked for is made again unasked.
-pub const WANTED_RELEASES: u64 = 4;
+pub(crate) const WANTED_RELEASES: u64 = 4;
 
 const _: () = assert!(KEPT_RELEASES >= 2, "spec 2.6.4");
 const _: () = assert!(RECENT_BASES < WANTED_MAX);
@@ -186,9 +186,8 @@ impl Shelf {
             self.offers.insert((kind, from), full);
             return Ok(());
         }
-        let length = u32::try_from(bytes.len()).map_err(|_| {
-            DeltaError::TooLong { found: bytes.len() as u64, limit: u32::MAX.into() }
-        })?;
+        let length = u32::try_from(bytes.len())
+            .map_err(|_| DeltaError::TooLong { found: bytes.len() as u64, limit: u32::MAX.into() })?;
         let digest: [u8; 32] = sha2::Sha256::digest(&bytes).into();
         let offer = Offer { from, to: source.version, length, kind, digest };
         self.offers.insert((kind, from), offer);
@@ -228,8 +227,7 @@ impl Shelf {
     }
 
     fn objects(&self) -> Objects {
-        let mut bytes: Vec<_> =
-            self.shelved.iter().map(|s| (s.offer.digest, Arc::clone(&s.bytes))).collect();
+        let mut bytes: Vec<_> = self.shelved.iter().map(|s| (s.offer.digest, Arc::clone(&s.bytes))).collect();
         for (_, manifest) in &self.manifests {
             bytes.push((crate::release::manifest_digest(manifest), Arc::clone(manifest)));
         }

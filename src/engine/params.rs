@@ -34,15 +34,15 @@ pub const DEFAULT_PARAMS: Params = Params {
 };
 
 /// Inclusive limits of each parameter.
-pub const RETENTION_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
+pub(crate) const RETENTION_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 /// Seconds between releases.
-pub const INTERVAL_S: std::ops::RangeInclusive<u32> = 60..=86_400;
+pub(crate) const INTERVAL_S: std::ops::RangeInclusive<u32> = 60..=86_400;
 /// Seconds of embargo.
-pub const EMBARGO_S: std::ops::RangeInclusive<u32> = 0..=172_800;
+pub(crate) const EMBARGO_S: std::ops::RangeInclusive<u32> = 0..=172_800;
 /// Reports in a release.
-pub const MIN_REPORTS: std::ops::RangeInclusive<u32> = 1..=1_000;
+pub(crate) const MIN_REPORTS: std::ops::RangeInclusive<u32> = 1..=1_000;
 /// Seconds a small change waits.
-pub const MAX_WAIT_S: std::ops::RangeInclusive<u32> = 0..=604_800;
+pub(crate) const MAX_WAIT_S: std::ops::RangeInclusive<u32> = 0..=604_800;
 
 // Starts of a delta lie within 65,535 intervals of each other (spec 3.8.7): the longest
 // retention, the longest period and the allowed look-ahead must fit.

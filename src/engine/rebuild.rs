@@ -10,8 +10,8 @@ use super::event::{Event, Published};
 use super::set::{FoldError, ReleaseOutcome};
 use super::state::{Applied, State};
 use super::table::{BuiltTable, Place, TableContext, next_table};
-use crate::store::journal::Record;
 use crate::store::generation::GenerationError;
+use crate::store::journal::Record;
 
 /// Why a journal cannot be rebuilt.
 #[derive(Debug, thiserror::Error)]

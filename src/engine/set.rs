@@ -468,13 +468,7 @@ impl SetState {
         Some(add)
     }
 
-    fn withdraw_decoy(
-        &mut self,
-        seq: u64,
-        serial: u32,
-        changes: &mut Changes,
-        dels: &mut Vec<(Key, u32)>,
-    ) {
+    fn withdraw_decoy(&mut self, seq: u64, serial: u32, changes: &mut Changes, dels: &mut Vec<(Key, u32)>) {
         let Some(report) = self.reports.remove(&seq) else { return };
         self.decoys.remove(&seq);
         for key in report.keys {
@@ -530,7 +524,8 @@ impl SetState {
     /// All unexpired entries in order, as history entries (spec 3.1.4).
     pub fn history(&self) -> Vec<u8> {
         let schema = self.params.schema;
-        let unexpired = usize::try_from(self.unexpired).expect("a set in memory has fewer entries than addresses");
+        let unexpired =
+            usize::try_from(self.unexpired).expect("a set in memory has fewer entries than addresses");
         let mut out = Vec::with_capacity(unexpired * schema.entry_len());
         for (key, state) in &self.keys {
             for e in &state.entries {

@@ -1,20 +1,21 @@
 //! The private state as bytes, and back.
 //!
-//! A snapshot saves a restart from reading the whole journal. It is a cache: what cannot be read is not used, and
-//! the journal gives the same state. Sums and indices are not stored but found again.
+//! A snapshot saves a restart from reading the whole journal. It is a cache: what cannot be read is not
+//! used, and the journal gives the same state. Sums and indices are not stored but found again.
 
 use std::collections::BTreeSet;
 
 use super::codec::{DecodeError, Decoder, Encoder};
 use super::params::Params;
 use super::set::{
-    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportState, SetState, TableMark, start_day,
+    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportState, SetState, TableMark,
+    start_day,
 };
 use super::state::{Provider, State};
 use crate::release::LIVE;
 
 /// Layout of a snapshot's payload (file format 5.8).
-pub const SNAPSHOT_LAYOUT: u16 = 0;
+pub(crate) const SNAPSHOT_LAYOUT: u16 = 0;
 
 impl State {
     /// All of the state.
@@ -156,18 +157,13 @@ fn decode_key(d: &mut Decoder<'_>, s: &mut SetState) -> Result<(), DecodeError> 
     let mut state = KeyState::default();
     let mut ends = BTreeSet::new();
     for _ in 0..d.count(26)? {
-        let claim =
-            Claim { report: d.u64()?, fields: d.fields()?, embargo_end: d.u64()?, decoy: d.bool()? };
+        let claim = Claim { report: d.u64()?, fields: d.fields()?, embargo_end: d.u64()?, decoy: d.bool()? };
         ends.insert(super::set::end_of(&claim.fields));
         state.claims.push(claim);
     }
     for _ in 0..d.count(18)? {
-        let entry = EntryState {
-            fields: d.fields()?,
-            add_serial: d.u32()?,
-            del_serial: d.u32()?,
-            decoy: d.bool()?,
-        };
+        let entry =
+            EntryState { fields: d.fields()?, add_serial: d.u32()?, del_serial: d.u32()?, decoy: d.bool()? };
         ends.insert(super::set::end_of(&entry.fields));
         s.unexpired += 1;
         if entry.del_serial == LIVE {
@@ -179,7 +175,7 @@ fn decode_key(d: &mut Decoder<'_>, s: &mut SetState) -> Result<(), DecodeError> 
         state.entries.push(entry);
     }
     for end in ends {
-        s.ends.entry(end).or_insert_with(Vec::new).push(key);
+        s.ends.entry(end).or_default().push(key);
     }
     s.keys.insert(key, state);
     Ok(())

@@ -134,7 +134,11 @@ impl State {
 
     /// Carries out a release that is being decided: the same fold as [`State::apply`], which here finds the
     /// counts and the depth that the event then records.
-    pub(crate) fn decide(&mut self, seq: u64, draft: Released) -> Result<(Released, ReleaseOutcome), FoldError> {
+    pub(crate) fn decide(
+        &mut self,
+        seq: u64,
+        draft: Released,
+    ) -> Result<(Released, ReleaseOutcome), FoldError> {
         self.seq = seq;
         let outcome = self.set_mut(seq, draft.set)?.released(&draft);
         Ok((Released { changes: outcome.changes, bits: outcome.bits, ..draft }, outcome))

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::input::BuiltRelease;
 use super::set::ReleaseOutcome;
 use crate::release::{LIVE, Schema, TreeBuilder};
-use crate::store::generation::{Generation, GenerationBuilder, GenerationError, GenerationMeta, add_serial, is_live};
+use crate::store::generation::{
+    Generation, GenerationBuilder, GenerationError, GenerationMeta, add_serial, is_live,
+};
 use crate::store::{Disk, MemoryMode};
 use crate::time;
 
@@ -56,7 +58,7 @@ pub struct BuiltTable {
 ///
 /// # Errors
 /// Those of `emit`.
-pub fn merge<E>(
+pub(crate) fn merge<E>(
     schema: Schema,
     before: &[u8],
     outcome: &ReleaseOutcome,
@@ -71,9 +73,11 @@ pub fn merge<E>(
         while let Some((new, fields)) = adds.next_if(|(new, _)| new.as_bytes() < key) {
             emit(new_entry(schema, new.as_bytes(), fields, outcome.serial, &mut changed))?;
         }
-        let start = u32::from_le_bytes([entry[key_len], entry[key_len + 1], entry[key_len + 2], entry[key_len + 3]]);
+        let start =
+            u32::from_le_bytes([entry[key_len], entry[key_len + 1], entry[key_len + 2], entry[key_len + 3]]);
         let period = u16::from_le_bytes([entry[key_len + 4], entry[key_len + 5]]);
-        let leaves = dels.next_if(|(gone, add)| gone.as_bytes() == key && *add == add_serial(entry)).is_some();
+        let leaves =
+            dels.next_if(|(gone, add)| gone.as_bytes() == key && *add == add_serial(entry)).is_some();
         if !time::is_live(start, period, outcome.horizon) {
             continue;
         }

@@ -8,15 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::checkpoint::checkpoint_of;
 use super::event::{
-    Configured, Event, EVENT_VERSION, KeyWithdrawn, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, Published,
+    Configured, EVENT_VERSION, Event, KeyWithdrawn, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, Published,
     Reported, ReportedKey,
 };
 use super::guard::ClockGuard;
 use super::input::{
-    BuiltRelease, ImportCounts, ImportedKey, Input, ParamsChange, Refusal, ReleaseSummary, Reply, WithdrawCount,
+    BuiltRelease, ImportCounts, ImportedKey, Input, ParamsChange, Refusal, ReleaseSummary, Reply,
+    WithdrawCount,
 };
-use super::checkpoint::checkpoint_of;
 use super::manifest::{key_limits, manifest_of};
 use super::params::Params;
 use super::random::Random;
@@ -26,7 +27,7 @@ use super::slot::{Moment, Ticket};
 use super::state::State;
 use super::table::TableContext;
 use crate::authority::{Verdict, judge};
-use crate::release::SigningKey;
+use crate::release::{Schema, SigningKey};
 use crate::store::journal::Record;
 use crate::time;
 
@@ -252,7 +253,7 @@ impl Writer {
         let mut accepted = Vec::new();
         for k in keys {
             let verdict = judge(&limits, now, k.key.as_bytes().len(), k.fields.start, k.period)
-                .and_then(|()| params.schema.check(&k.fields).map_err(|_| Verdict::Field))
+                .and_then(|()| Schema::GaenFull.check(&k.fields).map_err(|_| Verdict::Field))
                 .and_then(|()| if seen.insert(k.key) { Ok(()) } else { Err(Verdict::Duplicate) });
             match verdict {
                 Ok(()) => accepted.push(ReportedKey {
@@ -317,12 +318,14 @@ impl Writer {
             self.record(plan.release.time, &Event::Reported(decoy));
         }
         let seq = self.state.seq() + 1;
-        let (event, outcome) =
-            self.state.decide(seq, plan.release).expect("the set was looked up above");
+        let (event, outcome) = self.state.decide(seq, plan.release).expect("the set was looked up above");
         self.push(seq, now, &Event::Released(event));
         let schema = self.state.sets[&set].params.schema;
-        let context =
-            TableContext { service: self.state.service(), version: self.state.version(outcome.serial), schema };
+        let context = TableContext {
+            service: self.state.service(),
+            version: self.state.version(outcome.serial),
+            schema,
+        };
         self.out.work.push(Work::Build(context, outcome.clone()));
         let asked_by = ticket.into_iter().collect();
         self.in_flight.insert(set, InFlight { asked_by, outcome, held: plan.held });
@@ -391,7 +394,8 @@ fn summary(flight: &InFlight, built: &BuiltRelease) -> ReleaseSummary {
     }
 }
 
-/// When the next release of a set is due: the first border after its last release, or after now for a new set.
+/// When the next release of a set is due: the first border after its last release, or after now for a new
+/// set.
 pub fn next_release(set: &super::set::SetState, now: u64) -> u64 {
     let after = if set.serial() == 0 { now } else { set.time() };
     time::next_border(after, set.params().interval_s.into())

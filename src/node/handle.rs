@@ -1,10 +1,11 @@
-//! The origin on its threads: a writer that nobody waits for but those who asked it, and a builder at its own pace.
+//! The origin on its threads: a writer that nobody waits for but those who asked it, and a builder at its
+//! own pace.
 //!
-//! *A reader never waits for the writer; the writer never publishes what is not durable.* The writer thread takes
-//! commands from a bounded queue, makes one group of what is there, and answers when it is durable. Tables go to
-//! the builder thread and come back as one more input.
+//! *A reader never waits for the writer; the writer never publishes what is not durable.* The writer thread
+//! takes commands from a bounded queue, makes one group of what is there, and answers when it is durable.
+//! Tables go to the builder thread and come back as one more input.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,21 +14,19 @@ use std::time::Duration;
 use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::clock::Clock;
 use super::origin::{NOBODY, Origin, OriginError, write_snapshot};
-use crate::engine::{
-    Committed, Input, Refusal, ReleaseOutcome, Reply, TableContext, Ticket, View, Work,
-};
+use crate::engine::{Committed, Input, Refusal, ReleaseOutcome, Reply, TableContext, Ticket, View, Work};
 use crate::store::Published;
 
 /// Commands that wait for the writer at most; beyond that a caller is told to come back.
 pub const QUEUE_MAX: usize = 1024;
 /// Inputs in one group at most.
-pub const GROUP_INPUTS_MAX: usize = 256;
+const GROUP_INPUTS_MAX: usize = 256;
 /// How often the writer looks at the clock when nothing else happens.
-pub const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_millis(500);
 /// How often the builder looks for wishes.
-pub const WISH_PAUSE: Duration = Duration::from_millis(20);
+const WISH_PAUSE: Duration = Duration::from_millis(20);
 /// Events after which a snapshot is written without being asked for.
-pub const SNAPSHOT_EVENTS: u64 = 100_000;
+const SNAPSHOT_EVENTS: u64 = 100_000;
 
 const _: () = assert!(GROUP_INPUTS_MAX <= QUEUE_MAX);
 
@@ -38,7 +37,9 @@ pub enum AskError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The queue is full.
-    #[error("{QUEUE_MAX} commands wait already, the most allowed; nothing was changed: ask again in a second")]
+    #[error(
+        "{QUEUE_MAX} commands wait already, the most allowed; nothing was changed: ask again in a second"
+    )]
     Busy,
     /// The journal failed; nothing is confirmed any more.
     #[error("the writer has stopped: {0}; questions are still answered from the last release")]
@@ -47,11 +48,12 @@ pub enum AskError {
 
 type Answered = Result<Reply, AskError>;
 type Look = Box<dyn FnOnce(&Origin) + Send>;
+type Act = Box<dyn FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send>;
 
 enum Command {
-    Ask(Input, SyncSender<Answered>),
+    Ask(Box<Input>, SyncSender<Answered>),
     Look(Look),
-    Act(Box<dyn FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send>, SyncSender<Answered>),
+    Act(Act, SyncSender<Answered>),
     Stop,
 }
 
@@ -75,8 +77,8 @@ impl std::fmt::Debug for OriginHandle {
     }
 }
 
-/// Brings tables and readers up to the state of a freshly opened origin: builds what is missing, finishes releases that
-/// were decided but not published.
+/// Brings tables and readers up to the state of a freshly opened origin: builds what is missing, finishes
+/// releases that were decided but not published.
 ///
 /// # Errors
 /// If a table cannot be made or the journal fails.
@@ -128,7 +130,15 @@ impl OriginHandle {
         let back = commands.clone();
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let building = thread("tekd-builder").spawn(move || build_loop(builder, &work, &back))?;
-        let state = WriterThread { origin, clock, jobs, waiting: HashMap::new(), next: 0, snapshot_at: 0 };
+        let state = WriterThread {
+            origin,
+            clock,
+            jobs,
+            waiting: HashMap::new(),
+            next: 0,
+            outbox: VecDeque::new(),
+            snapshot_at: 0,
+        };
         let latch = Arc::clone(&stopped);
         let writing = thread("tekd-writer").spawn(move || state.run(&inbox, &latch))?;
         Ok(OriginHandle { commands, threads: Mutex::new(vec![writing, building]), stopped, view })
@@ -150,7 +160,7 @@ impl OriginHandle {
     /// [`AskError`].
     pub fn ask(&self, input: Input) -> Answered {
         let (tell, answer) = sync_channel(1);
-        self.send(Command::Ask(input, tell))?;
+        self.send(Command::Ask(Box::new(input), tell))?;
         answer.recv().unwrap_or_else(|_| Err(self.gone()))
     }
 
@@ -170,14 +180,12 @@ impl OriginHandle {
         answer.recv().map_err(|_| self.gone())
     }
 
-    /// Lets `act` prepare inputs with the origin in hand, and asks the writer for them; the answer is the last one's.
+    /// Lets `act` prepare inputs with the origin in hand, and asks the writer for them; the answer is the
+    /// last one's.
     ///
     /// # Errors
     /// [`AskError`].
-    pub fn act(
-        &self,
-        act: impl FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send + 'static,
-    ) -> Answered {
+    pub fn act(&self, act: impl FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send + 'static) -> Answered {
         let (tell, answer) = sync_channel(1);
         self.send(Command::Act(Box::new(act), tell))?;
         answer.recv().unwrap_or_else(|_| Err(self.gone()))
@@ -219,6 +227,8 @@ struct WriterThread {
     jobs: SyncSender<Job>,
     waiting: HashMap<Ticket, SyncSender<Answered>>,
     next: u64,
+    /// Jobs the builder has no room for yet. bounded: one table and one show for each set.
+    outbox: VecDeque<Job>,
     /// Sequence number of the newest snapshot made here.
     snapshot_at: u64,
 }
@@ -270,7 +280,7 @@ impl WriterThread {
             match command {
                 Command::Ask(input, tell) => {
                     let ticket = self.wait_for(tell);
-                    inputs.push((ticket, input));
+                    inputs.push((ticket, *input));
                 }
                 Command::Look(look) => look(&self.origin),
                 Command::Act(act, tell) => {
@@ -312,22 +322,29 @@ impl WriterThread {
         let now = self.clock.now();
         let Committed { replies, work } = self.origin.step(now, inputs)?;
         for work in work {
-            let job = match work {
-                Work::Build(context, outcome) => Job::Build(context, outcome),
+            match work {
+                Work::Build(context, outcome) => self.outbox.push_back(Job::Build(context, outcome)),
                 Work::Publish { set, .. } | Work::Show { set } => {
-                    match SetNews::of(self.origin.state(), set, now.unix) {
-                        Some(news) => Job::Show(news),
-                        None => continue,
-                    }
+                    self.outbox.retain(|job| !matches!(job, Job::Show(news) if news.set() == set));
+                    self.outbox.extend(SetNews::of(self.origin.state(), set, now.unix).map(Job::Show));
                 }
-            };
-            // The builder's queue holds far more than the sets there can be.
-            let _ = self.jobs.send(job);
+            }
         }
+        self.hand_out();
         for (ticket, reply) in replies {
             self.answer(ticket, reply.map_err(AskError::from));
         }
         Ok(())
+    }
+
+    /// Gives the builder as much as it has room for; the writer never waits for it.
+    fn hand_out(&mut self) {
+        while let Some(job) = self.outbox.pop_front() {
+            if let Err(TrySendError::Full(job)) = self.jobs.try_send(job) {
+                self.outbox.push_front(job);
+                return;
+            }
+        }
     }
 
     fn snapshot_when_due(&mut self, events: u64) {
@@ -349,7 +366,7 @@ fn build_loop(mut builder: Builder, work: &Receiver<Job>, back: &SyncSender<Comm
             Ok(Job::Build(context, outcome)) => match builder.build(&context, &outcome) {
                 Ok(built) => {
                     let (tell, _) = sync_channel(1);
-                    let _ = back.send(Command::Ask(Input::Built(built), tell));
+                    let _ = back.send(Command::Ask(Box::new(Input::Built(built)), tell));
                 }
                 Err(e) => tracing::error!("release {} of set {} waits: {e}", outcome.serial, outcome.set),
             },

@@ -88,7 +88,11 @@ impl<'d> Keys<'d> {
     /// If it cannot be made.
     pub fn open(disk: &'d dyn Disk, data: &Path) -> Result<Self, KeyError> {
         let dir = data.join("keys");
-        disk.create_dir(&dir).map_err(|source| KeyError::Disk { what: "create", file: dir.clone(), source })?;
+        disk.create_dir(&dir).map_err(|source| KeyError::Disk {
+            what: "create",
+            file: dir.clone(),
+            source,
+        })?;
         Ok(Keys { disk, dir })
     }
 
@@ -195,7 +199,12 @@ impl<'d> Keys<'d> {
         Ok(names.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned()).collect())
     }
 
-    fn secret_or_make(&self, name: &str, purpose: &str, random: &mut dyn Random) -> Result<[u8; 32], KeyError> {
+    fn secret_or_make(
+        &self,
+        name: &str,
+        purpose: &str,
+        random: &mut dyn Random,
+    ) -> Result<[u8; 32], KeyError> {
         if let Some(secret) = self.secret(name, purpose)? {
             return Ok(secret);
         }

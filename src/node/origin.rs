@@ -1,7 +1,7 @@
 //! The origin: one writer over one journal, from its directory to its state.
 //!
-//! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are assembled
-//! around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
+//! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are
+//! assembled around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +12,17 @@ use crate::engine::{
     Committed, DEFAULT_PARAMS, DecodeError, FoldError, Input, Moment, Random, State, Ticket, Writer, replay,
 };
 use crate::release::{
-    DELEGATION_LEN, Delegation, DelegationFields, MAX_TRUST_FILE, SigningKey, Trust, TrustError, TrustFileError,
+    DELEGATION_LEN, Delegation, DelegationFields, MAX_TRUST_FILE, SigningKey, Trust, TrustError,
+    TrustFileError,
 };
 use crate::store::journal::{AppendError, Head, Journal, JournalError, JournalReader, LocalJournal, Options};
 use crate::store::snapshot::{self, SnapshotError};
 use crate::store::{Disk, Identity, IdentityError, read_file, replace_file};
 
 /// How long a delegation lasts, in seconds: a quarter of a year.
-pub const DELEGATION_S: u64 = 90 * 86_400;
+const DELEGATION_S: u64 = 90 * 86_400;
 /// How long before its making a delegation begins, in seconds: clocks differ.
-pub const DELEGATION_LEAD_S: u64 = 3600;
+const DELEGATION_LEAD_S: u64 = 3600;
 /// The ticket of inputs nobody waits for.
 pub const NOBODY: Ticket = Ticket(0);
 
@@ -120,7 +121,10 @@ pub struct Origin {
 
 impl std::fmt::Debug for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Origin").field("options", &self.options).field("head", &self.head).finish_non_exhaustive()
+        f.debug_struct("Origin")
+            .field("options", &self.options)
+            .field("head", &self.head)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,12 +133,19 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError`]; nothing is changed in a directory that is refused.
-    pub fn open(options: OriginOptions, now: Moment, mut random: Box<dyn Random>) -> Result<Self, OriginError> {
+    pub fn open(
+        options: OriginOptions,
+        now: Moment,
+        mut random: Box<dyn Random>,
+    ) -> Result<Self, OriginError> {
         let disk = &*options.disk;
         let identity = match Identity::open(disk, &options.dir) {
-            Err(IdentityError::Missing { .. }) => {
-                Identity::create(disk, &options.dir, entropy::bytes(&mut *random), entropy::bytes(&mut *random))?
-            }
+            Err(IdentityError::Missing { .. }) => Identity::create(
+                disk,
+                &options.dir,
+                entropy::bytes(&mut *random),
+                entropy::bytes(&mut *random),
+            )?,
             other => other?,
         };
         let mut journal = open_journal(&options, &identity)?;
@@ -237,8 +248,8 @@ impl Origin {
         Ok(Some(Input::Delegate { delegation, key }))
     }
 
-    /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from the
-    /// root key at first start, and kept when the root key has moved away.
+    /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from
+    /// the root key at first start, and kept when the root key has moved away.
     ///
     /// # Errors
     /// If it cannot be read, made or written.
@@ -378,7 +389,9 @@ fn check_keys(
     let epoch = delegation.epoch();
     let online = online.ok_or_else(|| mixed(format!("keys/online-{epoch}.key is missing")))?;
     if online.public() != delegation.online() {
-        return Err(mixed(format!("keys/online-{epoch}.key is not the key that the journal's delegation names")));
+        return Err(mixed(format!(
+            "keys/online-{epoch}.key is not the key that the journal's delegation names"
+        )));
     }
     Ok(online)
 }

@@ -363,6 +363,7 @@ mod tests {
                 assert!(verify_inclusion(leaf, i, n, proof, &root), "leaf {index} of {size}");
                 assert!(!verify_inclusion(leaf, i ^ 1, n, proof, &root) || size == 1);
                 assert!(!verify_inclusion(&[7; 32], i, n, proof, &root));
+                assert!(!verify_inclusion(&root, i, n, &[], &root) || size == 1, "the root is no leaf");
                 assert!(!verify_inclusion(leaf, i, n, &out[..len + 1], &root), "one hash too many");
                 assert!(len == 0 || !verify_inclusion(leaf, i, n, &proof[1..], &root), "one hash too few");
                 assert!(len == 0 || tree.inclusion(i, n, &mut [[0; 32]; 33][..len - 1]).is_none());
@@ -392,6 +393,8 @@ mod tests {
                 assert!(old == 0 || !verify_consistency(m, n, &old_root, &[7; 32], proof), "{old} to {new}");
                 assert!(!verify_consistency(m, n, &old_root, &new_root, &out[..len + 1]), "{old} to {new}");
                 assert!(len == 0 || !verify_consistency(m, n, &old_root, &new_root, &proof[1..]));
+                let same = verify_consistency(m, n, &new_root, &new_root, &[]);
+                assert_eq!(same, old == new, "equal roots prove no growth, {old} to {new}");
                 assert!(old == new || !verify_consistency(n, m, &new_root, &old_root, proof), "backwards");
             }
         }

@@ -20,7 +20,6 @@ pub const MAX_TLVS: usize = 16;
 /// Bit 15 of a type (spec 1.2.1).
 pub const CRITICAL_BIT: u16 = 0x8000;
 
-/// Type and length, before the value.
 /// Bytes of type and length before a value.
 pub const HEAD: usize = 4;
 

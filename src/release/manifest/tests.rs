@@ -127,6 +127,8 @@ fn tlvs_out_of_order_cut_or_wrongly_filled_are_refused() {
     assert_eq!(read(&[]), Ok(0));
     assert_eq!(read(&[9, 0, 0, 0, 9, 0, 1, 0, 5, 0, 0, 0]), Ok(2), "a type may repeat");
     assert_eq!(read(&[9, 0, 0, 0, 8, 0, 0, 0]), Err(ManifestError::Order { ty: 8, after: 9 }));
+    let critical = [9, 0, 0, 0, 1, 0x80, 4, 0, 1, b'a', b':', b'1'];
+    assert_eq!(read(&critical), Err(ManifestError::Order { ty: 1, after: 9 }), "critical or not");
     assert_eq!(read(&[9, 0, 1, 0, 5, 0, 1, 0]), Err(ManifestError::Tlv(9)), "filling is not zero");
     assert_eq!(read(&[9, 0, 5, 0, 5, 0, 0, 0]), Err(ManifestError::Tlv(9)), "value beyond the body");
     assert_eq!(read(&[9, 0]), Err(ManifestError::Tlv(0)), "half a head");
