@@ -342,7 +342,8 @@ fn the_index_has_four_entries_a_slot() {
     }
 }
 
-/// Keys in clusters: few leading patterns, a middle that varies little, so that slots are empty, short or very long.
+/// Keys in clusters: few leading patterns, a middle that varies little, so that slots are empty, short or
+/// very long.
 fn key(len: usize) -> impl Strategy<Value = Vec<u8>> {
     let lead = prop_oneof![
         3 => Just(vec![0x00, 0x00, 0x00, 0x00]),
