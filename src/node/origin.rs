@@ -354,10 +354,10 @@ fn recover(options: &OriginOptions, identity: &Identity, head: &Head) -> Result<
     for skipped in &found.skipped {
         tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
     }
+    if let Some(s) = &found.snapshot {
+        check_snapshot(options, &s.head, head)?;
+    }
     let mut state = match found.snapshot {
-        Some(s) if s.head.seq > head.seq => {
-            return Err(OriginError::Ahead { snapshot: s.head.seq, journal: head.seq });
-        }
         Some(s) => State::from_bytes(&s.payload)?,
         None => State::new(),
     };
@@ -370,6 +370,25 @@ fn recover(options: &OriginOptions, identity: &Identity, head: &Head) -> Result<
         }
     }
     Ok(state)
+}
+
+/// A snapshot has to stand at a head of this journal (spec 5.5.3).
+fn check_snapshot(options: &OriginOptions, snapshot: &Head, journal: &Head) -> Result<(), OriginError> {
+    if snapshot.seq > journal.seq {
+        return Err(OriginError::Ahead { snapshot: snapshot.seq, journal: journal.seq });
+    }
+    let disk = Arc::clone(&options.disk);
+    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), snapshot.seq)?;
+    match reader.next().transpose()? {
+        Some(group) if group.head.seq == snapshot.seq && group.head.chain == snapshot.chain => Ok(()),
+        _ => Err(OriginError::Mixed {
+            dir: options.dir.clone(),
+            what: format!(
+                "the newest snapshot stands at event {}, where this journal has another",
+                snapshot.seq
+            ),
+        }),
+    }
 }
 
 fn check_keys(

@@ -450,7 +450,8 @@ proptest! {
         model in model(16), position in any::<proptest::sample::Index>(), change in 1u8..=255,
     ) {
         let meta = meta(16, 32, 2);
-        let generation = Generation::in_memory(meta.clone(), entries_of(&meta, &model).concat(), nodes(2)).unwrap();
+        let entries = entries_of(&meta, &model).concat();
+        let generation = Generation::in_memory(meta.clone(), entries, nodes(2)).unwrap();
         let mut bytes = generation.bytes().to_vec();
         let position = position.index(bytes.len());
         bytes[position] ^= change;
