@@ -26,16 +26,17 @@
 //!
 //! # A question's way
 //!
-//! `transport::UdpWorker` receives a batch into `engine::Slot`s and hands them to `engine::Gate`, which drops what must
-//! not be answered, checks cookie and limit, and lets `engine/answer.rs` write each answer from one pinned
-//! `engine::View`. The worker checks at the exit that no unproved source gets more than it sent, and sends the batch.
+//! `transport::UdpWorker` receives a batch into `engine::Slot`s and hands them to `engine::Gate`, which
+//! drops what must not be answered, checks cookie and limit, and lets `engine/answer.rs` write each answer
+//! from one pinned `engine::View`. The worker checks at the exit that no unproved source gets more than it
+//! sent, and sends the batch.
 //!
 //! # A key's way
 //!
-//! `node::OriginHandle` queues an `engine::Input`; `engine::Writer::plan` judges it and turns it into events; `store::journal`
-//! makes them durable; only then `committed` gives out replies. At each interval the writer decides a release, the
-//! builder merges it into the table before it, the root comes back, the checkpoint is signed and made durable,
-//! and one pointer swap shows the new view.
+//! `node::OriginHandle` queues an `engine::Input`; `engine::Writer::plan` judges it and turns it into
+//! events; `store::journal` makes them durable; only then `committed` gives out replies. At each interval
+//! the writer decides a release, the builder merges it into the table before it, the root comes back, the
+//! checkpoint is signed and made durable, and one pointer swap shows the new view.
 
 pub mod time;
 pub mod wire;

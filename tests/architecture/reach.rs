@@ -5,16 +5,17 @@ use super::floors::floor;
 use super::scan::{Named, Source};
 use super::tree::{Finding, Place, Tree};
 
-/// Files of the client that drive a real socket; the rest of the client is sans-I/O.
-const DRIVERS: [&str; 5] = ["udp", "tls", "quic", "driver", "drivers"];
+/// Files of the client that drive a real socket or keep a file; the rest of the client is sans-I/O.
+const DRIVERS: [&str; 4] = ["udp", "tls", "quic", "state_file"];
 
 /// Files of the store that touch the operating system's files.
 const STORE_FILES: [&str; 4] =
     ["src/store/disk.rs", "src/store/map.rs", "src/store/direct.rs", "src/store/identity.rs"];
 
 /// Files that may hold `unsafe`.
-const UNSAFE_FILES: [&str; 6] = [
+const UNSAFE_FILES: [&str; 7] = [
     "src/store/map.rs",       // mapping a generation file
+    "src/store/publish.rs",   // the pointer readers follow
     "src/store/direct.rs",    // aligned buffers for direct I/O
     "src/engine/prefetch.rs", // prefetch of cache lines
     "src/transport/mmsg.rs",  // batched system calls
@@ -98,6 +99,8 @@ fn drives(place: &Place) -> bool {
     match place.modules.first().map_or("", String::as_str) {
         "node" | "transport" | "proxy" => true,
         "client" => DRIVERS.contains(&second),
+        // The operator's end of the control socket.
+        "service" => place.modules[1..] == ["control", "client"],
         _ => false,
     }
 }
