@@ -1,7 +1,7 @@
 //! Servers side by side: the same generator, the same machine, runs alternated, so that only ratios count.
 //!
-//! Machines have fast and slow states that last minutes. So each round runs every server once, one after the other,
-//! and the ratio to the echo is taken within the round; what is told is the median over the rounds.
+//! Machines have fast and slow states that last minutes. So each round runs every server once, one after the
+//! other, and the ratio to the echo is taken within the round; what is told is the median over the rounds.
 
 use std::ffi::OsStr;
 use std::io;

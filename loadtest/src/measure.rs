@@ -1,5 +1,5 @@
-//! The loop of a run: what is due leaves, what came is judged, what is late is given up. The only place with a
-//! clock and a socket.
+//! The loop of a run: what is due leaves, what came is judged, what is late is given up. The only place with
+//! a clock and a socket.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -252,7 +252,8 @@ mod tests {
     use super::*;
     use crate::traffic::{Echoes, Lookups};
 
-    /// A server on a thread that answers with what `answer` makes of each datagram, until the socket times out.
+    /// A server on a thread that answers with what `answer` makes of each datagram, until the socket times
+    /// out.
     fn server(mut answer: impl FnMut(&mut Vec<u8>) -> bool + Send + 'static) -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
