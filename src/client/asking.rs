@@ -75,10 +75,7 @@ impl Ask<'_> {
     /// gets it only if the question is padded (spec 1.3.4).
     #[must_use]
     pub fn outgrows_its_question(&self) -> bool {
-        matches!(
-            self,
-            Self::Checkpoint | Self::Bucket(_) | Self::Sync(_) | Self::Fetch(_) | Self::Proof(_)
-        )
+        matches!(self, Self::Checkpoint | Self::Bucket(_) | Self::Sync(_) | Self::Fetch(_) | Self::Proof(_))
     }
 
     fn write(&self, builder: &QuestionBuilder, out: &mut [u8]) -> Result<usize, BuildError> {

@@ -53,7 +53,9 @@ impl<C: Carrier + ?Sized> Carrier for Box<C> {
 #[derive(Debug, thiserror::Error)]
 pub enum CarrierError {
     /// No datagram came back.
-    #[error("{peer} did not answer {datagrams} datagrams in {waited_ms} ms: check address and port, or use --transport tls")]
+    #[error(
+        "{peer} did not answer {datagrams} datagrams in {waited_ms} ms: check address and port, or use --transport tls"
+    )]
     Silent {
         /// The server's address.
         peer: String,
@@ -204,9 +206,7 @@ pub fn exchange_over(
         let Some(length) = received else { continue };
         let received = exchange.received(&buffer[..length]);
         known.cookie = exchange.cookie();
-        if let Received::Answer(reply) =
-            received.map_err(|error| CarrierError::of_exchange(error, peer))?
-        {
+        if let Received::Answer(reply) = received.map_err(|error| CarrierError::of_exchange(error, peer))? {
             return Ok(reply);
         }
     }

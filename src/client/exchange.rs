@@ -118,12 +118,7 @@ impl<'a> Exchange<'a> {
         self.send(now_ms, random, out)
     }
 
-    fn send(
-        &mut self,
-        now_ms: u64,
-        random: &mut Random<'_>,
-        out: &mut [u8],
-    ) -> Result<Next, ExchangeError> {
+    fn send(&mut self, now_ms: u64, random: &mut Random<'_>, out: &mut [u8]) -> Result<Next, ExchangeError> {
         let unproved = self.cookie == 0 && self.asking.ask.outgrows_its_question();
         let pad_to = if unproved { MAX_DATAGRAM } else { 0 };
         let (length, expected) = self.asking.write(self.cookie, pad_to, random, out)?;

@@ -13,9 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::TLS13;
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
-};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
 use super::asking::{Asking, Random, Reply};
 use super::carrier::{Carrier, CarrierError};
@@ -190,9 +188,8 @@ fn ask_on(
     sent.map_err(|source| deadline.io("sending to", source))?;
     let mut head = [0; FRAME_HEAD];
     fill(connection, &mut head, deadline)?;
-    let length = stream_frame_len(&head, MAX_ANSWER_STREAM).map_err(|source| {
-        Failure::Final(CarrierError::Framing { peer: deadline.peer.clone(), source })
-    })?;
+    let length = stream_frame_len(&head, MAX_ANSWER_STREAM)
+        .map_err(|source| Failure::Final(CarrierError::Framing { peer: deadline.peer.clone(), source }))?;
     // bounded: at most 1 MiB, checked above.
     let mut frame = vec![0; length];
     frame[..FRAME_HEAD].copy_from_slice(&head);

@@ -80,8 +80,11 @@ impl Carrier for UdpCarrier {
 
 impl Path {
     fn open(peer: SocketAddr) -> io::Result<Self> {
-        let any: SocketAddr =
-            if peer.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+        let any: SocketAddr = if peer.is_ipv4() {
+            (Ipv4Addr::UNSPECIFIED, 0).into()
+        } else {
+            (Ipv6Addr::UNSPECIFIED, 0).into()
+        };
         let socket = UdpSocket::bind(any)?;
         socket.connect(peer)?;
         Ok(Self { socket, began: Instant::now() })
