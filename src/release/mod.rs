@@ -25,9 +25,6 @@ mod trust;
 mod trust_file;
 mod verifier;
 
-pub use live::{LiveSet, SetError};
-pub use schema::{EntryView, Fields, FieldsError, LIVE, ONSET_NONE, Schema};
-pub use tree::{BucketError, Hash, Tree, TreeBuilder, build_tree};
 pub use answer::{
     AnswerError, CheckpointAnswer, MAX_ANSWER_BODY, compose_answer_body, parse_answer_body,
     parse_answer_prefix,
@@ -36,15 +33,18 @@ pub use checkpoint::{CHECKPOINT_LEN, Checkpoint, CheckpointError, CheckpointFiel
 pub use delegation::{
     DELEGATION_LEN, Delegation, DelegationError, DelegationFields, MAX_DELEGATION_SIGNATURES,
 };
+pub use live::{LiveSet, SetError};
 pub use log::{
     EMPTY_ROOT, LogTree, MAX_PROOF_HASHES, log_leaf_hash, log_node_hash, verify_consistency, verify_inclusion,
 };
 pub use manifest::{MAX_MANIFEST, MAX_MANIFEST_TLVS, Manifest, ManifestError, manifest_digest};
 pub use manifest_tlv::{Node, NodeTransport, OtherTlv, SealKey, Witness};
+pub use schema::{EntryView, Fields, FieldsError, LIVE, ONSET_NONE, Schema};
 pub use signature::{
     CHECKPOINT_CONTEXT, DELEGATION_CONTEXT, ED25519, KeyId, MANIFEST_CONTEXT, MAX_SIGNATURES, PublicKey,
     SIGNATURE_LEN, SignatureEntry, SignatureError, SignatureList, SigningKey, verify,
 };
+pub use tree::{BucketError, Hash, Tree, TreeBuilder, build_tree};
 pub use trust::{MAX_ROOTS, MAX_THRESHOLD, MAX_TRUST_SETS, Trust, TrustError};
 #[cfg(feature = "net")]
 pub use trust_file::{MAX_TRUST_FILE, TrustFileError};
