@@ -260,7 +260,8 @@ impl<'e> Client<'e> {
         schema_of(&checkpoint).map_err(|what| self.unverifiable(Operation::Checkpoint, what))
     }
 
-    /// An object by its digest, whose bytes are checked against it by the caller if `length` is known, and here if not.
+    /// An object by its digest, whose bytes are checked against it by the caller if `length` is known, and
+    /// here if not.
     ///
     /// Nothing beyond `limit` bytes is fetched.
     pub(super) fn fetch(
@@ -336,7 +337,8 @@ impl<'e> Client<'e> {
         }
     }
 
-    /// The seconds to wait before the same question is worth asking again, at least one; `None` if it never is.
+    /// The seconds to wait before the same question is worth asking again, at least one; `None` if it never
+    /// is.
     fn pause_s(&self, refused: &Refused) -> Option<u64> {
         let interval_s = self.manifest.as_ref().map_or(0, |manifest| manifest.interval_s);
         let worth = matches!(refused.result, ResultCode::Pending | ResultCode::Busy);

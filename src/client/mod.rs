@@ -38,3 +38,6 @@ pub use sync::{SyncMode, SyncReport};
 pub use tls::TlsCarrier;
 pub use udp::UdpCarrier;
 pub use verify::{Mismatch, Unverifiable};
+
+#[cfg(test)]
+mod tests;

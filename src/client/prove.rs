@@ -60,7 +60,8 @@ impl Client<'_> {
         }
     }
 
-    /// Proves that `older`, a checkpoint of this incarnation, is in the log of the newest one, and gives that.
+    /// Proves that `older`, a checkpoint of this incarnation, is in the log of the newest one, and gives
+    /// that.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -73,7 +74,8 @@ impl Client<'_> {
         self.proved(holds, &hashes, first, second).map(|()| newest)
     }
 
-    /// Proves that the log before `older` is a beginning of the log before the newest checkpoint, and gives that.
+    /// Proves that the log before `older` is a beginning of the log before the newest checkpoint, and gives
+    /// that.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -140,8 +140,8 @@ impl<D: Data> Follower<D> {
         Sync { version, history: D::KIND == KIND_HISTORY }
     }
 
-    /// Plans the way to the newest accepted checkpoint by the objects of a SYNC answer of `version`, which were
-    /// read against what was asked; `None` if the answer is for another version (spec 4.3.2).
+    /// Plans the way to the newest accepted checkpoint by the objects of a SYNC answer of `version`, which
+    /// were read against what was asked; `None` if the answer is for another version (spec 4.3.2).
     ///
     /// # Errors
     /// If the descriptors announce more than any honest object has (spec 3.8.12), or the schema is unknown.
@@ -177,7 +177,8 @@ impl<D: Data> Follower<D> {
     /// Applies the next object of a plan, beside what is held.
     ///
     /// # Errors
-    /// If its length or digest are not those of its descriptor, or it cannot be applied; the plan is to be dropped.
+    /// If its length or digest are not those of its descriptor, or it cannot be applied; the plan is to be
+    /// dropped.
     ///
     /// # Panics
     /// If the plan has no next object.

@@ -84,7 +84,8 @@ impl Client<'_> {
     /// Brings a set to the newest version. `full`: fetches the whole set whatever is held.
     ///
     /// # Errors
-    /// [`ClientError`]; what was held is then still held, and the newest checkpoint that was verified is remembered.
+    /// [`ClientError`]; what was held is then still held, and the newest checkpoint that was verified is
+    /// remembered.
     pub fn sync<D: Data>(
         &mut self,
         follower: &mut Follower<D>,

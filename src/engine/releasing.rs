@@ -111,8 +111,8 @@ fn hold_small(set: &SetState, coming: &[&Pending], time: u64, release: &mut Rele
     }
 }
 
-/// Decoys for the reports that come in: enough that the release has `min_reports` reports, and that each start day it
-/// touches holds `min_reports` live decoy keys, so that later withdrawals find company too.
+/// Decoys for the reports that come in: enough that the release has `min_reports` reports, and that each
+/// start day it touches holds `min_reports` live decoy keys, so that later withdrawals find company too.
 fn company(set: &SetState, coming: &[&Pending], random: &mut dyn Random) -> Vec<Reported> {
     let mut templates: BTreeMap<u64, Template> = BTreeMap::new();
     for p in coming.iter().filter(|p| !p.decoy) {

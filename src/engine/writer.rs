@@ -394,7 +394,8 @@ fn summary(flight: &InFlight, built: &BuiltRelease) -> ReleaseSummary {
     }
 }
 
-/// When the next release of a set is due: the first border after its last release, or after now for a new set.
+/// When the next release of a set is due: the first border after its last release, or after now for a new
+/// set.
 pub fn next_release(set: &super::set::SetState, now: u64) -> u64 {
     let after = if set.serial() == 0 { now } else { set.time() };
     time::next_border(after, set.params().interval_s.into())

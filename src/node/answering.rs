@@ -28,7 +28,8 @@ impl AnswerFrame for FrameAnswers {
     }
 
     fn later(&self, _: Ticket) -> tokio::sync::oneshot::Receiver<Vec<u8>> {
-        // No operation of this version is answered later: a receiver whose sender is gone ends the wait at once.
+        // No operation of this version is answered later: a receiver whose sender is gone ends the wait at
+        // once.
         tokio::sync::oneshot::channel().1
     }
 }

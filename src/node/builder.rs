@@ -154,8 +154,8 @@ impl Builder {
         Ok(built)
     }
 
-    /// Finds the table of the newest decided release of `set` after a start: the file of it if it is whole, else made
-    /// again from the state.
+    /// Finds the table of the newest decided release of `set` after a start: the file of it if it is whole,
+    /// else made again from the state.
     ///
     /// # Errors
     /// If it cannot be made even in memory.

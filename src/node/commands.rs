@@ -454,8 +454,8 @@ fn add_keys(session: &mut Session, import: u64, keys: &[ImportKey]) -> Done {
     Ok(json!({ "keys": begun.keys.len() }))
 }
 
-/// A key as it was sent; what is out of range is left for the writer to judge. An onset beyond what schemas know
-/// counts as none.
+/// A key as it was sent; what is out of range is left for the writer to judge. An onset beyond what schemas
+/// know counts as none.
 fn imported(k: &ImportKey) -> Option<ImportedKey> {
     let key = Key::from_slice(&k.key.0)?;
     let small = |v: Option<i64>| v.map_or(0, |v| u8::try_from(v).unwrap_or(u8::MAX));

@@ -1,7 +1,7 @@
 //! The control socket: operators' commands, one JSON line each way.
 //!
-//! It listens on a unix socket in the data directory, mode 0600: who can open it is the operator. Every command
-//! goes to the writer as an input, or looks at it between two groups.
+//! It listens on a unix socket in the data directory, mode 0600: who can open it is the operator. Every
+//! command goes to the writer as an input, or looks at it between two groups.
 
 use std::io::{BufReader, BufWriter};
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +26,8 @@ pub struct ControlSocket {
 }
 
 impl ControlSocket {
-    /// Listens at `path`, replacing a socket that a former process left there: the caller holds the directory's lock.
+    /// Listens at `path`, replacing a socket that a former process left there: the caller holds the
+    /// directory's lock.
     ///
     /// # Errors
     /// If the path is too long or cannot be listened on.

@@ -1,7 +1,7 @@
 //! The origin: one writer over one journal, from its directory to its state.
 //!
-//! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are assembled
-//! around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
+//! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are
+//! assembled around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -248,8 +248,8 @@ impl Origin {
         Ok(Some(Input::Delegate { delegation, key }))
     }
 
-    /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from the
-    /// root key at first start, and kept when the root key has moved away.
+    /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from
+    /// the root key at first start, and kept when the root key has moved away.
     ///
     /// # Errors
     /// If it cannot be read, made or written.
@@ -354,10 +354,10 @@ fn recover(options: &OriginOptions, identity: &Identity, head: &Head) -> Result<
     for skipped in &found.skipped {
         tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
     }
+    if let Some(s) = &found.snapshot {
+        check_snapshot(options, &s.head, head)?;
+    }
     let mut state = match found.snapshot {
-        Some(s) if s.head.seq > head.seq => {
-            return Err(OriginError::Ahead { snapshot: s.head.seq, journal: head.seq });
-        }
         Some(s) => State::from_bytes(&s.payload)?,
         None => State::new(),
     };
@@ -370,6 +370,25 @@ fn recover(options: &OriginOptions, identity: &Identity, head: &Head) -> Result<
         }
     }
     Ok(state)
+}
+
+/// A snapshot has to stand at a head of this journal (spec 5.5.3).
+fn check_snapshot(options: &OriginOptions, snapshot: &Head, journal: &Head) -> Result<(), OriginError> {
+    if snapshot.seq > journal.seq {
+        return Err(OriginError::Ahead { snapshot: snapshot.seq, journal: journal.seq });
+    }
+    let disk = Arc::clone(&options.disk);
+    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), snapshot.seq)?;
+    match reader.next().transpose()? {
+        Some(group) if group.head.seq == snapshot.seq && group.head.chain == snapshot.chain => Ok(()),
+        _ => Err(OriginError::Mixed {
+            dir: options.dir.clone(),
+            what: format!(
+                "the newest snapshot stands at event {}, where this journal has another",
+                snapshot.seq
+            ),
+        }),
+    }
 }
 
 fn check_keys(

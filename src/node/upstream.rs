@@ -1,6 +1,7 @@
 //! The upstream of a public node: pulls releases, verifies them, and shows them to readers.
 //!
-//! verified-before-served: what readers get is built from a history that matched a checkpoint signed under the node's trust.
+//! verified-before-served: what readers get is built from a history that matched a checkpoint signed under
+//! the node's trust.
 //! A node whose upstream is gone goes on with what it has, and after a restart with what it kept.
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -166,7 +167,8 @@ fn resolve(address: &str) -> Result<SocketAddr, UpstreamError> {
     found.next().ok_or_else(|| failed("it names no address".to_owned()))
 }
 
-/// Small questions go by datagram, large objects by stream; an upstream that has only one of both is asked by that.
+/// Small questions go by datagram, large objects by stream; an upstream that has only one of both is asked
+/// by that.
 fn client(address: SocketAddr, trust: &Trust, set: u32) -> Client<'static> {
     let mut random = SystemRandom;
     Client::new(

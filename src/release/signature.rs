@@ -340,7 +340,8 @@ mod tests {
         assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
     }
 
-    /// A point has a second, non-canonical encoding if y < 19: y + p with p = 2²⁵⁵ − 19 (low byte y + 0xed).
+    /// A point has a second, non-canonical encoding if y < 19: y + p with p = 2²⁵⁵ − 19 (low byte
+    /// y + 0xed).
     #[test]
     fn non_canonical_and_small_order_keys_are_unsound() {
         let mut refused_twins = 0;
