@@ -6,6 +6,7 @@ mod keys;
 mod origin;
 mod builder;
 mod handle;
+mod single;
 mod answering;
 mod listing;
 mod health;
@@ -15,6 +16,7 @@ mod control;
 mod page;
 mod upstream;
 mod serve;
+pub mod demo;
 
 pub use builder::{BuildError, Builder, SetNews, TableStore};
 pub use clock::{Clock, SteppedClock, SystemClock};
@@ -31,4 +33,5 @@ pub use origin::{
     write_snapshot,
 };
 pub use serve::{ServeError, Serving};
+pub use single::{SingleOrigin, TurnError};
 pub use upstream::{PollState, Upstream, UpstreamError};

@@ -234,7 +234,8 @@ fn pull(builder: &mut Builder, followed: &mut Followed) -> Result<(), String> {
     Ok(())
 }
 
-fn show(builder: &mut Builder, history: &HistoryClient) -> Result<(), BuildError> {
+/// Lets readers see what a history holds, all of it verified.
+pub(super) fn show(builder: &mut Builder, history: &HistoryClient) -> Result<(), BuildError> {
     let Some(news) = SetNews::verified(history) else { return Ok(()) };
     if let (Some(data), Some(checkpoint)) = (history.data(), history.checkpoint()) {
         builder.adopt(checkpoint, data)?;
