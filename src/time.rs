@@ -100,7 +100,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_next_border_is_the_only_multiple_within_one_interval(time in 0u64..1 << 40, step in 1u64..1 << 20) {
+        fn the_next_border_is_the_only_multiple_within_one_interval(
+            time in 0u64..1 << 40,
+            step in 1u64..1 << 20,
+        ) {
             let border = next_border(time, step);
             prop_assert_eq!(border % step, 0);
             prop_assert!(border > time && border - time <= step);

@@ -1,2 +1,9 @@
-//! The load generator.
-fn main() {}
+//! `tekd-load`: parse, call, exit.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    tekd_load::run(&tekd_load::Arguments::parse())
+}

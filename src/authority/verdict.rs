@@ -48,7 +48,8 @@ impl Verdict {
     }
 }
 
-/// Judges a key of `len` bytes with rolling `start` and `period` (intervals) received at `now` (Unix seconds).
+/// Judges a key of `len` bytes with rolling `start` and `period` (intervals) received at `now` (Unix
+/// seconds).
 ///
 /// # Errors
 /// The first reason that applies.

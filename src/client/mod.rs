@@ -1,1 +1,43 @@
-//! client
+//! Floor 3: the client. It asks servers, verifies what they say, and keeps what held.
+//!
+//! Below, a question travels ([`Exchange`] and the [`Carrier`]s); in the middle, what came is
+//! judged and kept ([`Follower`]); above, [`Client`] puts both together into what a person or
+//! a node wants. Only carriers and the state file touch a socket, a clock or a disk; the
+//! rest gets time, randomness and sleep as values.
+
+mod asking;
+mod pace;
+mod exchange;
+mod carrier;
+mod memory;
+mod udp;
+mod tls;
+mod verify;
+mod data;
+mod set;
+mod state;
+mod state_file;
+mod error;
+mod ask;
+mod sync;
+mod prove;
+
+pub use ask::{Client, InfoReport, LookupReport, ManifestReport};
+pub use asking::{Ask, Asking, Patience, Random, Refused, Reply};
+pub use carrier::{Acquaintance, Carrier, CarrierError, Datagrams, exchange_over};
+pub use data::{Change, Data, History};
+pub use error::{ClientError, FailureKind};
+pub use exchange::{Exchange, ExchangeError, Next, Received};
+pub use memory::{MemoryDatagrams, MemoryStream};
+pub use pace::{Backoff, bounded_wait_s, next_sync};
+pub use prove::BucketReport;
+pub use set::{Evidence, Follower, HistoryClient, MAX_EVIDENCE, Plan, SetClient};
+pub use state::StateError;
+pub use state_file::{StateFileError, load_state, save_state};
+pub use sync::{SyncMode, SyncReport};
+pub use tls::TlsCarrier;
+pub use udp::UdpCarrier;
+pub use verify::{Mismatch, Unverifiable};
+
+#[cfg(test)]
+mod tests;

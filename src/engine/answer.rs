@@ -1,7 +1,7 @@
 //! From a question to its answer, out of one [`View`].
 //!
-//! Nothing here allocates, locks, waits or computes more than a search: what takes work was made at the release
-//! (objects, checkpoint answers) or is left as a wish for the builder. One call answers from one view
+//! Nothing here allocates, locks, waits or computes more than a search: what takes work was made at the
+//! release (objects, checkpoint answers) or is left as a wish for the builder. One call answers from one view
 //! (one-release-at-a-time).
 
 use zerocopy::little_endian::{U16, U32, U64};
@@ -104,7 +104,7 @@ fn head<'q>(
     asked: &Asked<'q>,
 ) -> AnswerHeader<'q> {
     let mut flags = 0;
-    if view.draining {
+    if view.is_draining() {
         flags |= FLAG_DRAINING;
     }
     if release.is_some_and(|r| asked.now > r.checkpoint.fresh_until()) {
@@ -207,7 +207,8 @@ fn bucket(
     Ok(AnswerHeader { length, ..head }.write(out))
 }
 
-/// The next multiple of [`BUCKET_PAD`] that leaves room for a PAD's head (spec 2.4.5), within the longest answer.
+/// The next multiple of [`BUCKET_PAD`] that leaves room for a PAD's head (spec 2.4.5), within the longest
+/// answer.
 fn padded_len(body: usize) -> usize {
     (body + tlv::HEAD).next_multiple_of(BUCKET_PAD).min(MAX_ANSWER_STREAM.max(body))
 }

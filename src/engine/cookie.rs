@@ -1,7 +1,7 @@
 //! Cookies: proof that a source can receive at its address (spec 1.6).
 //!
-//! A keyed function of zone, hour and address and nothing else, so that all devices behind one address have the
-//! same cookie and none can be told by it.
+//! A keyed function of zone, hour and address and nothing else, so that all devices behind one address have
+//! the same cookie and none can be told by it.
 
 use std::hash::Hasher;
 use std::net::IpAddr;

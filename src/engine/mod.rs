@@ -4,8 +4,8 @@
 //! *A question's way*: a transport fills [`Slot`]s, [`Gate`] lets through what may be answered, and what is
 //! answered comes out of one [`View`].
 //!
-//! *A report's way*: [`Writer::plan`] turns an [`Input`] into events and applies them to the [`State`]; the caller
-//! makes them durable; [`Writer::committed`] gives out replies and work. A release becomes a table
+//! *A report's way*: [`Writer::plan`] turns an [`Input`] into events and applies them to the [`State`]; the
+//! caller makes them durable; [`Writer::committed`] gives out replies and work. A release becomes a table
 //! ([`next_table`]), the table a checkpoint, and both a new [`View`].
 
 mod slot;

@@ -1,7 +1,7 @@
 //! The private state as bytes, and back.
 //!
-//! A snapshot saves a restart from reading the whole journal. It is a cache: what cannot be read is not used, and
-//! the journal gives the same state. Sums and indices are not stored but found again.
+//! A snapshot saves a restart from reading the whole journal. It is a cache: what cannot be read is not
+//! used, and the journal gives the same state. Sums and indices are not stored but found again.
 
 use std::collections::BTreeSet;
 

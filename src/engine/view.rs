@@ -4,6 +4,7 @@
 //! batch of questions is answered from one view.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 
@@ -32,8 +33,8 @@ pub struct View {
     pub service: [u8; 8],
     /// Number of this node.
     pub node: u32,
-    /// Whether the node is about to leave.
-    pub draining: bool,
+    /// Whether the node is about to leave; the same flag in every view of a process.
+    draining: Arc<AtomicBool>,
     /// The sets, by number.
     pub sets: Vec<SetView>,
     /// Where readers leave what they could not serve.
@@ -75,13 +76,8 @@ pub struct ReleaseView {
 impl View {
     /// A view without any set.
     pub fn empty(service: [u8; 8], node: u32) -> Self {
-        View {
-            service,
-            node,
-            draining: false,
-            sets: Vec::new(),
-            wishes: Arc::new(ArrayQueue::new(WISHES_MAX)),
-        }
+        let wishes = Arc::new(ArrayQueue::new(WISHES_MAX));
+        View { service, node, draining: Arc::new(AtomicBool::new(false)), sets: Vec::new(), wishes }
     }
 
     /// The set of that number.
@@ -95,13 +91,17 @@ impl View {
         let mut sets: Vec<SetView> = self.sets.iter().filter(|s| s.set != set.set).cloned().collect();
         let at = sets.partition_point(|s| s.set < set.set);
         sets.insert(at, set);
-        let (service, node, draining) = (self.service, self.node, self.draining);
-        View { service, node, draining, sets, wishes: Arc::clone(&self.wishes) }
+        let (draining, wishes) = (Arc::clone(&self.draining), Arc::clone(&self.wishes));
+        View { service: self.service, node: self.node, draining, sets, wishes }
     }
 
-    /// This view, draining or not.
-    pub fn with_draining(&self, draining: bool) -> Self {
-        let (service, node, sets) = (self.service, self.node, self.sets.clone());
-        View { service, node, draining, sets, wishes: Arc::clone(&self.wishes) }
+    /// Whether the node is about to leave.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Says that the node is about to leave, or is not any more.
+    pub fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 }

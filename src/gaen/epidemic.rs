@@ -193,7 +193,8 @@ impl Reports {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a counter through a bijection, so it repeats nothing in 2⁶⁴ draws.
+/// SplitMix64 (Steele, Lea, Flood 2014): a counter through a bijection, so it repeats nothing
+/// in 2⁶⁴ draws.
 #[derive(Debug, Clone)]
 struct SplitMix64 {
     state: u64,

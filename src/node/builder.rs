@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::origin::set_path;
+use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
     BuiltRelease, BuiltTable, Place, ReleaseOutcome, ReleaseView, SetState, SetView, Shelf, Source, State,
     TableContext, View, Wish, build_from, next_release, next_table,
@@ -16,6 +17,7 @@ use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
 use crate::store::generation::{Generation, GenerationError, generations, retire_older};
 use crate::store::{Disk, MemoryMode, PublishError, Published};
+use crate::time::next_border;
 
 /// Generation files of a set that are kept.
 pub(crate) const KEPT_GENERATIONS: usize = 2;
@@ -40,7 +42,8 @@ pub enum BuildError {
 #[derive(Debug, Clone)]
 pub struct SetNews {
     set: u32,
-    params: crate::engine::Params,
+    schema: Schema,
+    interval_s: u32,
     next_release: u64,
     manifest: Arc<Vec<u8>>,
     /// The manifest that the newest checkpoint names.
@@ -62,13 +65,38 @@ impl SetNews {
         let s = state.set(set)?;
         Some(SetNews {
             set,
-            params: *s.params(),
+            schema: s.params().schema,
+            interval_s: s.params().interval_s,
             next_release: next_release(s, now),
             manifest: Arc::new(s.manifest().to_vec()),
             published_manifest: Arc::new(s.published_manifest().unwrap_or_default().to_vec()),
             published: s.published_checkpoint().map(|(c, sig)| (c.to_vec(), sig.to_vec())),
             log: s.log().clone(),
             delegation: state.delegation().to_vec(),
+        })
+    }
+}
+
+impl SetNews {
+    /// The news of a set that a public node follows; none before its first release is verified.
+    pub fn verified(history: &HistoryClient) -> Option<Self> {
+        let (answer, data) = (history.answer()?, history.data()?);
+        let (manifest, bytes) = (history.manifest()?, history.manifest_bytes()?);
+        let mut log = LogTree::new();
+        for leaf in data.leaves() {
+            log.push(*leaf);
+        }
+        let checkpoint = &answer.checkpoint;
+        Some(SetNews {
+            set: checkpoint.set(),
+            schema: data.schema(),
+            interval_s: manifest.interval_s,
+            next_release: next_border(checkpoint.time(), manifest.interval_s.into()),
+            manifest: Arc::new(bytes.to_vec()),
+            published_manifest: Arc::new(bytes.to_vec()),
+            published: Some((checkpoint.as_bytes().to_vec(), answer.signatures.as_bytes().to_vec())),
+            log,
+            delegation: [answer.delegation.as_bytes(), answer.delegation_signatures.as_bytes()].concat(),
         })
     }
 }
@@ -132,8 +160,8 @@ impl Builder {
         Ok(built)
     }
 
-    /// Finds the table of the newest decided release of `set` after a start: the file of it if it is whole, else made
-    /// again from the state.
+    /// Finds the table of the newest decided release of `set` after a start: the file of it if it is whole,
+    /// else made again from the state.
     ///
     /// # Errors
     /// If it cannot be made even in memory.
@@ -184,6 +212,24 @@ impl Builder {
         None
     }
 
+    /// Takes over the table of a verified history.
+    ///
+    /// # Errors
+    /// If it cannot be made even in memory.
+    pub fn adopt(&mut self, checkpoint: &Checkpoint, data: &History) -> Result<(), BuildError> {
+        let context = TableContext {
+            service: checkpoint.service(),
+            version: checkpoint.version(),
+            schema: data.schema(),
+        };
+        let outcome = outcome_of(checkpoint);
+        let table =
+            self.placed(checkpoint.set(), |place| build_from(&context, data.entries(), &outcome, place))?;
+        self.tables.insert(checkpoint.set(), table);
+        self.retire(checkpoint.set());
+        Ok(())
+    }
+
     fn placed(
         &self,
         set: u32,
@@ -221,8 +267,8 @@ impl Builder {
         let released = release.as_ref().and_then(|r| Schema::from_number(r.checkpoint.schema()));
         let set = SetView {
             set: news.set,
-            schema: released.unwrap_or(news.params.schema),
-            interval_s: news.params.interval_s,
+            schema: released.unwrap_or(news.schema),
+            interval_s: news.interval_s,
             next_release: news.next_release,
             manifest: Arc::clone(&news.manifest),
             release,
@@ -302,6 +348,22 @@ impl Builder {
             self.view.publish(Arc::new(now.with_set(set)))?;
         }
         Ok(taken)
+    }
+}
+
+/// The release of a checkpoint, as far as making its table needs it.
+fn outcome_of(checkpoint: &Checkpoint) -> ReleaseOutcome {
+    ReleaseOutcome {
+        set: checkpoint.set(),
+        serial: checkpoint.serial(),
+        time: checkpoint.time(),
+        horizon: checkpoint.horizon(),
+        live: checkpoint.count(),
+        bits: checkpoint.bits(),
+        changes: crate::engine::Changes::default(),
+        adds: Vec::new(),
+        dels: Vec::new(),
+        dropped: true,
     }
 }
 

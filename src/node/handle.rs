@@ -1,8 +1,9 @@
-//! The origin on its threads: a writer that nobody waits for but those who asked it, and a builder at its own pace.
+//! The origin on its threads: a writer that nobody waits for but those who asked it, and a builder at its
+//! own pace.
 //!
-//! *A reader never waits for the writer; the writer never publishes what is not durable.* The writer thread takes
-//! commands from a bounded queue, makes one group of what is there, and answers when it is durable. Tables go to
-//! the builder thread and come back as one more input.
+//! *A reader never waits for the writer; the writer never publishes what is not durable.* The writer thread
+//! takes commands from a bounded queue, makes one group of what is there, and answers when it is durable.
+//! Tables go to the builder thread and come back as one more input.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -76,8 +77,8 @@ impl std::fmt::Debug for OriginHandle {
     }
 }
 
-/// Brings tables and readers up to the state of a freshly opened origin: builds what is missing, finishes releases that
-/// were decided but not published.
+/// Brings tables and readers up to the state of a freshly opened origin: builds what is missing, finishes
+/// releases that were decided but not published.
 ///
 /// # Errors
 /// If a table cannot be made or the journal fails.
@@ -179,7 +180,8 @@ impl OriginHandle {
         answer.recv().map_err(|_| self.gone())
     }
 
-    /// Lets `act` prepare inputs with the origin in hand, and asks the writer for them; the answer is the last one's.
+    /// Lets `act` prepare inputs with the origin in hand, and asks the writer for them; the answer is the
+    /// last one's.
     ///
     /// # Errors
     /// [`AskError`].

@@ -6,13 +6,32 @@ mod keys;
 mod origin;
 mod builder;
 mod handle;
+mod single;
+mod answering;
+mod listing;
+mod health;
+mod metrics;
+mod commands;
+mod control;
+mod page;
+mod upstream;
+mod serve;
+pub mod demo;
 
 pub use builder::{BuildError, Builder, SetNews, TableStore};
 pub use clock::{Clock, SteppedClock, SystemClock};
+pub use commands::Commands;
+pub use control::ControlSocket;
 pub use entropy::SystemRandom;
 pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};
+pub use health::{Finding, OriginHealth, findings};
 pub use keys::{KeyError, Keys, TlsFiles};
+pub use listing::LISTED_RELEASES;
+pub use metrics::Counters;
 pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
     write_snapshot,
 };
+pub use serve::{ServeError, Serving};
+pub use single::{SingleOrigin, TurnError};
+pub use upstream::{PollState, Upstream, UpstreamError};

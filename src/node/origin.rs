@@ -1,7 +1,7 @@
 //! The origin: one writer over one journal, from its directory to its state.
 //!
-//! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are assembled
-//! around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
+//! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are
+//! assembled around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -266,8 +266,8 @@ impl Origin {
         Ok(Some(Input::Delegate { delegation, key }))
     }
 
-    /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from the
-    /// root key at first start, and kept when the root key has moved away.
+    /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from
+    /// the root key at first start, and kept when the root key has moved away.
     ///
     /// # Errors
     /// If it cannot be read, made or written.

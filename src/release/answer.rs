@@ -1,7 +1,7 @@
 //! The body of a CHECKPOINT answer (spec 2.2.1): checkpoint, signatures, delegation, signatures.
 //!
-//! It is small enough for one datagram, so a client without a connection can verify everything it needs. This file
-//! cuts it into parts and keeps them byte for byte (spec 4.4.3); it verifies nothing.
+//! It is small enough for one datagram, so a client without a connection can verify everything it needs. This
+//! file cuts it into parts and keeps them byte for byte (spec 4.4.3); it verifies nothing.
 
 use super::checkpoint::{CHECKPOINT_LEN, Checkpoint, CheckpointError};
 use super::delegation::{DELEGATION_LEN, Delegation, DelegationError, MAX_DELEGATION_SIGNATURES};

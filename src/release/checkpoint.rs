@@ -1,7 +1,7 @@
 //! The checkpoint: 208 signed bytes about one version of one set (spec 3.4.1, 3.4.2).
 //!
-//! A `Checkpoint` is its wire layout, so what was signed, logged and compared is what is held. Parsing checks the
-//! layout only; a checkpoint is believed after a `Verifier` accepted it.
+//! A `Checkpoint` is its wire layout, so what was signed, logged and compared is what is held. Parsing checks
+//! the layout only; a checkpoint is believed after a `Verifier` accepted it.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -91,7 +91,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint that says `fields`. Depth above [`MAX_BITS`] is written as given and refused by readers.
+    /// The checkpoint that says `fields`. Depth above [`MAX_BITS`] is written as given and refused by
+    /// readers.
     #[must_use]
     pub fn new(fields: &CheckpointFields) -> Self {
         Self {

@@ -1,7 +1,8 @@
 //! The checkpoint log of a set: an RFC 6962 Merkle tree whose leaves are checkpoints (spec 3.4.5).
 //!
-//! All hashes of complete subtrees are kept, 64 bytes per leaf in all, so that a root and a proof take a logarithmic
-//! number of steps and a proof is written into the caller's buffer without allocating. It stores no checkpoint.
+//! All hashes of complete subtrees are kept, 64 bytes per leaf in all, so that a root and a proof take a
+//! logarithmic number of steps and a proof is written into the caller's buffer without allocating. It stores
+//! no checkpoint.
 
 use sha2::{Digest, Sha256};
 
@@ -90,9 +91,9 @@ impl LogTree {
         (size <= self.len()).then(|| self.range(0, size))
     }
 
-    /// Writes the inclusion proof of leaf `index` in the tree of the first `size` leaves (RFC 6962 §2.1.1) into `out`
-    /// and gives its length in hashes. `None` if the leaf is not in it, the log is shorter, or `out` too small;
-    /// [`MAX_PROOF_HASHES`] always suffice.
+    /// Writes the inclusion proof of leaf `index` in the tree of the first `size` leaves (RFC 6962 §2.1.1)
+    /// into `out` and gives its length in hashes. `None` if the leaf is not in it, the log is shorter, or
+    /// `out` too small; [`MAX_PROOF_HASHES`] always suffice.
     pub fn inclusion(&self, index: u64, size: u64, out: &mut [[u8; 32]]) -> Option<usize> {
         if index >= size || size > self.len() {
             return None;
@@ -113,9 +114,9 @@ impl LogTree {
         self.siblings(&walk, &mut proof)
     }
 
-    /// Writes the proof that the tree of the first `old` leaves is a beginning of that of the first `new` (RFC 6962
-    /// §2.1.2) into `out` and gives its length in hashes; empty for `old` 0 and `old` = `new`. `None` if `old > new`,
-    /// the log is shorter, or `out` too small; [`MAX_PROOF_HASHES`] always suffice.
+    /// Writes the proof that the tree of the first `old` leaves is a beginning of that of the first `new`
+    /// (RFC 6962 §2.1.2) into `out` and gives its length in hashes; empty for `old` 0 and `old` = `new`.
+    /// `None` if `old > new`, the log is shorter, or `out` too small; [`MAX_PROOF_HASHES`] always suffice.
     pub fn consistency(&self, old: u64, new: u64, out: &mut [[u8; 32]]) -> Option<usize> {
         if old > new || new > self.len() {
             return None;
@@ -149,8 +150,9 @@ impl LogTree {
         Some(proof.len)
     }
 
-    /// Hash of the leaves `start..end`, a range as the splitting of RFC 6962 gives it: `start` is a multiple of the
-    /// greatest power of two in its length. Its complete subtrees stand from great to small; fold them from the right.
+    /// Hash of the leaves `start..end`, a range as the splitting of RFC 6962 gives it: `start` is a multiple
+    /// of the greatest power of two in its length. Its complete subtrees stand from great to small; fold them
+    /// from the right.
     fn range(&self, start: u64, end: u64) -> [u8; 32] {
         let (mut length, mut end, mut hash) = (end - start, end, None);
         while length > 0 {
@@ -164,7 +166,8 @@ impl LogTree {
     }
 }
 
-/// Whether `proof` shows that `leaf` is leaf `index` of the tree with `size` leaves and this root (RFC 9162 §2.1.3.2).
+/// Whether `proof` shows that `leaf` is leaf `index` of the tree with `size` leaves and this root (RFC 9162
+/// §2.1.3.2).
 #[must_use]
 pub fn verify_inclusion(leaf: &[u8; 32], index: u64, size: u64, proof: &[[u8; 32]], root: &[u8; 32]) -> bool {
     if index >= size {
@@ -190,8 +193,9 @@ pub fn verify_inclusion(leaf: &[u8; 32], index: u64, size: u64, proof: &[[u8; 32
     last == 0 && hash == *root
 }
 
-/// Whether `proof` shows that the tree with `old` leaves and `old_root` is a beginning of the one with `new` leaves and
-/// `new_root` (RFC 9162 §2.1.4.2). Everything begins with the empty tree, equal sizes with themselves: no proof then.
+/// Whether `proof` shows that the tree with `old` leaves and `old_root` is a beginning of the one with `new`
+/// leaves and `new_root` (RFC 9162 §2.1.4.2). Everything begins with the empty tree, equal sizes with
+/// themselves: no proof then.
 #[must_use]
 pub fn verify_consistency(
     old: u64,
@@ -359,6 +363,7 @@ mod tests {
                 assert!(verify_inclusion(leaf, i, n, proof, &root), "leaf {index} of {size}");
                 assert!(!verify_inclusion(leaf, i ^ 1, n, proof, &root) || size == 1);
                 assert!(!verify_inclusion(&[7; 32], i, n, proof, &root));
+                assert!(!verify_inclusion(&root, i, n, &[], &root) || size == 1, "the root is no leaf");
                 assert!(!verify_inclusion(leaf, i, n, &out[..len + 1], &root), "one hash too many");
                 assert!(len == 0 || !verify_inclusion(leaf, i, n, &proof[1..], &root), "one hash too few");
                 assert!(len == 0 || tree.inclusion(i, n, &mut [[0; 32]; 33][..len - 1]).is_none());
@@ -388,6 +393,8 @@ mod tests {
                 assert!(old == 0 || !verify_consistency(m, n, &old_root, &[7; 32], proof), "{old} to {new}");
                 assert!(!verify_consistency(m, n, &old_root, &new_root, &out[..len + 1]), "{old} to {new}");
                 assert!(len == 0 || !verify_consistency(m, n, &old_root, &new_root, &proof[1..]));
+                let same = verify_consistency(m, n, &new_root, &new_root, &[]);
+                assert_eq!(same, old == new, "equal roots prove no growth, {old} to {new}");
                 assert!(old == new || !verify_consistency(n, m, &new_root, &old_root, proof), "backwards");
             }
         }

@@ -1,7 +1,9 @@
-//! The manifest of a set: parameters, node addresses, seal keys, witnesses, signed by the online key (spec 3.6).
+//! The manifest of a set: parameters, node addresses, seal keys, witnesses, signed by the online key (spec
+//! 3.6).
 //!
-//! Its head is fixed, the rest are TLVs, so that a newer origin can say more than an older reader understands; what
-//! the reader does not know is kept. Whether a manifest replaces another is decided by whoever holds both.
+//! Its head is fixed, the rest are TLVs, so that a newer origin can say more than an older reader
+//! understands; what the reader does not know is kept. Whether a manifest replaces another is decided by
+//! whoever holds both.
 
 use sha2::{Digest, Sha256};
 use zerocopy::little_endian::{U16, U32, U64};
@@ -202,7 +204,8 @@ impl Manifest {
         Ok(bytes)
     }
 
-    /// Reads a manifest signed by the online key. Whether its number may replace that of another: [`Manifest::may_replace`].
+    /// Reads a manifest signed by the online key. Whether its number may replace that of another:
+    /// [`Manifest::may_replace`].
     ///
     /// # Errors
     /// [`ManifestError`].
@@ -242,7 +245,8 @@ impl Manifest {
         Self::read(body)
     }
 
-    /// Whether this manifest, verified by its signature, may stand in for `held`: the same set, and no lower number (spec 3.6.3).
+    /// Whether this manifest, verified by its signature, may stand in for `held`: the same set, and no lower
+    /// number (spec 3.6.3).
     #[must_use]
     pub fn may_replace(&self, held: &Self) -> bool {
         self.service == held.service && self.set == held.set && self.number >= held.number

@@ -1,6 +1,8 @@
-//! The parts of a manifest that may repeat: nodes, seal keys, witnesses, and what is not known (spec 3.6.2, 1.2.1).
+//! The parts of a manifest that may repeat: nodes, seal keys, witnesses, and what is not known (spec 3.6.2,
+//! 1.2.1).
 //!
-//! This file reads and writes one TLV and one value; how many there may be and in which order is the manifest's.
+//! This file reads and writes one TLV and one value; how many there may be and in which order is the
+//! manifest's.
 
 use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -32,7 +34,9 @@ pub enum NodeTransport {
 }
 
 impl NodeTransport {
-    fn from_number(number: u8) -> Self {
+    /// The transport with this number in a NODE TLV.
+    #[must_use]
+    pub fn from_number(number: u8) -> Self {
         match number {
             1 => Self::Udp,
             2 => Self::Tls,

@@ -1,7 +1,7 @@
 //! Ed25519 keys and the signature list that ends every signed thing (spec 3.4.3, 3.4.4).
 //!
-//! A list may carry signatures by keys and algorithms the reader does not know: it skips them, so that a second
-//! algorithm can be introduced beside the first. It never skips a wrong signature of a key it knows.
+//! A list may carry signatures by keys and algorithms the reader does not know: it skips them, so that a
+//! second algorithm can be introduced beside the first. It never skips a wrong signature of a key it knows.
 //! This file does not decide which keys are known; that is trust's business.
 
 use std::fmt;
@@ -77,7 +77,8 @@ pub enum SignatureError {
     Wrong(KeyId),
 }
 
-/// An Ed25519 public key, 32 bytes as on the wire. It may be no usable key at all: see [`PublicKey::is_sound`].
+/// An Ed25519 public key, 32 bytes as on the wire. It may be no usable key at all: see
+/// [`PublicKey::is_sound`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey(pub [u8; 32]);
 
@@ -180,7 +181,8 @@ pub struct SignatureEntry<'a> {
     pub signature: &'a [u8],
 }
 
-/// A well-formed signature list, kept byte for byte as it came (spec 3.4.3, 4.4.3). Well-formed is not verified.
+/// A well-formed signature list, kept byte for byte as it came (spec 3.4.3, 4.4.3). Well-formed is not
+/// verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureList {
     bytes: Vec<u8>,
@@ -205,7 +207,8 @@ impl SignatureList {
         Ok(Self { bytes })
     }
 
-    /// The list of the Ed25519 signatures of `keys` over `context ‖ body`: of the first [`MAX_SIGNATURES`] keys.
+    /// The list of the Ed25519 signatures of `keys` over `context ‖ body`: of the first [`MAX_SIGNATURES`]
+    /// keys.
     #[must_use]
     pub fn sign<'k>(context: &str, body: &[u8], keys: impl IntoIterator<Item = &'k SigningKey>) -> Self {
         let mut bytes = ListHead { count: 0.into(), reserved: 0.into() }.as_bytes().to_vec();
@@ -265,8 +268,9 @@ impl SignatureList {
     }
 }
 
-/// How many different keys of `known` signed `context ‖ body` in `list` (spec 3.4.3). Unknown keys and unknown
-/// algorithms are passed over; a key that signed twice counts once. The caller compares with its threshold.
+/// How many different keys of `known` signed `context ‖ body` in `list` (spec 3.4.3). Unknown keys and
+/// unknown algorithms are passed over; a key that signed twice counts once. The caller compares with its
+/// threshold.
 ///
 /// # Errors
 /// [`SignatureError::Wrong`] if a known key's signature is wrong, whatever else the list holds.
@@ -305,6 +309,7 @@ fn message(context: &str, body: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -335,7 +340,8 @@ mod tests {
         assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
     }
 
-    /// A point has a second, non-canonical encoding if y < 19: y + p, p = 2²⁵⁵ − 19, whose low byte is y + 0xed.
+    /// A point has a second, non-canonical encoding if y < 19: y + p with p = 2²⁵⁵ − 19 (low byte
+    /// y + 0xed).
     #[test]
     fn non_canonical_and_small_order_keys_are_unsound() {
         let mut refused_twins = 0;
@@ -405,12 +411,14 @@ mod tests {
     proptest! {
         #[test]
         fn lists_come_back_as_they_were_written(
-            entries in proptest::collection::vec((any::<u16>(), any::<[u8; 8]>(), proptest::collection::vec(any::<u8>(), 0..99)), 0..=8),
-            after in proptest::collection::vec(any::<u8>(), 0..9),
+            entries in vec((any::<u16>(), any::<[u8; 8]>(), vec(any::<u8>(), 0..99)), 0..=8),
+            after in vec(any::<u8>(), 0..9),
         ) {
             let entries: Vec<_> = entries
                 .iter()
-                .map(|(algorithm, id, signature)| SignatureEntry { algorithm: *algorithm, key: KeyId(*id), signature })
+                .map(|(algorithm, id, signature)| {
+                    SignatureEntry { algorithm: *algorithm, key: KeyId(*id), signature }
+                })
                 .collect();
             let list = SignatureList::new(&entries).unwrap();
             let bytes = [list.as_bytes(), &after].concat();
@@ -421,7 +429,10 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_a_list_within_them_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), count in 0u8..10) {
+        fn any_bytes_are_a_list_within_them_or_refused(
+            bytes in vec(any::<u8>(), 0..200),
+            count in 0u8..10,
+        ) {
             let mut bytes = bytes;
             if let [low, high, ..] = bytes.as_mut_slice() {
                 (*low, *high) = (count, 0);

@@ -1,6 +1,7 @@
 //! Whom a client believes: a service, its root keys and how many of them must agree (spec 3.5.3).
 //!
-//! Trust is configured, never learnt from the network. Its file form is in `trust_file`, its use in `verifier`.
+//! Trust is configured, never learnt from the network. Its file form is in `trust_file`, its use in
+//! `verifier`.
 
 use super::delegation::{Delegation, MAX_DELEGATION_SIGNATURES};
 use super::signature::{DELEGATION_CONTEXT, PublicKey, SignatureError, SignatureList, verify};
@@ -91,11 +92,12 @@ impl Trust {
         first_twice(&self.sets).map_or(Ok(()), |twice| Err(TrustError::SetTwice(twice)))
     }
 
-    /// Checks that at least `threshold` different roots signed the delegation (spec 3.5.1). Epoch, service and time are
-    /// the verifier's business.
+    /// Checks that at least `threshold` different roots signed the delegation (spec 3.5.1). Epoch, service
+    /// and time are the verifier's business.
     ///
     /// # Errors
-    /// [`TrustError::Unsigned`], [`TrustError::Signature`]; those of [`Trust::check`] for a trust that breaks its limits.
+    /// [`TrustError::Unsigned`], [`TrustError::Signature`]; those of [`Trust::check`] for a trust that breaks
+    /// its limits.
     pub fn verify_delegation(&self, delegation: &Delegation, list: &SignatureList) -> Result<(), TrustError> {
         self.check()?;
         let valid = verify(list, DELEGATION_CONTEXT, delegation.as_bytes(), &self.roots)?;

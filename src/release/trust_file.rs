@@ -1,7 +1,7 @@
 //! Trust as text: `trust.json` (spec 3.5.3).
 //!
-//! Unknown fields are refused: a reader that skipped one could believe more than the writer meant. Text in, text out;
-//! who reads and writes the file is elsewhere.
+//! Unknown fields are refused: a reader that skipped one could believe more than the writer meant. Text in,
+//! text out; who reads and writes the file is elsewhere.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,8 +1,9 @@
 //! A client's memory of one set, and what it lets in (spec 3.5.2, 4.1.1, 4.1.2, 4.2).
 //!
-//! The memory is the last accepted answer, whole: its checkpoint says what may not go back, its delegation carries the
-//! highest epoch, and its signatures make it evidence should the service sign something else. An answer is accepted
-//! whole or changes nothing. Age is judged against times that are handed in; no clock is read here.
+//! The memory is the last accepted answer, whole: its checkpoint says what may not go back, its delegation
+//! carries the highest epoch, and its signatures make it evidence should the service sign something else. An
+//! answer is accepted whole or changes nothing. Age is judged against times that are handed in; no clock is
+//! read here.
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -154,7 +155,8 @@ impl Verifier {
     /// Accepts an answer, remembers it and gives its checkpoint; or refuses it and remembers what it had.
     ///
     /// # Errors
-    /// [`VerifyError`]; `Equivocation` is evidence against the service that the caller MUST keep (spec 3.4.6).
+    /// [`VerifyError`]; `Equivocation` is evidence against the service that the caller MUST keep (spec
+    /// 3.4.6).
     pub fn accept(&mut self, answer: &CheckpointAnswer) -> Result<Checkpoint, VerifyError> {
         // verified-before-served: nothing below the signatures is believed before they verified.
         self.is_asked_for(answer)?;
@@ -213,8 +215,8 @@ impl Verifier {
         [head.as_bytes(), &body].concat()
     }
 
-    /// The verifier with this memory. The roots may have changed since: the memory is not verified again, it still says
-    /// what may not go back. Whoever keeps it guards it against change.
+    /// The verifier with this memory. The roots may have changed since: the memory is not verified again, it
+    /// still says what may not go back. Whoever keeps it guards it against change.
     ///
     /// # Errors
     /// [`MemoryError`]: it cannot be read or is that of another service or set.
@@ -309,9 +311,9 @@ pub enum Age {
     TooOld,
 }
 
-/// The age of a checkpoint and its seconds. `now` is the client's clock, `newest_signed_time` the newest signed time it
-/// has verified, of whatever set: a clock that lags cannot make old data young (spec 4.2.1). `too_old_s` is the
-/// manifest's, or [`DEFAULT_TOO_OLD_S`].
+/// The age of a checkpoint and its seconds. `now` is the client's clock, `newest_signed_time` the newest
+/// signed time it has verified, of whatever set: a clock that lags cannot make old data young (spec 4.2.1).
+/// `too_old_s` is the manifest's, or [`DEFAULT_TOO_OLD_S`].
 #[must_use]
 pub fn age(checkpoint: &Checkpoint, now: u64, newest_signed_time: u64, too_old_s: u32) -> (Age, u64) {
     let now = now.max(newest_signed_time).max(checkpoint.time());

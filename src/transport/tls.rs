@@ -65,7 +65,8 @@ impl TlsServer {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, from)) => self.admit(&mut connections, stream, from, &stopping),
                     Err(_) => {
-                        self.shared.counters.add(&StreamCounts { accept_errors: 1, ..StreamCounts::default() });
+                        let one = StreamCounts { accept_errors: 1, ..StreamCounts::default() };
+                        self.shared.counters.add(&one);
                         sleep(ACCEPT_REST).await;
                     }
                 },

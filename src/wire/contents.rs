@@ -108,7 +108,8 @@ impl<'a> CheckpointAnswer<'a> {
         let need = rest.len() - after.len() + DELEGATION_LEN;
         let (delegation, after) = after.split_first_chunk().ok_or(short(need))?;
         let (delegation_signatures, after) = split_signatures(after, rest, MAX_DELEGATION_SIGNATURES)?;
-        // A list with an unknown algorithm may end anywhere; TLVs begin at the next multiple of 4 (spec 1.2.1).
+        // A list with an unknown algorithm may end anywhere; TLVs begin at the next multiple of 4 (spec
+        // 1.2.1).
         let filling = (rest.len() - after.len()).next_multiple_of(4) - (rest.len() - after.len());
         read_tlvs(after.get(filling..).unwrap_or_default())?;
         Ok(CheckpointAnswer { checkpoint, signatures, delegation, delegation_signatures })

@@ -52,7 +52,8 @@ pub const fn max_slots(long: bool) -> usize {
     if long { MAX_LONG_SLOTS } else { MAX_SLOTS }
 }
 
-/// Writes an answered slot: `fields` of the live entry (3.1, at most 12 bytes), or `None` where the key is not live.
+/// Writes an answered slot: `fields` of the live entry (3.1, at most 12 bytes), or `None` where the key is
+/// not live.
 ///
 /// # Panics
 /// If `slot` is not 16 bytes longer than `key`, or `fields` are more than 12 bytes: both are fixed by

@@ -147,7 +147,8 @@ fn a_frame_that_is_cut_or_goes_on_is_met_with_silence() {
 
 #[test]
 fn a_frame_that_owns_up_to_its_wrong_length_is_malformed() {
-    // spec 1.2.2, 2.3.1, 2.6.1, 2.9.1: a header without its body, a body that ends early, bytes that are no TLVs
+    // spec 1.2.2, 2.3.1, 2.6.1, 2.9.1: a header without its body, a body that ends early, bytes that are no
+    // TLVs
     for operation in Operation::ALL {
         let frame = bare(operation);
         let longer = [&frame[..], &[1, 2, 3]].concat();

@@ -13,10 +13,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::exit::Exit;
-use super::messages::{ControlReply, ControlRequest, Progress, ServerLine};
-
-/// Most bytes in one line, its newline included.
-pub const MAX_LINE: usize = 64 << 20;
+use super::messages::{ControlReply, ControlRequest, MAX_LINE, Progress, ServerLine};
 
 /// Most bytes in the path of a unix socket: `sockaddr_un` has 108, one of them the final zero.
 pub const MAX_SOCKET_PATH: usize = 107;

@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::base64text::Base64;
 use super::exit::Exit;
-use super::framing::MAX_LINE;
+
+/// Most bytes in one line, its newline included.
+pub const MAX_LINE: usize = 64 << 20;
 
 /// Most keys in one [`ControlRequest::ImportKeys`]; larger packages go in several.
 pub const MAX_IMPORT_CHUNK: usize = 50_000;

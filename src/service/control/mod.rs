@@ -18,9 +18,9 @@ mod tests;
 pub use base64text::Base64;
 pub use client::ControlClient;
 pub use exit::Exit;
-pub use framing::{ControlError, MAX_LINE, MAX_SOCKET_PATH};
+pub use framing::{ControlError, MAX_SOCKET_PATH};
 pub use framing::{check_socket_path, read_line, read_request, write_progress, write_reply, write_request};
 pub use messages::{
-    ControlReply, ControlRequest, ImportKey, MAX_IMPORT_CHUNK, Progress, ServerLine, SetSettings,
+    ControlReply, ControlRequest, ImportKey, MAX_IMPORT_CHUNK, MAX_LINE, Progress, ServerLine, SetSettings,
     SignatureState,
 };

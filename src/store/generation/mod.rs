@@ -9,12 +9,12 @@
 //! What an entry means is not known here. It is `key · opaque fields · add_serial ·
 //! del_serial`, and the nodes are bytes that the caller computed.
 
-mod layout;
 mod order;
+mod layout;
+mod files;
 mod table;
 mod lookup;
 mod build;
-mod files;
 
 pub use build::GenerationBuilder;
 pub use files::{TEMPORARY_SUFFIX, file_name, generations, retire_older};

@@ -54,7 +54,8 @@ pub enum OrderError {
 }
 
 impl Shape {
-    /// A shape of entries: keys of 16 or 32 bytes, entries of 32, 36 or 48 that hold the key and both serials.
+    /// A shape of entries: keys of 16 or 32 bytes, entries of 32, 36 or 48 that hold the key and both
+    /// serials.
     pub fn new(key_len: u8, entry_len: u8) -> Result<Self, ShapeError> {
         let known = matches!(key_len, 16 | 32) && matches!(entry_len, 32 | 36 | 48);
         if known && usize::from(entry_len) >= usize::from(key_len) + SERIALS_LEN {

@@ -342,7 +342,8 @@ fn the_index_has_four_entries_a_slot() {
     }
 }
 
-/// Keys in clusters: few leading patterns, a middle that varies little, so that slots are empty, short or very long.
+/// Keys in clusters: few leading patterns, a middle that varies little, so that slots are empty, short or
+/// very long.
 fn key(len: usize) -> impl Strategy<Value = Vec<u8>> {
     let lead = prop_oneof![
         3 => Just(vec![0x00, 0x00, 0x00, 0x00]),
@@ -449,7 +450,8 @@ proptest! {
         model in model(16), position in any::<proptest::sample::Index>(), change in 1u8..=255,
     ) {
         let meta = meta(16, 32, 2);
-        let generation = Generation::in_memory(meta.clone(), entries_of(&meta, &model).concat(), nodes(2)).unwrap();
+        let entries = entries_of(&meta, &model).concat();
+        let generation = Generation::in_memory(meta.clone(), entries, nodes(2)).unwrap();
         let mut bytes = generation.bytes().to_vec();
         let position = position.index(bytes.len());
         bytes[position] ^= change;

@@ -1,0 +1,260 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tekd::gaen::Epidemic;
+use tekd::service::timetext::parse_time;
+use tekd::time::interval_of;
+
+use crate::pace::{MAX_RATE, MAX_WINDOW};
+
+/// Keys generated, at most: what one table holds.
+const MAX_KEYS: u64 = 1 << 32;
+
+/// Load for tekd and its peers.
+#[derive(Debug, Parser)]
+#[command(name = "tekd-load", version, about, propagate_version = true)]
+pub struct Arguments {
+    /// Print one JSON document on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make keys: a data directory for `tekd serve`, or packages for `tekctl import`.
+    Generate(GenerateArguments),
+    /// Ask for keys as fast as told, and say what came back.
+    Lookup(LookupArguments),
+    /// Send every datagram back: what the kernel alone costs.
+    Echo(EchoArguments),
+    /// Measure tekd beside its peers, in turn.
+    Compare(CompareArguments),
+}
+
+/// `tekd-load generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArguments {
+    /// How many keys.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=MAX_KEYS))]
+    pub keys: u64,
+    /// The same seed gives the same keys.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// A new or empty directory.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Make a data directory whose one release has all the keys. Its secrets come from the seed.
+    #[arg(long, conflicts_with = "packages")]
+    pub journal: bool,
+    /// Make ZIPs keys-00001.zip … of at most 500000 keys. This is the default.
+    #[arg(long, alias = "package")]
+    pub packages: bool,
+    /// First day of the newest keys, YYYY-MM-DD in UTC. Without it: the last day that can be published by
+    /// now.
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub newest_day: Option<u32>,
+    /// Also write the keys as JSON Lines, for `lookup --keys`.
+    #[arg(long, value_name = "FILE")]
+    pub keys_out: Option<PathBuf>,
+}
+
+/// How questions travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// One datagram each way.
+    Udp,
+}
+
+/// `tekd-load lookup`.
+#[derive(Debug, Args)]
+pub struct LookupArguments {
+    /// Host and port of the server. Without it: the one of --ready-file.
+    #[arg(long, value_name = "ADDR", required_unless_present = "ready_file")]
+    pub server: Option<String>,
+    /// Its trust.json. Without it: the one of --ready-file.
+    #[arg(long, value_name = "FILE", required_unless_present = "ready_file")]
+    pub trust: Option<PathBuf>,
+    /// The server's ready file: address, trust, and the process whose processor time is told.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// How questions travel.
+    #[arg(long, value_enum, default_value = "udp")]
+    pub transport: Transport,
+    /// Open loop: questions a second.
+    #[arg(long, value_name = "N", conflicts_with = "window",
+          value_parser = clap::value_parser!(u64).range(1..=MAX_RATE))]
+    pub rate: Option<u64>,
+    /// Closed loop: questions out at once. The default, with 64.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WINDOW)))]
+    pub window: Option<u32>,
+    /// For how long.
+    #[arg(long, default_value = "10s", value_parser = length)]
+    pub duration: Duration,
+    /// After how long without an answer a question is lost.
+    #[arg(long, default_value = "1s", value_parser = length)]
+    pub timeout: Duration,
+    /// Part of the keys asked for that is in the set, 0 to 1. Needs --keys.
+    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = part)]
+    pub hit_ratio: f64,
+    /// Keys in one question, 1 to 32.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub keys_per_question: u8,
+    /// Keys that are in the set, as `tekctl sync --keys-out` writes them.
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// The same seed asks the same questions.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The set that is asked about.
+    #[arg(long, default_value_t = 1)]
+    pub set: u32,
+    /// The server's process, if it runs on this machine.
+    #[arg(long, conflicts_with = "ready_file")]
+    pub pid: Option<u32>,
+    /// Run on this core alone.
+    #[arg(long, value_name = "CORE")]
+    pub core: Option<usize>,
+}
+
+/// `tekd-load echo`.
+#[derive(Debug, Args)]
+pub struct EchoArguments {
+    /// An address of the loopback; port 0 is any free one.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Written once it answers.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// With whom tekd is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Peer {
+    /// A bare echo with the same system calls.
+    Echo,
+}
+
+/// `tekd-load compare`.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// With whom.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "echo")]
+    pub peers: Vec<Peer>,
+    /// Keys in the set.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=MAX_KEYS))]
+    pub keys: u64,
+    /// Length of each run.
+    #[arg(long, default_value = "10s", value_parser = length)]
+    pub duration: Duration,
+    /// Rounds; each runs every server once.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runs: u16,
+    /// Part of the keys asked for that is in the set, 0 to 1.
+    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = part)]
+    pub hit_ratio: f64,
+    /// Seed of keys and questions.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The server. Without it: the `tekd` beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub tekd: Option<PathBuf>,
+}
+
+/// `YYYY-MM-DD`, as the interval the day starts at.
+fn day(text: &str) -> Result<u32, String> {
+    let seconds = parse_time(&format!("{text}T00:00:00Z"))
+        .map_err(|_| format!("`{text}` is not a day: write it like 2026-11-24"))?;
+    let interval = interval_of(seconds);
+    let (least, most) = (Epidemic::LEAST_NEWEST_DAY, Epidemic::MOST_NEWEST_DAY);
+    if (least..=most).contains(&interval) { Ok(interval) } else { Err(format!("`{text}` is out of range")) }
+}
+
+/// A duration like `10s` or `250ms`, from a millisecond to a day.
+fn length(text: &str) -> Result<Duration, String> {
+    let length = humantime::parse_duration(text).map_err(|e| format!("{e}; write it like 10s or 250ms"))?;
+    let allowed = Duration::from_millis(1)..=Duration::from_secs(86_400);
+    if allowed.contains(&length) { Ok(length) } else { Err("not between 1ms and 1d".to_owned()) }
+}
+
+/// A number from 0 to 1.
+fn part(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(part) if (0.0..=1.0).contains(&part) => Ok(part),
+        _ => Err("not a number from 0 to 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    fn lookup(line: &str) -> LookupArguments {
+        match parse(&format!("tekd-load lookup {line}")).expect("a good line").command {
+            Command::Lookup(arguments) => arguments,
+            other => panic!("not a lookup: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn lookup_has_the_defaults_of_the_contract_and_json_anywhere() {
+        let plain = lookup("--server 127.0.0.1:8353 --trust t.json");
+        assert_eq!((plain.duration, plain.hit_ratio, plain.set), (Duration::from_secs(10), 0.5, 1));
+        assert_eq!((plain.rate, plain.window, plain.keys_per_question), (None, None, 1));
+        for line in ["tekd-load --json echo --listen [::1]:0", "tekd-load echo --listen [::1]:0 --json"] {
+            assert!(parse(line).expect("a good line").json);
+        }
+        assert!(lookup("--ready-file r.json --rate 1000 --duration 250ms").server.is_none());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for line in [
+            "tekd-load lookup --server a:1",
+            "tekd-load lookup --ready-file r --rate 5 --window 5",
+            "tekd-load lookup --ready-file r --rate 0",
+            "tekd-load lookup --ready-file r --rate 1000001",
+            "tekd-load lookup --ready-file r --window 65537",
+            "tekd-load lookup --ready-file r --hit-ratio 1.5",
+            "tekd-load lookup --ready-file r --hit-ratio NaN",
+            "tekd-load lookup --ready-file r --duration 10",
+            "tekd-load lookup --ready-file r --duration 0s",
+            "tekd-load lookup --ready-file r --keys-per-question 33",
+            "tekd-load lookup --ready-file r --transport carrier-pigeon",
+            "tekd-load generate --keys 5 --out d --journal --packages",
+            "tekd-load generate --out d",
+            "tekd-load compare --runs 0",
+            "tekd-load compare --peers echo,nobody",
+        ] {
+            let error = parse(line).map(|_| ()).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_a_utc_midnight() {
+        assert_eq!(day("1970-02-01"), Ok(31 * 144));
+        assert_eq!(day("2026-11-24"), Ok(20_781 * 144));
+        for text in ["1970-01-01", "2026-02-30", "24.11.2026", "2026-11-24T10:00:00Z", "10000-01-01"] {
+            assert!(day(text).is_err(), "{text}");
+        }
+    }
+}

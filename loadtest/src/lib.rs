@@ -1,0 +1,51 @@
+//! The load generator: makes data of any size, asks a server for them as fast as wanted, and says what came
+//! back.
+//!
+//! *One question's way*: [`pace`] says when it is due, [`traffic`] writes it, [`flights`] remembers that it
+//! is out, [`system`] sends and receives whole batches, [`traffic`] judges the answer, [`report`] counts.
+//! [`measure`] is the one loop in which they meet; it alone reads the clock and owns the socket.
+//!
+//! What is measured: latency counts from the moment a question was *due*, not from when it left, so that a
+//! server that stalls cannot hide the questions it kept from being sent. Lost answers are counted and never
+//! become samples. An answer is wrong if it breaks a rule of the wire, or disagrees with what is known of its
+//! keys.
+
+mod system;
+mod cpu;
+mod draw;
+mod pace;
+mod flights;
+mod key_file;
+mod traffic;
+mod report;
+mod measure;
+mod progress;
+mod output;
+mod packages;
+mod data_directory;
+mod echo;
+mod median;
+mod servers;
+mod compare;
+mod arguments;
+mod commands;
+
+pub use arguments::{
+    Arguments, Command, CompareArguments, EchoArguments, GenerateArguments, LookupArguments, Peer, Transport,
+};
+pub use commands::run;
+pub use compare::{CompareError, CompareOptions, Comparison, Row, compare};
+pub use cpu::{CpuTimes, StatError, parse_stat};
+pub use data_directory::{DataDirectoryError, GeneratedData, default_newest_day, write_data_directory};
+pub use draw::Draw;
+pub use echo::{Echo, EchoError};
+pub use flights::{CAPACITY, Flights};
+pub use key_file::{KeyFileError, read_keys, write_keys};
+pub use measure::{MeasureError, Plan, greet, measure};
+pub use median::Spread;
+pub use output::{OutputError, empty_directory};
+pub use pace::{MAX_RATE, MAX_WINDOW, Pace};
+pub use packages::{GeneratedPackage, GeneratedPackages, MAX_PACKAGE_KEYS, PackagesError, write_packages};
+pub use report::Report;
+pub use servers::ServerError;
+pub use traffic::{Echoes, Judged, Lookups, LookupsError, TXID, Traffic};

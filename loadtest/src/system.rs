@@ -1,0 +1,245 @@
+//! The system calls that the standard library lacks: batches of datagrams, waiting to the nanosecond, cores.
+//!
+//! The invariants that the `unsafe` blocks lean on:
+//! - **armed-pointers**: every pointer handed to the kernel was taken in the same method from memory owned by
+//!   the same struct or frame, with that memory's length; nothing else touches it during the call.
+//! - **open-descriptor**: a descriptor comes as `BorrowedFd`, open for the whole call.
+//! - **zero-is-valid**: the C struct consists of integers and pointers; all-zero bytes are one of its values.
+//! - **core-in-set**: a core's number is below the number of bits of the set it is looked up in.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+use std::time::Duration;
+
+/// Datagrams per system call.
+pub(crate) const BATCH: usize = 64;
+/// Room for one datagram, bytes: more than the longest of the protocol (1232), so that too long is seen.
+pub(crate) const ROOM: usize = 1280;
+
+const _: () = assert!(ROOM > tekd::wire::MAX_DATAGRAM);
+const _: () = assert!(BATCH <= libc::UIO_MAXIOV as usize);
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Buffer([u8; ROOM]);
+
+/// Room for [`BATCH`] datagrams and, on a socket that is not connected, their addresses.
+///
+/// What was received can be sent back where it came from as it is.
+pub(crate) struct Batch {
+    buffers: Box<[Buffer]>,
+    /// Length of each datagram, bytes.
+    lengths: [usize; BATCH],
+    names: Option<Box<[libc::sockaddr_storage]>>,
+    name_lengths: [libc::socklen_t; BATCH],
+    vectors: Box<[libc::iovec]>,
+    headers: Box<[libc::mmsghdr]>,
+}
+
+impl Batch {
+    /// A batch for a connected socket, or with addresses for one that is not.
+    pub(crate) fn new(connected: bool) -> Self {
+        // SAFETY: zero-is-valid: mmsghdr is integers and pointers.
+        let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        // SAFETY: zero-is-valid: sockaddr_storage is integers.
+        let name: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+        let vector = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+        Batch {
+            buffers: vec![Buffer([0; ROOM]); BATCH].into_boxed_slice(),
+            lengths: [0; BATCH],
+            names: (!connected).then(|| vec![name; BATCH].into_boxed_slice()),
+            name_lengths: [0; BATCH],
+            vectors: vec![vector; BATCH].into_boxed_slice(),
+            headers: vec![header; BATCH].into_boxed_slice(),
+        }
+    }
+
+    /// The room of datagram `at`; [`Batch::set_length`] says how much of it is used.
+    pub(crate) fn room(&mut self, at: usize) -> &mut [u8] {
+        &mut self.buffers[at].0
+    }
+
+    /// The first `length` bytes of the room of `at` are the datagram.
+    pub(crate) fn set_length(&mut self, at: usize, length: usize) {
+        self.lengths[at] = length.min(ROOM);
+    }
+
+    /// Datagram `at`.
+    pub(crate) fn datagram(&self, at: usize) -> &[u8] {
+        &self.buffers[at].0[..self.lengths[at]]
+    }
+
+    /// Points header `at` to its buffer and name (armed-pointers).
+    fn arm(&mut self, at: usize, length: usize, name_length: libc::socklen_t) {
+        let vector = &mut self.vectors[at];
+        vector.iov_base = self.buffers[at].0.as_mut_ptr().cast();
+        vector.iov_len = length.min(ROOM);
+        let header = &mut self.headers[at].msg_hdr;
+        header.msg_iov = vector;
+        header.msg_iovlen = 1;
+        if let Some(names) = &mut self.names {
+            header.msg_name = ptr::from_mut(&mut names[at]).cast();
+            header.msg_namelen = name_length;
+        }
+    }
+
+    /// Takes what is queued, at most [`BATCH`] datagrams, without waiting; 0 if nothing is.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        for at in 0..BATCH {
+            self.arm(at, ROOM, size_of::<libc::sockaddr_storage>() as libc::socklen_t);
+        }
+        // SAFETY: armed-pointers, open-descriptor: BATCH headers were armed just above.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
+        };
+        let count = taken(count)?.min(BATCH);
+        for at in 0..count {
+            self.lengths[at] = (self.headers[at].msg_len as usize).min(ROOM);
+            self.name_lengths[at] = self.headers[at].msg_hdr.msg_namelen;
+        }
+        Ok(count)
+    }
+
+    /// Sends datagrams `from..to` without waiting; returns how many the kernel took, 0 if it has no room.
+    ///
+    /// # Panics
+    /// If the range is not within the batch.
+    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>, from: usize, to: usize) -> io::Result<usize> {
+        for at in from..to {
+            self.arm(at, self.lengths[at], self.name_lengths[at]);
+        }
+        let headers = &mut self.headers[from..to];
+        // SAFETY: armed-pointers, open-descriptor: exactly these headers were armed just above.
+        let count = unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                headers.len() as libc::c_uint,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        taken(count)
+    }
+}
+
+/// What a call took; having to wait, or a signal, is nothing.
+fn taken(count: libc::c_int) -> io::Result<usize> {
+    usize::try_from(count).or_else(|_| match io::Error::last_os_error() {
+        e if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+        e => Err(e),
+    })
+}
+
+/// Waits until the socket has a datagram, at most this long; for ever without a limit.
+pub(crate) fn wait_readable(socket: BorrowedFd<'_>, at_most: Option<Duration>) -> io::Result<()> {
+    let mut watched = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let limit = at_most.map(|limit| libc::timespec {
+        tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: armed-pointers, open-descriptor: one pollfd and a timespec, both on this frame.
+    let ready = unsafe { libc::ppoll(&mut watched, 1, limit, ptr::null()) };
+    taken(ready).map(|_| ())
+}
+
+/// The cores that this thread may run on.
+pub(crate) fn cores() -> io::Result<Vec<usize>> {
+    // SAFETY: zero-is-valid: a set of cores is bits.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: armed-pointers: the set is on this frame, with its size; 0 is the calling thread.
+    let result = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let all = 0..libc::CPU_SETSIZE as usize;
+    // SAFETY: core-in-set: the range ends at the set's size.
+    Ok(all.filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect())
+}
+
+/// Keeps this thread, and the threads and processes that it starts from now on, to these cores.
+pub(crate) fn pin(cores: &[usize]) -> io::Result<()> {
+    // SAFETY: zero-is-valid: a set of cores is bits.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for core in cores.iter().filter(|core| **core < libc::CPU_SETSIZE as usize) {
+        // SAFETY: core-in-set: filtered just above.
+        unsafe { libc::CPU_SET(*core, &mut set) };
+    }
+    // SAFETY: armed-pointers: the set is on this frame, with its size; 0 is the calling thread.
+    let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn pair() -> (UdpSocket, UdpSocket) {
+        let server = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        client.connect(server.local_addr().expect("bound")).expect("loopback");
+        (server, client)
+    }
+
+    fn receive_all(batch: &mut Batch, socket: &UdpSocket, wanted: usize) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        while all.len() < wanted {
+            wait_readable(socket.as_fd(), Some(Duration::from_secs(20))).expect("poll");
+            let count = batch.receive(socket.as_fd()).expect("received");
+            assert!(count > 0, "{} of {wanted} datagrams came", all.len());
+            all.extend((0..count).map(|at| batch.datagram(at).to_vec()));
+        }
+        all
+    }
+
+    #[test]
+    fn a_batch_comes_back_from_where_it_was_sent() {
+        let (server, client) = pair();
+        let (mut there, mut here) = (Batch::new(false), Batch::new(true));
+        for at in 0..BATCH {
+            here.room(at)[..at + 1].fill(at as u8);
+            here.set_length(at, at + 1);
+        }
+        assert_eq!(here.send(client.as_fd(), 0, BATCH).expect("sent"), BATCH);
+        wait_readable(server.as_fd(), None).expect("poll");
+        let mut answered = 0;
+        while answered < BATCH {
+            let count = there.receive(server.as_fd()).expect("received");
+            assert_eq!(there.send(server.as_fd(), 0, count).expect("sent"), count);
+            answered += count;
+        }
+        let back = receive_all(&mut here, &client, BATCH);
+        assert!(back.iter().enumerate().all(|(at, bytes)| *bytes == vec![at as u8; at + 1]));
+    }
+
+    #[test]
+    fn nothing_queued_is_no_error_and_waiting_ends() {
+        let (_server, client) = pair();
+        assert_eq!(Batch::new(true).receive(client.as_fd()).expect("nothing"), 0);
+        wait_readable(client.as_fd(), Some(Duration::from_micros(100))).expect("time is over");
+    }
+
+    #[test]
+    fn a_thread_can_be_kept_to_one_core() {
+        let all = cores().expect("known");
+        let first = *all.first().expect("this thread runs somewhere");
+        std::thread::spawn(move || {
+            pin(&[first]).expect("allowed");
+            assert_eq!(cores().expect("known"), [first]);
+        })
+        .join()
+        .expect("no panic");
+        assert_eq!(cores().expect("known"), all, "other threads stay as they are");
+    }
+}

@@ -1,2 +1,0 @@
-//! The operator and client tool.
-fn main() {}

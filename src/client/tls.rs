@@ -1,0 +1,272 @@
+//! Questions by TLS 1.3 over TCP: one connection to one server, kept for the next question.
+//!
+//! Frames follow one another; the answers come in the order of the questions, and here one
+//! question is open at a time. A connection that broke while idle is made anew once, which
+//! is sound because every question may be asked twice.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+
+use super::asking::{Asking, Random, Reply};
+use super::carrier::{Carrier, CarrierError};
+use crate::wire::header::stream_frame_len;
+use crate::wire::{Expected, MAX_ANSWER_STREAM, MAX_QUESTION_STREAM};
+
+/// The protocol's name in ALPN (spec 1.5.2).
+const ALPN: &[u8] = b"tekd/1";
+/// Bytes of a frame that tell its length.
+const FRAME_HEAD: usize = 8;
+
+/// Carries questions to one server by TLS.
+#[derive(Debug)]
+pub struct TlsCarrier {
+    peer: SocketAddr,
+    name: ServerName<'static>,
+    config: Arc<ClientConfig>,
+    connection: Option<Connection>,
+}
+
+type Connection = StreamOwned<ClientConnection, TcpStream>;
+
+/// Why a question failed on one connection.
+enum Failure {
+    /// The connection is gone; another one may do.
+    Broken(CarrierError),
+    /// Another connection would not help.
+    Final(CarrierError),
+}
+
+impl Failure {
+    fn into_error(self) -> CarrierError {
+        match self {
+            Self::Broken(error) | Self::Final(error) => error,
+        }
+    }
+}
+
+impl TlsCarrier {
+    /// A carrier to `peer`. `host` is the name it is known by, sent to servers that have several;
+    /// `None`, or what is no name, sends none. The connection is made with the first question.
+    #[must_use]
+    pub fn new(peer: SocketAddr, host: Option<&str>) -> Self {
+        let name = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
+        let name = name.unwrap_or(ServerName::IpAddress(peer.ip().into()));
+        Self { peer, name, config: client_config(), connection: None }
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn ask_once(
+        &mut self,
+        asking: &Asking<'_>,
+        random: &mut Random<'_>,
+        deadline: &Deadline,
+    ) -> Result<Reply, Failure> {
+        let mut question = [0; MAX_QUESTION_STREAM];
+        let written = asking.write(0, 0, random, &mut question);
+        let (length, expected) = written.map_err(|error| Failure::Final(error.into()))?;
+        // A connection is put back only after a whole answer: on any other, answers could be out of step.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(self.peer, self.name.clone(), &self.config, deadline)?,
+        };
+        let reply = ask_on(&mut connection, &question[..length], &expected, deadline)?;
+        self.connection = Some(connection);
+        Ok(reply)
+    }
+}
+
+impl Carrier for TlsCarrier {
+    fn is_stream(&self) -> bool {
+        true
+    }
+
+    fn ask(&mut self, asking: &Asking<'_>, random: &mut Random<'_>) -> Result<Reply, CarrierError> {
+        let deadline = Deadline::new(self.peer, asking.patience.stream_ms);
+        let was_connected = self.connection.is_some();
+        match self.ask_once(asking, random, &deadline) {
+            Err(Failure::Broken(_)) if was_connected => self.ask_once(asking, random, &deadline),
+            asked => asked,
+        }
+        .map_err(Failure::into_error)
+    }
+}
+
+/// When to give up, and whom it is about.
+struct Deadline {
+    peer: String,
+    began: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn new(peer: SocketAddr, limit_ms: u64) -> Self {
+        Self { peer: peer.to_string(), began: Instant::now(), limit: Duration::from_millis(limit_ms) }
+    }
+
+    fn left(&self) -> Result<Duration, Failure> {
+        let left = self.limit.saturating_sub(self.began.elapsed());
+        if left.is_zero() { Err(self.slow()) } else { Ok(left) }
+    }
+
+    fn slow(&self) -> Failure {
+        let waited_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Failure::Final(CarrierError::Slow { peer: self.peer.clone(), waited_ms })
+    }
+
+    fn ended(&self) -> Failure {
+        Failure::Broken(CarrierError::Ended { peer: self.peer.clone() })
+    }
+
+    fn not_tekd(&self, reason: String) -> Failure {
+        Failure::Final(CarrierError::NotTekd { peer: self.peer.clone(), reason })
+    }
+
+    fn io(&self, doing: &'static str, source: io::Error) -> Failure {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidData, TimedOut,
+            UnexpectedEof, WouldBlock,
+        };
+        match source.kind() {
+            TimedOut | WouldBlock => self.slow(),
+            ConnectionRefused => Failure::Final(CarrierError::Closed { peer: self.peer.clone() }),
+            BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => self.ended(),
+            InvalidData => self.not_tekd(source.to_string()),
+            _ => Failure::Broken(CarrierError::Io { peer: self.peer.clone(), doing, source }),
+        }
+    }
+
+    /// Lets the socket wait no longer than is left.
+    fn arm(&self, socket: &TcpStream) -> Result<(), Failure> {
+        let left = self.left()?;
+        let armed = socket.set_read_timeout(Some(left)).and_then(|()| socket.set_write_timeout(Some(left)));
+        armed.map_err(|source| self.io("setting timeouts to", source))
+    }
+}
+
+fn connect(
+    peer: SocketAddr,
+    name: ServerName<'static>,
+    config: &Arc<ClientConfig>,
+    deadline: &Deadline,
+) -> Result<Connection, Failure> {
+    let connected = TcpStream::connect_timeout(&peer, deadline.left()?);
+    let mut socket = connected.map_err(|source| deadline.io("connecting to", source))?;
+    socket.set_nodelay(true).map_err(|source| deadline.io("setting options to", source))?;
+    let session = ClientConnection::new(Arc::clone(config), name);
+    let mut session = session.map_err(|error| deadline.not_tekd(error.to_string()))?;
+    while session.is_handshaking() {
+        deadline.arm(&socket)?;
+        session.complete_io(&mut socket).map_err(|source| deadline.io("shaking hands with", source))?;
+    }
+    if session.alpn_protocol() != Some(ALPN) {
+        return Err(deadline.not_tekd("it agrees to no ALPN tekd/1".to_owned()));
+    }
+    Ok(StreamOwned::new(session, socket))
+}
+
+fn ask_on(
+    connection: &mut Connection,
+    question: &[u8],
+    expected: &Expected,
+    deadline: &Deadline,
+) -> Result<Reply, Failure> {
+    deadline.arm(&connection.sock)?;
+    let sent = connection.write_all(question).and_then(|()| connection.flush());
+    sent.map_err(|source| deadline.io("sending to", source))?;
+    let mut head = [0; FRAME_HEAD];
+    fill(connection, &mut head, deadline)?;
+    let length = stream_frame_len(&head, MAX_ANSWER_STREAM)
+        .map_err(|source| Failure::Final(CarrierError::Framing { peer: deadline.peer.clone(), source }))?;
+    // bounded: at most 1 MiB, checked above.
+    let mut frame = vec![0; length];
+    frame[..FRAME_HEAD].copy_from_slice(&head);
+    fill(connection, &mut frame[FRAME_HEAD..], deadline)?;
+    Reply::read(&frame, expected, true).map_err(|error| Failure::Final(error.into()))
+}
+
+/// Reads until `bytes` are full, however slowly they come, no longer than the deadline.
+fn fill(connection: &mut Connection, mut bytes: &mut [u8], deadline: &Deadline) -> Result<(), Failure> {
+    while !bytes.is_empty() {
+        deadline.arm(&connection.sock)?;
+        match connection.read(bytes) {
+            Ok(0) => return Err(deadline.ended()),
+            Ok(count) => bytes = &mut bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(deadline.io("receiving from", source)),
+        }
+    }
+    Ok(())
+}
+
+/// TLS 1.3, ALPN `tekd/1`, any certificate.
+fn client_config() -> Arc<ClientConfig> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider has the cipher suites of TLS 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    // no-trace: a ticket of an earlier connection would let the server tell that a device comes back.
+    config.resumption = rustls::client::Resumption::disabled();
+    Arc::new(config)
+}
+
+/// Takes every certificate (spec 1.5.4).
+///
+/// That is sound because nothing is believed on the word of the connection: what is true is signed
+/// under the set's trust and verified above, and what is secret is sealed to a key of the signed
+/// manifest. Whoever stands in between can refuse or delay, as could whoever carries datagrams. TLS
+/// keeps those out who only listen. A pinned certificate would add no truth, and would lock clients
+/// out of every node that renews its own.
+#[derive(Debug)]
+struct AnyCertificate;
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("only TLS 1.3 is spoken".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        // A signature by a key that nobody vouches for proves nothing, so its absence loses nothing.
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}

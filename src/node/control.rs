@@ -1,0 +1,114 @@
+//! The control socket: operators' commands, one JSON line each way.
+//!
+//! It listens on a unix socket in the data directory, mode 0600: who can open it is the operator. Every
+//! command goes to the writer as an input, or looks at it between two groups.
+
+use std::io::{BufReader, BufWriter};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use super::commands::{Commands, Session};
+use crate::service::control::{ControlError, ControlReply, check_socket_path, read_request, write_reply};
+
+/// Control connections at a time.
+const MAX_CONTROL_CONNECTIONS: usize = 32;
+
+/// A listening control socket. Dropping it stops listening and removes the socket.
+#[derive(Debug)]
+pub struct ControlSocket {
+    path: PathBuf,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ControlSocket {
+    /// Listens at `path`, replacing a socket that a former process left there: the caller holds the
+    /// directory's lock.
+    ///
+    /// # Errors
+    /// If the path is too long or cannot be listened on.
+    pub fn listen(path: &Path, commands: Arc<Commands>) -> Result<Self, ControlError> {
+        check_socket_path(path)?;
+        let io = |what: &str, e: std::io::Error| {
+            ControlError::Io(std::io::Error::new(e.kind(), format!("cannot {what} {}: {e}", path.display())))
+        };
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("replace", e)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(|e| io("listen on", e))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .map_err(|e| io("protect", e))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("tekd-control".to_owned())
+            .spawn(move || accept(&listener, &commands, &stopping))
+            .map_err(|e| io("start a thread for", e))?;
+        Ok(ControlSocket { path: path.to_path_buf(), stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the accepting thread; if that fails, nobody is listening any more.
+        let _ = UnixStream::connect(&self.path);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn accept(listener: &UnixListener, commands: &Arc<Commands>, stop: &AtomicBool) {
+    let open = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        if open.load(Ordering::Relaxed) >= MAX_CONTROL_CONNECTIONS {
+            let busy = format!(
+                "{MAX_CONTROL_CONNECTIONS} control connections are open, the most allowed; ask again"
+            );
+            let _ = write_reply(&mut &stream, &ControlReply::failed(busy));
+            continue;
+        }
+        open.fetch_add(1, Ordering::Relaxed);
+        let (commands, opened) = (Arc::clone(commands), Arc::clone(&open));
+        let spawned = std::thread::Builder::new().name("tekd-command".to_owned()).spawn(move || {
+            if let Err(e) = converse(&stream, &commands) {
+                tracing::debug!("a control connection ended: {e}");
+            }
+            opened.fetch_sub(1, Ordering::Relaxed);
+        });
+        if spawned.is_err() {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn converse(stream: &UnixStream, commands: &Commands) -> Result<(), ControlError> {
+    let mut reader = BufReader::new(stream);
+    let mut writer = BufWriter::new(stream);
+    let mut session = Session::default();
+    loop {
+        let reply = match read_request(&mut reader) {
+            Ok(None) => return Ok(()),
+            Ok(Some(request)) => commands.answer(&mut session, request),
+            Err(e @ ControlError::Malformed { .. }) => ControlReply::usage(e.to_string()),
+            Err(e) => return Err(e),
+        };
+        write_reply(&mut writer, &reply)?;
+    }
+}

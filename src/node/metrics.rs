@@ -1,0 +1,118 @@
+//! All counters of a node, collected for one page.
+
+use std::sync::Arc;
+
+use crate::engine::{AnswerCounters, View};
+use crate::service::metrics::MetricsText;
+use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts};
+
+/// Where a node's counters live.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Of the gate, over all transports.
+    pub answers: Arc<AnswerCounters>,
+    /// Of each UDP worker.
+    pub udp: Vec<Arc<UdpCounters>>,
+    /// Of the TLS server.
+    pub tls: Option<Arc<StreamCounters>>,
+}
+
+impl Counters {
+    /// Sums over the UDP workers.
+    pub fn udp_counts(&self) -> UdpCounts {
+        let mut sum = UdpCounts::default();
+        for worker in &self.udp {
+            sum += worker.snapshot();
+        }
+        sum
+    }
+
+    /// The counts of the TLS server.
+    pub fn tls_counts(&self) -> StreamCounts {
+        self.tls.as_ref().map(|c| c.snapshot()).unwrap_or_default()
+    }
+
+    /// The page, for a node that shows `view` at `now`.
+    pub fn page(&self, view: &View, findings: usize, now: u64) -> String {
+        let mut page = MetricsText::new();
+        page.gauge(
+            "tekd_build_info",
+            "Version of this program, always 1.",
+            &[("version", env!("CARGO_PKG_VERSION"))],
+            1.0,
+        );
+        page.gauge("tekd_health_findings", "Stated properties that do not hold.", &[], findings as f64);
+        self.answers(&mut page);
+        self.transports(&mut page);
+        for set in &view.sets {
+            set_gauges(&mut page, set, now);
+        }
+        page.render()
+    }
+
+    fn answers(&self, page: &mut MetricsText) {
+        for (operation, n) in self.answers.asked() {
+            page.counter(
+                "tekd_requests_total",
+                "Questions read, by operation.",
+                &[("op", operation.label())],
+                n,
+            );
+        }
+        for (result, n) in self.answers.results() {
+            page.counter("tekd_responses_total", "Answers, by result.", &[("result", result.name())], n);
+        }
+        for (reason, n) in self.answers.silent() {
+            let help = "Frames that got no answer, by reason.";
+            page.counter("tekd_dropped_total", help, &[("reason", reason.name())], n);
+        }
+        for (state, n) in self.answers.cookies() {
+            page.counter(
+                "tekd_cookie_total",
+                "Cookies on UDP, by what they proved.",
+                &[("result", state)],
+                n,
+            );
+        }
+        page.counter(
+            "tekd_slipped_total",
+            "Questions over the limit answered by a cookie.",
+            &[],
+            self.answers.slipped(),
+        );
+    }
+
+    fn transports(&self, page: &mut MetricsText) {
+        for (event, n) in self.udp_counts().named() {
+            page.counter(
+                "tekd_udp_total",
+                "Datagrams and bytes of all UDP workers, by event.",
+                &[("event", event)],
+                n,
+            );
+        }
+        for (event, n) in self.tls_counts().named() {
+            page.counter(
+                "tekd_tls_total",
+                "Connections, requests and bytes of TLS, by event.",
+                &[("event", event)],
+                n,
+            );
+        }
+    }
+}
+
+fn set_gauges(page: &mut MetricsText, set: &crate::engine::SetView, now: u64) {
+    let id = set.set.to_string();
+    let label = [("set", id.as_str())];
+    let Some(release) = &set.release else { return };
+    let checkpoint = &release.checkpoint;
+    page.gauge("tekd_set_serial", "Serial of the newest release.", &label, f64::from(checkpoint.serial()));
+    page.gauge("tekd_set_keys", "Live keys.", &label, checkpoint.count() as f64);
+    let time = checkpoint.time() as f64;
+    page.gauge("tekd_set_checkpoint_time_seconds", "Time of the newest release.", &label, time);
+    let age = now.saturating_sub(checkpoint.time()) as f64;
+    page.gauge("tekd_set_age_seconds", "Age of the newest release.", &label, age);
+    let bytes = release.objects.total_bytes() as f64;
+    page.gauge("tekd_set_object_bytes", "Bytes of all objects that can be fetched.", &label, bytes);
+}

@@ -1,0 +1,337 @@
+//! A whole node in one process: directory, origin or upstream, readers, control, until it is told to stop.
+//!
+//! Sockets answer before the ready file says so. A stop drains: no new connection, what is in flight is
+//! answered, the writer finishes its group and leaves a snapshot.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::answering::FrameAnswers;
+use super::builder::TableStore;
+use super::clock::Clock;
+use super::commands::Commands;
+use super::control::ControlSocket;
+use super::entropy::{self, SystemRandom};
+use super::handle::{OriginHandle, StartError};
+use super::keys::{KeyError, Keys};
+use super::metrics::Counters;
+use super::origin::{Origin, OriginError, OriginOptions, trust_path};
+use super::page::MetricsPage;
+use super::upstream::{Upstream, UpstreamError};
+use crate::engine::{AnswerCounters, Cookies, Gate, Limiter, View};
+use crate::service::config::{self, Config};
+use crate::service::control::ControlError;
+use crate::service::readyfile::ReadyFile;
+use crate::store::{DirLock, Disk, IdentityError, MemoryMode, Published};
+use crate::transport::{
+    StreamLimits, TlsConfigError, TlsServer, UdpWorker, bind, certificates_from_pem, key_from_pem, listen,
+    server_config,
+};
+
+/// Why a node cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The directory cannot be made.
+    #[error("cannot create the data directory {}: {source}; choose another with --data", dir.display())]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The directory cannot be served.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The origin.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// Its threads.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The upstream.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The secrets.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// A socket.
+    #[error(
+        "cannot listen on {what} {address}: {source}; choose another address, or stop what listens there"
+    )]
+    Listen {
+        /// The transport.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The ready file.
+    #[error("cannot write the ready file {}: {source}", file.display())]
+    Ready {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread or the runtime.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// A node that serves. Dropping it stops it.
+pub struct Serving {
+    /// Addresses and paths, as the ready file has them.
+    pub ready: ReadyFile,
+    commands: Arc<Commands>,
+    view: Arc<Published<View>>,
+    stop_streams: watch::Sender<bool>,
+    stop_asked: watch::Receiver<bool>,
+    runtime: Option<tokio::runtime::Runtime>,
+    tls: Option<tokio::task::JoinHandle<()>>,
+    udp: Vec<UdpWorker>,
+    upstream: Option<Upstream>,
+    control: Option<ControlSocket>,
+    page: Option<MetricsPage>,
+    _lock: DirLock,
+}
+
+impl std::fmt::Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").field("ready", &self.ready).finish_non_exhaustive()
+    }
+}
+
+struct Sockets {
+    udp: Vec<UdpSocket>,
+    tls: Option<TcpListener>,
+}
+
+fn open_sockets(config: &Config) -> Result<Sockets, ServeError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = config.listen.udp_workers.map_or(cores, usize::from);
+    let failed = |what, address| move |source| ServeError::Listen { what, address, source };
+    let udp = match config.listen.udp {
+        Some(address) => bind(address, workers).map_err(failed("UDP", address))?,
+        None => Vec::new(),
+    };
+    let tls = match config.listen.tls {
+        Some(address) => Some(listen(address).map_err(failed("TLS", address))?),
+        None => None,
+    };
+    Ok(Sockets { udp, tls })
+}
+
+impl Serving {
+    /// Starts everything that `config` asks for; returns once every socket answers.
+    ///
+    /// # Errors
+    /// [`ServeError`]; what was started is stopped again.
+    pub fn start(config: &Config, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
+        disk.create_dir(&config.data)
+            .map_err(|source| ServeError::Directory { dir: config.data.clone(), source })?;
+        let lock = DirLock::acquire(&*disk, &config.data)?;
+        let mode = match config.memory {
+            config::MemoryMode::Copy => MemoryMode::Copy,
+            config::MemoryMode::Map => MemoryMode::Map,
+        };
+        let store = TableStore { disk: Arc::clone(&disk), dir: Some(config.data.clone()), mode };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tekd-stream").build()?;
+        let role = start_role(config, &disk, &clock, store)?;
+        let Role { view, origin, upstream, trust } = role;
+        let sockets = open_sockets(config)?;
+        let mut counters = Counters { answers: Arc::new(AnswerCounters::default()), ..Counters::default() };
+        let gate = make_gate(config, &*disk, &view, &counters.answers)?;
+
+        let udp_address = sockets.udp.first().map(UdpSocket::local_addr).transpose()?;
+        let mut udp = Vec::new();
+        for (i, socket) in sockets.udp.into_iter().enumerate() {
+            let clock = Arc::clone(&clock);
+            udp.push(UdpWorker::spawn(&format!("tekd-udp-{i}"), socket, move || clock.now(), gate.clone())?);
+        }
+        counters.udp = udp.iter().map(UdpWorker::counters).collect();
+
+        let (stop_streams, stopping) = watch::channel(false);
+        let mut tls_address = None;
+        let mut tls = None;
+        if let Some(listener) = sockets.tls {
+            tls_address = Some(listener.local_addr()?);
+            let files = Keys::open(&*disk, &config.data)?.tls()?;
+            let tls_config =
+                server_config(certificates_from_pem(&files.certificate)?, key_from_pem(&files.key)?)?;
+            let answers = FrameAnswers::new(gate.clone(), Arc::clone(&view), Arc::clone(&clock));
+            let connections = config.limits.tls_connections as usize;
+            let limits = StreamLimits { connections, ..StreamLimits::default() };
+            let server = TlsServer::new(tls_config, Arc::new(answers), limits);
+            counters.tls = Some(server.counters());
+            let listener = {
+                let _inside = runtime.enter();
+                tokio::net::TcpListener::from_std(listener)?
+            };
+            tls = Some(runtime.spawn(async move { server.serve(listener, stopping).await }));
+        }
+
+        let (ask_stop, stop_asked) = watch::channel(false);
+        let commands = Arc::new(Commands {
+            origin,
+            view: Arc::clone(&view),
+            clock: Arc::clone(&clock),
+            disk: Arc::clone(&disk),
+            data: config.data.clone(),
+            counters: Arc::new(counters),
+            shutdown: Box::new(move || {
+                ask_stop.send_replace(true);
+            }),
+        });
+        let control = ControlSocket::listen(&config.listen.control, Arc::clone(&commands))?;
+        let page =
+            match config.listen.metrics {
+                Some(address) => Some(
+                    MetricsPage::listen(address, Arc::clone(&commands))
+                        .map_err(|source| ServeError::Listen { what: "metrics", address, source })?,
+                ),
+                None => None,
+            };
+        let ready = ReadyFile {
+            udp: udp_address,
+            tls: tls_address,
+            quic: None,
+            metrics: page.as_ref().map(MetricsPage::address),
+            control: config.listen.control.clone(),
+            trust,
+            pid: std::process::id(),
+        };
+        if let Some(file) = &config.ready_file {
+            ready.write(&*disk, file).map_err(|source| ServeError::Ready { file: file.clone(), source })?;
+        }
+        Ok(Serving {
+            ready,
+            commands,
+            view,
+            stop_streams,
+            stop_asked,
+            runtime: Some(runtime),
+            tls,
+            udp,
+            upstream,
+            control: Some(control),
+            page,
+            _lock: lock,
+        })
+    }
+
+    /// What readers see.
+    pub fn view(&self) -> &Arc<Published<View>> {
+        &self.view
+    }
+
+    /// The origin, if this node is one.
+    pub fn origin(&self) -> Option<&Arc<OriginHandle>> {
+        self.commands.origin.as_ref()
+    }
+
+    /// Waits for SIGTERM, SIGINT or `tekctl`'s shutdown.
+    ///
+    /// # Errors
+    /// If signals cannot be waited for.
+    pub fn wait(&self) -> std::io::Result<()> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let mut asked = self.stop_asked.clone();
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            tokio::select! {
+                _ = term.recv() => tracing::info!("SIGTERM: draining"),
+                _ = int.recv() => tracing::info!("SIGINT: draining"),
+                _ = asked.wait_for(|stop| *stop) => tracing::info!("an operator asked to stop: draining"),
+            }
+            Ok(())
+        })
+    }
+
+    /// Drains and stops: streams first, then datagrams, then the writer.
+    pub fn stop(&mut self) {
+        self.view.load().set_draining(true);
+        self.control = None;
+        self.page = None;
+        self.stop_streams.send_replace(true);
+        if let (Some(runtime), Some(tls)) = (&self.runtime, self.tls.take()) {
+            // The server ends by its own drain deadline.
+            let _ = runtime.block_on(tls);
+        }
+        for worker in self.udp.drain(..) {
+            if let Err(e) = worker.join() {
+                tracing::error!("a UDP worker ended badly: {e}");
+            }
+        }
+        self.upstream = None;
+        if let Some(origin) = &self.commands.origin {
+            origin.stop();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if self.runtime.is_some() {
+            self.stop();
+        }
+    }
+}
+
+/// The private half of an origin, or the upstream of a public node.
+struct Role {
+    view: Arc<Published<View>>,
+    origin: Option<Arc<OriginHandle>>,
+    upstream: Option<Upstream>,
+    trust: PathBuf,
+}
+
+fn start_role(
+    config: &Config,
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    store: TableStore,
+) -> Result<Role, ServeError> {
+    let node = u32::from(config.node.id);
+    if let Some(upstream) = &config.upstream {
+        let started = Upstream::start(upstream, node, store, Arc::clone(clock))?;
+        let view = Arc::clone(started.view());
+        return Ok(Role { view, origin: None, upstream: Some(started), trust: upstream.trust.clone() });
+    }
+    let options = OriginOptions {
+        disk: Arc::clone(disk),
+        dir: config.data.clone(),
+        segment_bytes: config.journal_segment,
+    };
+    let origin = Origin::open(options, clock.now(), Box::new(SystemRandom))?;
+    let view = Arc::new(Published::new(Arc::new(View::empty(origin.identity().service_id, node))));
+    let handle = OriginHandle::start(origin, store, Arc::clone(&view), Arc::clone(clock))?;
+    Ok(Role { view, origin: Some(Arc::new(handle)), upstream: None, trust: trust_path(&config.data) })
+}
+
+fn make_gate(
+    config: &Config,
+    disk: &dyn Disk,
+    view: &Arc<Published<View>>,
+    counters: &Arc<AnswerCounters>,
+) -> Result<Gate, ServeError> {
+    let secret = Keys::open(disk, &config.data)?.cookie_secret(&mut SystemRandom)?;
+    let cookies = Cookies::new(secret, view.load().service);
+    let rate = config.limits.answer_rate;
+    let limiter = (rate > 0).then(|| Arc::new(Limiter::new(rate, entropy::bytes(&mut SystemRandom))));
+    Ok(Gate::new(Arc::clone(view), cookies, limiter, Arc::clone(counters)))
+}
