@@ -8,3 +8,4 @@ mod model;
 mod life;
 mod founding;
 mod crash;
+mod answers;
