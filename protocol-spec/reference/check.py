@@ -22,6 +22,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import check_exchange  # noqa: E402
 from tekd_reference import delta, log, manifest, release, trust  # noqa: E402
 from tekd_reference import frame as fr  # noqa: E402
 from tekd_reference import operations as op  # noqa: E402
@@ -591,6 +592,7 @@ FILES: Dict[str, Dict[str, Check]] = {
         "log.consistency": check_log_consistency,
         "ages": check_age,
     },
+    "exchange.json": check_exchange.FILE,
 }
 WHOLE = ("log.leaves", "log.roots")  # lists that are one case
 

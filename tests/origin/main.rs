@@ -9,3 +9,4 @@ mod life;
 mod founding;
 mod crash;
 mod answers;
+mod exchanges;
