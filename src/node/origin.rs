@@ -146,7 +146,7 @@ impl Origin {
     /// Opens the origin of a data directory, founding it if the directory is empty.
     ///
     /// # Errors
-    /// [`OriginError`]; nothing is changed in a directory that is refused.
+    /// [`OriginError`]; nothing is changed in a directory that is refused, but that a sound journal notes its head.
     pub fn open(
         options: OriginOptions,
         now: Moment,
@@ -391,6 +391,7 @@ fn open_journal(options: &OriginOptions, identity: &Identity) -> Result<Box<dyn 
             Ok(Box::new(journal))
         }
         Err(JournalError::Missing { .. }) => {
+            nothing_founded(options, "its journal is missing", None)?;
             let disk = Arc::clone(&options.disk);
             Ok(Box::new(LocalJournal::create(disk, &dir, log_id, incarnation, layout)?))
         }
