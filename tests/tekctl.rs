@@ -71,7 +71,8 @@ fn lookup(server: &Server, keys: &[Key]) -> Vec<bool> {
     report.keys.iter().map(Option::is_some).collect()
 }
 
-/// The package in three sets: 1 with 30 days, 2 with all metadata, 3 with 14 days. Gives the days of the shift.
+/// The package in three sets: 1 with 30 days, 2 with all metadata, 3 with 14 days. Gives the days of the
+/// shift.
 fn import_into_three_sets(server: &Server, fixture: &Fixture) -> i64 {
     let total = fixture.keys.len() as u64;
     let zip = server.path("package.zip");
