@@ -33,11 +33,11 @@ impl Life<'_> {
         };
         equal("retention in days", params.retention_days.into(), days.into())?;
         let text = format!(
-            "an origin with a root key, an online key and a journal; set {SET} releases every {} min",
+            "an origin: root key, online key, journal; set {SET} releases every {} min",
             params.interval_s / 60
         );
         self.story.tell(START, "founded", text)?;
-        self.story.and(format!("and keeps keys for {days} days; decoys are off until Tuesday"))
+        self.story.and(format!("and keeps keys for {days} days; decoys stay off until Tuesday"))
     }
 
     /// Imports the package and releases it.
@@ -57,13 +57,14 @@ impl Life<'_> {
         }
         let rest = if refused.is_empty() { String::new() } else { format!(", refused: {refused}") };
         let text = format!(
-            "{} of {} keys from {}, moved by {} so that the newest ended yesterday{rest}",
+            "{} of {} keys from {}{rest};",
             count(counts.accepted),
             count(self.package.total),
             self.package.origin,
-            counted(self.package.moved_days.unsigned_abs(), "day"),
         );
         self.story.tell(START, "imported", text)?;
+        let days = counted(self.package.moved_days.unsigned_abs(), "day");
+        self.story.and(format!("moved by {days}, so that the newest ended yesterday"))?;
 
         let reports = counts.accepted.div_ceil(MAX_KEYS_PER_REPORT as u64);
         let allow_small = reports < DEFAULT_PARAMS.min_reports.into();
@@ -76,7 +77,7 @@ impl Life<'_> {
         self.model.reported(&keys);
         self.model.released(&summary.changes);
         let text = format!(
-            "serial {} with {}, root {}; durable and signed before anyone sees it",
+            "serial {}: {}, root {}; durable and signed before anyone sees it",
             summary.serial,
             counted(summary.live, "key"),
             short(&summary.root)
@@ -102,18 +103,14 @@ impl Life<'_> {
         self.first = self.near.set.checkpoint().copied();
         let zip = per_key(self.package.zip_bytes, self.package.total);
         let text = format!(
-            "over UDP and TLS sockets: the full set in {} bytes, {} per key (the zip: {zip});",
+            "full set over UDP and TLS sockets: {} bytes, {} a key (zip: {zip});",
             count(a.bytes),
             per_key(a.bytes, a.live)
         );
         self.story.tell(START, self.near.name, text)?;
-        self.story.and("the root it computed from what it got is the one that was signed")?;
-        let text = format!(
-            "over TLS alone: {} bytes, the same {} keys, the same root",
-            count(b.bytes),
-            count(b.live)
-        );
-        self.story.tell(START, self.far.name, text)
+        self.story.and("the root computed from what came is the one that was signed")?;
+        equal("bytes of the full set over TLS alone", b.bytes, a.bytes)?;
+        self.story.tell(START, self.far.name, "over TLS alone: the same bytes, keys and root")
     }
 
     /// LOOKUP and BUCKET, in memory from here on.
@@ -126,7 +123,7 @@ impl Life<'_> {
         let (strange, _) = self.present(&mut client, &strangers)?;
         equal("keys nobody reported that LOOKUP finds", strange, 0)?;
         let text = format!(
-            "{} in one datagram of {} bytes, answered in as many: all present; {} random ones: none",
+            "{} by one datagram of {} bytes each way: all found; {} random: none",
             counted(here.len() as u64, "key"),
             count(bytes),
             strangers.len()
@@ -139,7 +136,7 @@ impl Life<'_> {
         let without = self.bucket(&mut client, &stranger, bits)?;
         must(!without.contains(&stranger), || "the bucket of a random key does not hold it".to_owned())?;
         let text = format!(
-            "{} under the {bits}-bit prefix of a key prove that it is there, {} that a random one is not",
+            "{} under a {bits}-bit prefix prove one present, {} another one absent",
             counted(with.len() as u64, "key"),
             counted(without.len() as u64, "key"),
         );
@@ -182,8 +179,7 @@ impl Life<'_> {
         let report: SyncReport = self.sync_near()?;
         must_be_bare(&report)?;
         let text = format!(
-            "{} without news take a serial each, {from} to {}; phone A: {} of {} bytes, the bare header",
-            counted(sum.releases, "release"),
+            "releases {from} to {} have no news; phone A: {} of {} bytes, its bare header",
             self.serial(),
             way(&report),
             report.bytes

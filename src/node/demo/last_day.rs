@@ -25,7 +25,7 @@ impl Life<'_> {
         must_be_bare(&near)?;
         equal("keys that expired on phone A", near.change.expired, sum.expired)?;
         let text = format!(
-            "{DAYS} days and {} later: {} expired; phone A dropped them by {} of {} bytes",
+            "{DAYS} days, {}: {} expire; phone A drops them by {} of {} bytes",
             counted(sum.releases, "release"),
             counted(sum.expired, "key"),
             way(&near),
@@ -42,7 +42,7 @@ impl Life<'_> {
             "a new phone holds what the old ones hold".to_owned()
         })?;
         let text = format!(
-            "more than {DAYS} days behind: {} of {} bytes; a new phone C: the full set of {};",
+            "days behind: {} of {} bytes; a new phone C: the full set of {} bytes;",
             way(&far),
             count(far.bytes),
             count(full.bytes)
@@ -65,8 +65,8 @@ impl Life<'_> {
         let newest = client.prove_inclusion(&first).map_err(failed("PROOF of inclusion"))?;
         client.prove_consistency(&first).map_err(failed("PROOF of consistency"))?;
         let text = format!(
-            "Monday's first checkpoint is proved to be in the log of {} that the newest one signs",
-            counted(newest.log_size(), "checkpoint")
+            "Monday's first checkpoint is in the log of {} that the newest one signs",
+            count(newest.log_size())
         );
         self.story.tell(self.world.now(), "PROOF", text)
     }
@@ -86,10 +86,8 @@ impl Life<'_> {
         })?;
         let report = self.sync_near()?;
         must(report.mode == SyncMode::Current, || "phone A is still current after the restart".to_owned())?;
-        let text = format!(
-            "dropped without a goodbye and opened again: {} read back, same version and root",
-            counted(seq, "event")
-        );
+        let text =
+            format!("dropped in mid-life and opened again: {}, same version and root", counted(seq, "event"));
         self.story.tell(self.world.now(), "restarted", text)
     }
 
@@ -106,13 +104,13 @@ impl Life<'_> {
         let root = shown(self.world.door())?.checkpoint.root();
         must(report.root == root, || "a phone gets the origin's root from the node".to_owned())?;
         let text = format!(
-            "a second node knows no secret: it verified a history of {} bytes, followed by one of {},",
+            "holds no secret: verified a history of {} bytes, then one of {}; what it",
             count(start.bytes),
             count(step.bytes)
         );
         self.story.tell(self.world.now(), "public node", text)?;
         self.story.and(format!(
-            "and gives a phone days behind {} of {} bytes, byte for byte the origin's",
+            "gives a phone days behind ({} of {} bytes) is byte for byte the origin's",
             way(&report),
             count(report.bytes)
         ))
@@ -137,13 +135,12 @@ impl Life<'_> {
         self.world.origin().idle().map_err(failed("noting the journal's head"))?;
         let journal = journal_path(&self.world.data());
         let reader = JournalReader::open(Arc::clone(&self.world.disk), &journal);
-        let (mut rebuild, mut events, mut groups) = (Rebuild::new(), 0, 0);
+        let (mut rebuild, mut events) = (Rebuild::new(), 0);
         for group in reader.map_err(failed("opening the journal"))? {
             for record in group.map_err(failed("reading the journal"))?.records {
                 rebuild.push(&record).map_err(failed("the rebuild"))?;
                 events += 1;
             }
-            groups += 1;
         }
         let (state, tables) = rebuild.finish();
         equal("events of the rebuild", events, self.world.origin().origin().state().seq())?;
@@ -156,14 +153,13 @@ impl Life<'_> {
         let checkpoints = state.set(SET).map_or(0, |set| set.log().leaves().len() as u64);
         equal("checkpoints of the rebuild", checkpoints, self.serial().into())?;
         let text = format!(
-            "from event one: {} in {}, {} computed again and found as signed,",
+            "from event one: {}, {} computed again, all as signed;",
             counted(events, "event"),
-            counted(groups, "group"),
             counted(checkpoints, "checkpoint")
         );
         self.story.tell(self.world.now(), "rebuilt", text)?;
         self.story.and(format!(
-            "and the table of {} bytes, equal to the last",
+            "the table of {} bytes is equal to the one that is served",
             count(table.generation.bytes().len() as u64)
         ))
     }

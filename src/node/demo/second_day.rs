@@ -12,7 +12,7 @@ use crate::time::{INTERVALS_PER_DAY, interval_of};
 use crate::wire::Key;
 
 /// Seed of Tuesday's patients.
-const PATIENTS_SEED: u64 = 7;
+const PATIENTS_SEED: u64 = 18;
 /// Keys that they report.
 const PATIENTS_KEYS: u64 = 40;
 /// Intervals after which every embargo of Tuesday's keys is over.
@@ -26,10 +26,10 @@ impl Life<'_> {
         must_be_bare(&report)?;
         equal("keys expired over night", report.change.expired, sum.expired)?;
         let text = format!(
-            "phone A: {} of {} bytes over {}; {} expired by the horizon in it",
+            "phone A, {} later: {} of {} bytes; {} expired by it",
+            counted(sum.releases, "release"),
             way(&report),
             report.bytes,
-            counted(sum.releases, "release"),
             counted(report.change.expired, "key"),
         );
         self.story.tell(self.world.now(), "next day", text)
@@ -53,19 +53,18 @@ impl Life<'_> {
         let (embargoed, ready) = self.waiting();
         equal("keys that wait", embargoed + ready, keys.len() as u64)?;
         let text = format!(
-            "decoys are on; {} patients report {}, {embargoed} of them still in use or just ended: those",
+            "decoys on; {} patients report {}; {embargoed} of them are in use today:",
             patients.len(),
             counted(keys.len() as u64, "key")
         );
         self.story.tell(now, "reported", text)?;
-        self.story
-            .and("wait until two hours after their end, for nobody may pass for a patient with them")?;
+        self.story.and("these wait until 2 h after their end, so that nobody can replay them")?;
 
         let sum = self.pass(1)?;
         equal("keys that came out", sum.added, ready)?;
         must(sum.decoys > 0, || "a release of few reports has decoys for company".to_owned())?;
         let text = format!(
-            "serial {}: {} among {}; which keys are one patient's, or nobody's, does not show",
+            "serial {}: {} among {}; which belong together does not show",
             self.serial(),
             counted(sum.added, "key"),
             counted(sum.decoys, "decoy")
@@ -90,14 +89,14 @@ impl Life<'_> {
         let far = self.sync_far()?;
         must(far.change.added >= new, || "who was away longer misses no new key".to_owned())?;
         let text = format!(
-            "one release behind: {} of {} bytes, {} per key; phone B, a day behind:",
+            "a release behind: {} of {} bytes, {} a key; phone B, a day behind:",
             way(&near),
             count(near.bytes),
             per_key(near.bytes, new)
         );
         self.story.tell(self.world.now(), self.near.name, text)?;
         self.story.and(format!(
-            "{} of {} bytes; both now hold the same {} and the signed root",
+            "{} of {} bytes; both hold the same {} under the signed root",
             way(&far),
             count(far.bytes),
             counted(far.live, "key")
@@ -120,7 +119,7 @@ impl Life<'_> {
         must(sum.decoys_withdrawn > 0, || "a withdrawn key has decoys for company".to_owned())?;
         self.model.withdrawn(&key);
         let text = format!(
-            "an operator takes a key back and says why; in serial {} it leaves with {}",
+            "an operator takes a key back; in serial {} it leaves with {}",
             self.serial(),
             counted(sum.decoys_withdrawn, "decoy")
         );
@@ -135,8 +134,8 @@ impl Life<'_> {
         let looked = self.world.client().lookup(&[key]).map_err(failed("LOOKUP"))?;
         must(looked.keys == [None], || "LOOKUP does not find the withdrawn key".to_owned())?;
         let text =
-            format!("and B dropped it by {} of {} bytes; LOOKUP finds it no more", way(&near), near.bytes);
-        self.story.tell(self.world.now(), self.near.name, text)
+            format!("A and B drop it by {} of {} bytes; LOOKUP finds it no more", way(&near), near.bytes);
+        self.story.tell(self.world.now(), "phones", text)
     }
 
     /// Until the last of Tuesday's keys is out.
@@ -157,7 +156,7 @@ impl Life<'_> {
         let report = self.sync_near()?;
         equal("keys new to phone A", report.change.added, out.added + out.decoys)?;
         let text = format!(
-            "the embargo of the last {} is over; phone A got them among {} in {} bytes",
+            "the last {} leave their embargo among {}; phone A: {} bytes",
             counted(out.added, "key"),
             counted(out.decoys, "decoy"),
             count(report.bytes)
