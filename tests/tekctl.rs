@@ -79,11 +79,12 @@ fn import_into_three_sets(server: &Server, fixture: &Fixture) -> i64 {
     std::fs::write(&zip, &fixture.zip).expect("a package to import");
     let zip = text(&zip);
 
-    let page = server.operate("set configure 1 --retention 30d --decoys off").ok();
+    // A day between releases of their own accord, so that these here are the only ones.
+    let page = server.operate("set configure 1 --retention 30d --decoys off --interval 24h").ok();
     assert_eq!((&page["params"]["retention_days"], &page["params"]["decoys"]), (&json!(30), &json!(false)));
     assert!(page["horizon_moves_from"].is_string());
-    server.operate("set create 2 --schema gaen-full --retention 30d --decoys off").ok();
-    server.operate("set create 3 --retention 14d --decoys off").ok();
+    server.operate("set create 2 --schema gaen-full --retention 30d --decoys off --interval 24h").ok();
+    server.operate("set create 3 --retention 14d --decoys off --interval 24h").ok();
 
     let before = journal_seq(server);
     let plain = server.operate(&format!("import {zip} --set 1"));
@@ -229,9 +230,8 @@ fn dump(server: &Server, key: &[u8; 16]) {
     assert!(all.iter().map(|line| number(line, "seq")).eq(1..=journal_seq(server)));
     let kinds: Vec<&str> = all.iter().filter_map(|line| line["kind"].as_str()).collect();
     assert_eq!(kinds[0], "founded");
-    for kind in ["reported", "released", "published", "key-withdrawn", "configured"] {
-        assert!(kinds.contains(&kind), "{kind}");
-    }
+    let wanted = ["reported", "released", "published", "key-withdrawn", "configured"];
+    assert!(wanted.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
     let key = STANDARD.encode(key);
     assert!(!all.iter().any(|line| line.to_string().contains(&key)));
     let with_keys = lines(server.operate("journal dump --keys --from 5"));
@@ -266,7 +266,7 @@ fn a_package_is_imported_released_synced_withdrawn_and_rebuilt() {
     let shift_days = import_into_three_sets(&server, &fixture);
     let mut minimal = expected_lines(&fixture.keys, shift_days, Shown::Minimal);
     let full = expected_lines(&fixture.keys, shift_days, Shown::Full);
-    let (_, _) = sync_afresh(&server, 1, &minimal);
+    let (first, _) = sync_afresh(&server, 1, &minimal);
     let (_, root_full) = sync_afresh(&server, 2, &full);
     let root_short = server.udp("checkpoint --set 3").ok()["root"].as_str().expect("a root").to_owned();
     present_and_absent(&server, &minimal);
@@ -279,7 +279,7 @@ fn a_package_is_imported_released_synced_withdrawn_and_rebuilt() {
 
     let list = server.operate("release list").ok();
     assert_eq!(list[0]["root"], *root);
-    assert_eq!(server.operate("release show 1").ok()["added"], fixture.keys.len());
+    assert_eq!(server.operate(&format!("release show {first}")).ok()["added"], fixture.keys.len());
     assert!(server.stop().success());
     assert_eq!(server.operate("journal verify").ok()["ok"], true);
     assert_eq!(server.operate("status").code, 3);
@@ -388,6 +388,7 @@ fn every_end_has_its_exit_code_and_one_document() {
         let document = server.operate(line).ended(code);
         assert!(document["error"].is_string(), "{line}: {document}");
     }
+    let udp = server.ready.udp.expect("UDP is on").to_string();
     for (line, code) in [
         ("info --transport quic", 2),
         ("info --set 7", 2),
@@ -396,10 +397,7 @@ fn every_end_has_its_exit_code_and_one_document() {
         ("info --server 127.0.0.1:1 --transport tls", 3),
         ("manifest --trust /nonexistent", 2),
     ] {
-        // The options of the run come first on the line; what is named later must not clash with them.
-        let words: Vec<&str> = ["--json"].into_iter().chain(line.split_ascii_whitespace()).collect();
-        let udp = server.ready.udp.expect("UDP is on").to_string();
-        let mut words = words;
+        let mut words: Vec<&str> = ["--json"].into_iter().chain(line.split_ascii_whitespace()).collect();
         if !line.contains("--server") {
             words.extend(["--server", &udp]);
         }
