@@ -31,7 +31,8 @@ pub trait Carrier {
     /// [`CarrierError`]. A refusal by the server is no error here.
     fn ask(&mut self, asking: &Asking<'_>, random: &mut Random<'_>) -> Result<Reply, CarrierError>;
 
-    /// Hears whether what the server answered verified: only then do retries become quick again (spec 4.5.3).
+    /// Hears whether what the server answered verified: only then do retries become quick again (spec
+    /// 4.5.3).
     fn verified(&mut self, _held: bool) {}
 }
 
@@ -54,7 +55,8 @@ impl<C: Carrier + ?Sized> Carrier for Box<C> {
 pub enum CarrierError {
     /// No datagram came back.
     #[error(
-        "{peer} did not answer {datagrams} datagrams in {waited_ms} ms: check address and port, or use --transport tls"
+        "{peer} did not answer {datagrams} datagrams in {waited_ms} ms: check address and port, or use \
+         --transport tls"
     )]
     Silent {
         /// The server's address.
@@ -169,7 +171,8 @@ impl Acquaintance {
     }
 }
 
-/// Drives one exchange to its end over `path`. An answer leaves the backoff as it was, silence lengthens it.
+/// Drives one exchange to its end over `path`. An answer leaves the backoff as it was, silence lengthens
+/// it.
 ///
 /// # Errors
 /// [`CarrierError`].

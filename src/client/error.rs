@@ -35,7 +35,12 @@ pub enum ClientError {
         refused: Refused,
     },
     /// The answer does not fit datagrams, and there is no stream to ask on.
-    #[error("{} of set {set} needs a stream: {} (UDP carries objects of {MAX_UDP_OBJECT} bytes); use --transport tls", operation.name(), stream_reason(*length))]
+    #[error(
+        "{} of set {set} needs a stream: {} (UDP carries objects of {MAX_UDP_OBJECT} bytes); \
+         use --transport tls",
+        operation.name(),
+        stream_reason(*length)
+    )]
     NeedsStream {
         /// What was asked.
         operation: Operation,
@@ -57,7 +62,13 @@ pub enum ClientError {
         kept: u64,
     },
     /// Checkpoint and set were of different versions each time (spec 4.3.2).
-    #[error("{} of set {set}: in {rounds} rounds the checkpoint was of {}, the answer of {}; {}, try again later", operation.name(), version_words(*checkpoint), version_words(*answer), kept_words(*kept))]
+    #[error(
+        "{} of set {set}: in {rounds} rounds the checkpoint was of {}, the answer of {}; {}, try again later",
+        operation.name(),
+        version_words(*checkpoint),
+        version_words(*answer),
+        kept_words(*kept)
+    )]
     NoAgreement {
         /// What was asked.
         operation: Operation,

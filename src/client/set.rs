@@ -304,8 +304,8 @@ impl<D: Data> Follower<D> {
         &self.evidence
     }
 
-    /// How old the data are in seconds and what may be said on their ground (spec 4.2); `now` is the client's
-    /// clock, Unix seconds. `None` without data.
+    /// How old the data are in seconds and what may be said on their ground (spec 4.2); `now` is the
+    /// client's clock, Unix seconds. `None` without data.
     #[must_use]
     pub fn age(&self, now: u64) -> Option<(Age, u64)> {
         let newest = self.newest()?.time();

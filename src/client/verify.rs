@@ -83,9 +83,7 @@ pub enum Unverifiable {
     #[error("an entry cannot be read: {0}")]
     Fields(#[from] FieldsError),
     /// A proof of the checkpoint log does not lead to the signed log root (spec 2.7).
-    #[error(
-        "the proof of {hashes} hashes does not lead from position {first} to the log root of {second} checkpoints"
-    )]
+    #[error("{hashes} hashes do not lead from position {first} to the log root of {second} checkpoints")]
     Log {
         /// Hashes of the proof.
         hashes: usize,

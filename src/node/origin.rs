@@ -15,7 +15,10 @@ use crate::release::{
     DELEGATION_LEN, Delegation, DelegationFields, MAX_TRUST_FILE, SigningKey, Trust, TrustError,
     TrustFileError,
 };
-use crate::store::journal::{AppendError, Head, Journal, JournalError, JournalReader, LocalJournal, Options};
+use crate::store::journal::{
+    AppendError, Head, Journal, JournalError, JournalReader, LocalJournal, MAX_GROUP, Options, Record,
+    record_bytes,
+};
 use crate::store::snapshot::{self, SnapshotError};
 use crate::store::{Disk, Identity, IdentityError, read_file, replace_file};
 
@@ -23,6 +26,8 @@ use crate::store::{Disk, Identity, IdentityError, read_file, replace_file};
 const DELEGATION_S: u64 = 90 * 86_400;
 /// How long before its making a delegation begins, in seconds: clocks differ.
 const DELEGATION_LEAD_S: u64 = 3600;
+/// Bytes of records in one group at most; a turn with more makes several.
+const GROUP_BYTES: u64 = MAX_GROUP / 2;
 /// The ticket of inputs nobody waits for.
 pub const NOBODY: Ticket = Ticket(0);
 
@@ -91,6 +96,15 @@ pub enum OriginError {
         /// Last sequence number of the journal.
         journal: u64,
     },
+    /// A snapshot of another history (spec 5.5.3).
+    #[error(
+        "the newest snapshot stands at event {snapshot}, but the journal has another history up to there; nothing \
+         was changed: put back the journal that belongs to it, or remove the snapshot"
+    )]
+    Astray {
+        /// Sequence number of the snapshot.
+        snapshot: u64,
+    },
 }
 
 /// Where an origin keeps things and what it is made with.
@@ -140,18 +154,22 @@ impl Origin {
     ) -> Result<Self, OriginError> {
         let disk = &*options.disk;
         let identity = match Identity::open(disk, &options.dir) {
-            Err(IdentityError::Missing { .. }) => Identity::create(
-                disk,
-                &options.dir,
-                entropy::bytes(&mut *random),
-                entropy::bytes(&mut *random),
-            )?,
+            Err(IdentityError::Missing { .. }) => {
+                nothing_founded(&options, "its identity file is missing", Some(&journal_path(&options.dir)))?;
+                Identity::create(
+                    disk,
+                    &options.dir,
+                    entropy::bytes(&mut *random),
+                    entropy::bytes(&mut *random),
+                )?
+            }
             other => other?,
         };
         let mut journal = open_journal(&options, &identity)?;
         let head = journal.acquire()?;
         let state = recover(&options, &identity, &head)?;
         let origin = if state.seq() == 0 {
+            nothing_founded(&options, "its journal is empty", None)?;
             Origin::found(options, identity, journal, head, now, random)?
         } else {
             let online = Keys::open(disk, &options.dir)?.online(state.key_epoch())?;
@@ -190,10 +208,10 @@ impl Origin {
     /// If the journal fails. The origin must then not be used any more (fail-stop).
     pub fn step(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
         let records = self.writer.plan(now, inputs);
-        if !records.is_empty() {
-            // durable-before-receipt: replies exist only behind this line.
-            self.head = self.journal.append(&self.head, &records, now.unix.saturating_mul(1000))?;
+        for group in groups_of(&records) {
+            self.head = self.journal.append(&self.head, group, now.unix.saturating_mul(1000))?;
         }
+        // durable-before-receipt: replies exist only behind this line.
         Ok(self.writer.committed())
     }
 
@@ -323,6 +341,38 @@ fn delegate(service: [u8; 8], epoch: u32, now: u64, online: &SigningKey, root: &
     Delegation::new(&fields).sign(std::slice::from_ref(root))
 }
 
+/// Refuses to found an origin where there was one: it would publish other releases under the versions of the old.
+/// What shows that there was one: `trust.json` and snapshots, made after the first group of the journal, and the files
+/// of `journal`, where they are made after what is missing.
+fn nothing_founded(options: &OriginOptions, what: &str, journal: Option<&Path>) -> Result<(), OriginError> {
+    let (trust, snapshots) = (trust_path(&options.dir), snapshots_path(&options.dir));
+    for dir in [Some(&*options.dir), Some(&*snapshots), journal].into_iter().flatten() {
+        let names = match options.disk.list(dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            listed => listed.map_err(|source| OriginError::Disk { file: dir.to_path_buf(), source })?,
+        };
+        if let Some(file) = names.into_iter().find(|file| *file == trust || dir != options.dir) {
+            let what = format!("{what}, but {} is there", file.display());
+            return Err(OriginError::Mixed { dir: options.dir.clone(), what });
+        }
+    }
+    Ok(())
+}
+
+/// Cuts the records of one turn into groups that the journal can hold: nearly always one. Whatever a crash
+/// between two of them leaves was not confirmed.
+fn groups_of(records: &[Record]) -> impl Iterator<Item = &[Record]> {
+    let mut bytes = 0;
+    records.chunk_by(move |_, next| {
+        bytes += record_bytes(next.payload.len());
+        let fits = bytes <= GROUP_BYTES;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    })
+}
+
 fn open_journal(options: &OriginOptions, identity: &Identity) -> Result<Box<dyn Journal>, OriginError> {
     let dir = journal_path(&options.dir);
     let (log_id, incarnation) = (identity.log_id, identity.incarnation);
@@ -354,10 +404,13 @@ fn recover(options: &OriginOptions, identity: &Identity, head: &Head) -> Result<
     for skipped in &found.skipped {
         tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
     }
-    if let Some(s) = &found.snapshot {
-        check_snapshot(options, &s.head, head)?;
-    }
     let mut state = match found.snapshot {
+        Some(s) if s.head.seq > head.seq => {
+            return Err(OriginError::Ahead { snapshot: s.head.seq, journal: head.seq });
+        }
+        Some(s) if !is_in_journal(options, &s.head)? => {
+            return Err(OriginError::Astray { snapshot: s.head.seq });
+        }
         Some(s) => State::from_bytes(&s.payload)?,
         None => State::new(),
     };
@@ -372,23 +425,15 @@ fn recover(options: &OriginOptions, identity: &Identity, head: &Head) -> Result<
     Ok(state)
 }
 
-/// A snapshot has to stand at a head of this journal (spec 5.5.3).
-fn check_snapshot(options: &OriginOptions, snapshot: &Head, journal: &Head) -> Result<(), OriginError> {
-    if snapshot.seq > journal.seq {
-        return Err(OriginError::Ahead { snapshot: snapshot.seq, journal: journal.seq });
-    }
+/// Whether the journal passes through `head`, its incarnation apart: adopting a directory changes that.
+fn is_in_journal(options: &OriginOptions, head: &Head) -> Result<bool, OriginError> {
+    let same = |other: Head| (other.gno, other.seq, other.chain) == (head.gno, head.seq, head.chain);
     let disk = Arc::clone(&options.disk);
-    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), snapshot.seq)?;
-    match reader.next().transpose()? {
-        Some(group) if group.head.seq == snapshot.seq && group.head.chain == snapshot.chain => Ok(()),
-        _ => Err(OriginError::Mixed {
-            dir: options.dir.clone(),
-            what: format!(
-                "the newest snapshot stands at event {}, where this journal has another",
-                snapshot.seq
-            ),
-        }),
+    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), head.seq)?;
+    if same(reader.base()) {
+        return Ok(true);
     }
+    Ok(reader.next().transpose()?.is_some_and(|group| same(group.head)))
 }
 
 fn check_keys(
