@@ -8,12 +8,14 @@ mod builder;
 mod handle;
 mod answering;
 mod listing;
+mod polls;
 mod health;
 mod metrics;
 mod commands;
 mod control;
 mod page;
 mod upstream;
+mod signals;
 mod serve;
 
 pub use builder::{BuildError, Builder, SetNews, TableStore};
@@ -30,5 +32,7 @@ pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
     write_snapshot,
 };
+pub use polls::{PollState, Polls};
 pub use serve::{ServeError, Serving};
-pub use upstream::{PollState, Upstream, UpstreamError};
+pub use signals::Signals;
+pub use upstream::{Upstream, UpstreamError};
