@@ -190,7 +190,8 @@ impl Commands {
     /// What does not hold here.
     pub(crate) fn findings(&self) -> Vec<health::Finding> {
         let origin = self.origin.as_ref().map(|o| self.origin_health(o));
-        health::findings(&self.view.load(), origin.as_ref(), self.clock.now().unix)
+        let polls = self.counters.polls.as_ref().map(|polls| polls.state());
+        health::findings(&self.view.load(), origin.as_ref(), polls.as_ref(), self.clock.now().unix)
     }
 
     fn origin_health(&self, origin: &OriginHandle) -> OriginHealth {
