@@ -388,8 +388,8 @@ def check_checkpoint_encoding(doc: Case, case: Case) -> None:
     members(f, names + " root log_root manifest history key_epoch")
     checkpoint = trust.Checkpoint(
         1, 0, f["set"], unhex(f["service"]), f["version"], f["time"], f["fresh_until"], f["horizon"],
-        f["schema"], f["bits"], f["count"], f["log_size"], unhex(f["root"]), unhex(f["log_root"]), unhex(f["manifest"]),
-        unhex(f["history"]), f["key_epoch"],
+        f["schema"], f["bits"], f["count"], f["log_size"], unhex(f["root"]), unhex(f["log_root"]),
+        unhex(f["manifest"]), unhex(f["history"]), f["key_epoch"],
     )  # fmt: skip
     same("bytes", checkpoint.pack().hex(), case["bytes"])
     same("read again", trust.parse_checkpoint(unhex(case["bytes"])), checkpoint)

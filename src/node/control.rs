@@ -4,7 +4,7 @@
 //! command goes to the writer as an input, or looks at it between two groups.
 
 use std::io::{BufReader, BufWriter};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,16 +30,14 @@ impl ControlSocket {
     /// directory's lock.
     ///
     /// # Errors
-    /// If the path is too long or cannot be listened on.
+    /// If the path is too long, is something else than a socket, is listened on by another process, or
+    /// cannot be listened on.
     pub fn listen(path: &Path, commands: Arc<Commands>) -> Result<Self, ControlError> {
         check_socket_path(path)?;
         let io = |what: &str, e: std::io::Error| {
             ControlError::Io(std::io::Error::new(e.kind(), format!("cannot {what} {}: {e}", path.display())))
         };
-        match std::fs::remove_file(path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("replace", e)),
-            _ => {}
-        }
+        make_way(path).map_err(|e| io("replace", e))?;
         let listener = UnixListener::bind(path).map_err(|e| io("listen on", e))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
             .map_err(|e| io("protect", e))?;
@@ -56,6 +54,23 @@ impl ControlSocket {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Removes a socket that nobody listens on. Anything else at `path` belongs to somebody.
+fn make_way(path: &Path) -> std::io::Result<()> {
+    let found = match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found?.file_type(),
+    };
+    if !found.is_socket() {
+        return Err(std::io::Error::other("it is no socket; choose another path with --control"));
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(std::io::Error::other(
+            "another process listens there; choose another path with --control",
+        ));
+    }
+    std::fs::remove_file(path)
 }
 
 impl Drop for ControlSocket {

@@ -96,6 +96,11 @@ impl<'d> Keys<'d> {
         Ok(Keys { disk, dir })
     }
 
+    /// The secrets that are there already, to be read only: nothing is made.
+    pub fn look(disk: &'d dyn Disk, data: &Path) -> Self {
+        Keys { disk, dir: data.join("keys") }
+    }
+
     /// The root key, made at first use; `None` once it was moved away.
     ///
     /// # Errors

@@ -5,3 +5,6 @@ mod world;
 mod naive;
 mod checks;
 mod model;
+mod life;
+mod founding;
+mod crash;
