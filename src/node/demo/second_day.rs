@@ -1,5 +1,5 @@
-//! Tuesday: a few patients report, their keys go out in company, one is taken back, the last wait for the end of
-//! their embargo.
+//! Tuesday: a few patients report, their keys go out in company, one is taken back, the last wait for the
+//! end of their embargo.
 
 use super::error::{DemoError, equal, failed, must};
 use super::life::{HOUR, Life, Sum, must_be_bare, way};
