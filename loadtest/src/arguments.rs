@@ -57,7 +57,8 @@ pub struct GenerateArguments {
     /// Make ZIPs keys-00001.zip … of at most 500000 keys. This is the default.
     #[arg(long, alias = "package")]
     pub packages: bool,
-    /// First day of the newest keys, YYYY-MM-DD in UTC. Without it: the last day that can be published by now.
+    /// First day of the newest keys, YYYY-MM-DD in UTC. Without it: the last day that can be published by
+    /// now.
     #[arg(long, value_name = "DATE", value_parser = day)]
     pub newest_day: Option<u32>,
     /// Also write the keys as JSON Lines, for `lookup --keys`.

@@ -1,4 +1,5 @@
-//! What the command line asks for, done: results on stdout, all else on stderr, the exit code of the contract.
+//! What the command line asks for, done: results on stdout, all else on stderr, the exit code of the
+//! contract.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -142,7 +143,8 @@ fn newest_day(arguments: &GenerateArguments) -> Result<u32, Failure> {
     let newest_day = arguments.newest_day.unwrap_or(latest);
     if arguments.journal && released_at(newest_day) > now() {
         return Err(misused(format_args!(
-            "keys of {} cannot be published yet, and a server would hold their release; the newest day that can is {}",
+            "keys of {} cannot be published yet, and a server would hold their release; the newest day that \
+             can is {}",
             &format_interval(newest_day)[..10],
             &format_interval(latest)[..10]
         )));

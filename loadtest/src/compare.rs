@@ -1,7 +1,7 @@
 //! Servers side by side: the same generator, the same machine, runs alternated, so that only ratios count.
 //!
-//! Machines have fast and slow states that last minutes. So each round runs every server once, one after the other,
-//! and the ratio to the echo is taken within the round; what is told is the median over the rounds.
+//! Machines have fast and slow states that last minutes. So each round runs every server once, one after the
+//! other, and the ratio to the echo is taken within the round; what is told is the median over the rounds.
 
 use std::ffi::OsStr;
 use std::io;
@@ -92,6 +92,8 @@ pub struct Row {
     pub server_cpu_ns_per_answer: f64,
     /// Of this, in its own code, median.
     pub server_user_ns_per_answer: f64,
+    /// How much of one core it used, median: well below 1 the generator is what was measured.
+    pub server_busy: f64,
     /// Latency with the window full, median of the runs' medians, microseconds.
     pub p50_us: f64,
     /// Of 99 in 100, median.
@@ -231,12 +233,19 @@ fn row(name: String, server: &Server, reports: &[Report], ratios: Vec<f64>) -> R
         ratio: Spread::of(ratios).map_or(0.0, |spread| spread.median),
         server_cpu_ns_per_answer: median(|r| r.server_cpu_ns_per_answer.unwrap_or(0) as f64),
         server_user_ns_per_answer: median(|r| r.server_user_ns_per_answer.unwrap_or(0) as f64),
+        server_busy: median(busy),
         p50_us: median(|r| r.p50_us),
         p99_us: median(|r| r.p99_us),
         lost: reports.iter().map(|r| r.lost).sum(),
         wrong: reports.iter().map(|r| r.wrong + r.refused).sum(),
         start_s: server.started_in.as_secs_f64(),
     }
+}
+
+/// The part of one core that the server used.
+fn busy(report: &Report) -> f64 {
+    let each = report.server_cpu_ns_per_answer.unwrap_or(0) as f64;
+    (each * report.answered as f64 / report.seconds / 1e7).round() / 100.0
 }
 
 /// `1M`, `300k`, `1234`.
@@ -259,7 +268,7 @@ impl std::fmt::Display for Comparison {
         )?;
         write!(
             f,
-            "{:<12} {:>9} {:>21} {:>7} {:>8} {:>8} {:>8} {:>8} {:>6} {:>6} {:>8}",
+            "{:<12} {:>9} {:>21} {:>7} {:>8} {:>8} {:>8} {:>8} {:>5} {:>6} {:>6} {:>8}",
             "name",
             "qps",
             "min–max",
@@ -268,6 +277,7 @@ impl std::fmt::Display for Comparison {
             "user ns",
             "p50 µs",
             "p99 µs",
+            "busy",
             "lost",
             "wrong",
             "start s"
@@ -275,7 +285,7 @@ impl std::fmt::Display for Comparison {
         for row in &self.rows {
             write!(
                 f,
-                "\n{:<12} {:>9.0} {:>21} {:>7.3} {:>8.0} {:>8.0} {:>8.1} {:>8.1} {:>6} {:>6} {:>8.2}",
+                "\n{:<12} {:>9.0} {:>21} {:>7.3} {:>8.0} {:>8.0} {:>8.1} {:>8.1} {:>5.2} {:>6} {:>6} {:>8.2}",
                 row.name,
                 row.qps,
                 format!("{:.0}–{:.0}", row.qps_min, row.qps_max),
@@ -284,6 +294,7 @@ impl std::fmt::Display for Comparison {
                 row.server_user_ns_per_answer,
                 row.p50_us,
                 row.p99_us,
+                row.server_busy,
                 row.lost,
                 row.wrong,
                 row.start_s

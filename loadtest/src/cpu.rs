@@ -59,8 +59,8 @@ impl CpuTimes {
     }
 }
 
-/// The times in a line of `/proc/PID/stat`. The name in it is the process's own choice and may hold anything, so
-/// fields are counted from its last parenthesis.
+/// The times in a line of `/proc/PID/stat`. The name in it is the process's own choice and may hold anything,
+/// so fields are counted from its last parenthesis.
 pub fn parse_stat(line: &str) -> Option<CpuTimes> {
     let (_, after_name) = line.rsplit_once(')')?;
     let mut fields = after_name.split_ascii_whitespace().skip(UTIME);

@@ -1,8 +1,8 @@
 //! An epidemic as the data directory of an origin: its reports in the journal, one release of all their keys.
 //!
-//! Everything goes the way it goes in a server (durable group by durable group, judged, released, built), only on a
-//! clock that stands still, without decoys, and with secrets drawn from the seed: such a directory is for load
-//! tests and never for the public.
+//! Everything goes the way it goes in a server (durable group by durable group, judged, released, built),
+//! only on a clock that stands still, without decoys, and with secrets drawn from the seed: such a directory
+//! is for load tests and never for the public.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,8 @@ use crate::progress::Progress;
 const SET: u32 = 1;
 /// Retention, so that the keys stay for two weeks after the directory was made, whatever their day.
 const RETENTION_DAYS: u16 = 30;
-/// When the keys are reported and released, seconds after their newest day began: it and the embargo are over.
+/// When the keys are reported and released, seconds after their newest day began: it and the embargo are
+/// over.
 const RELEASED_AFTER_S: u64 = 86_400 + EMBARGO_S;
 const EMBARGO_S: u64 = 7200;
 /// Reports made durable at once.
@@ -110,8 +111,8 @@ pub(crate) fn released_at(newest_day: u32) -> u64 {
     start_of(newest_day) + RELEASED_AFTER_S
 }
 
-/// Makes a data directory in the empty directory `dir`, for `tekd serve --data`, with the epidemic of `seed` with
-/// `keys` keys whose newest day starts at interval `newest_day`.
+/// Makes a data directory in the empty directory `dir`, for `tekd serve --data`, with the epidemic of `seed`
+/// with `keys` keys whose newest day starts at interval `newest_day`.
 ///
 /// # Errors
 /// [`DataDirectoryError`]; the directory is then of no use.

@@ -1,4 +1,5 @@
-//! Numbers drawn from a seed, each a pure function of its position: any question can be made again at any time.
+//! Numbers drawn from a seed, each a pure function of its position: any question can be made again at any
+//! time.
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 

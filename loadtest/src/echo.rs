@@ -1,5 +1,5 @@
-//! A server that sends every datagram back where it came from: what the kernel alone costs, the anchor of every
-//! comparison.
+//! A server that sends every datagram back where it came from: what the kernel alone costs, the anchor of
+//! every comparison.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -19,7 +19,8 @@ const ROUNDS: usize = 16;
 pub enum EchoError {
     /// Not this machine alone.
     #[error(
-        "{0} can be reached from elsewhere; an echo serves whoever lies about his address, so only loopback is allowed"
+        "{0} can be reached from elsewhere; an echo serves whoever lies about his address, so only \
+         loopback is allowed"
     )]
     NotLoopback(SocketAddr),
     /// The socket.

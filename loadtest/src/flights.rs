@@ -1,7 +1,7 @@
 //! Questions that are out: when they were due, when they left, which of them are lost.
 //!
-//! Pure and bounded: a ring of [`CAPACITY`] places, numbered as the questions are. Questions leave in order, so the
-//! oldest place is the first to time out.
+//! Pure and bounded: a ring of [`CAPACITY`] places, numbered as the questions are. Questions leave in order,
+//! so the oldest place is the first to time out.
 
 use std::time::Duration;
 

@@ -24,7 +24,10 @@ pub enum KeyFileError {
         source: std::io::Error,
     },
     /// A line is no JSON object with a key.
-    #[error("{}:{line}: {source}; each line is an object with a `key`, as `tekctl sync --keys-out` writes it", file.display())]
+    #[error(
+        "{}:{line}: {source}; each line is an object with a `key`, as `tekctl sync --keys-out` writes it",
+        file.display()
+    )]
     Line {
         /// The file.
         file: PathBuf,

@@ -1,12 +1,14 @@
-//! The load generator: makes data of any size, asks a server for them as fast as wanted, and says what came back.
+//! The load generator: makes data of any size, asks a server for them as fast as wanted, and says what came
+//! back.
 //!
-//! *One question's way*: [`pace`] says when it is due, [`traffic`] writes it, [`flights`] remembers that it is out,
-//! [`system`] sends and receives whole batches, [`traffic`] judges the answer, [`report`] counts. [`measure`] is
-//! the one loop in which they meet; it alone reads the clock and owns the socket.
+//! *One question's way*: [`pace`] says when it is due, [`traffic`] writes it, [`flights`] remembers that it
+//! is out, [`system`] sends and receives whole batches, [`traffic`] judges the answer, [`report`] counts.
+//! [`measure`] is the one loop in which they meet; it alone reads the clock and owns the socket.
 //!
-//! What is measured: latency counts from the moment a question was *due*, not from when it left, so that a server
-//! that stalls cannot hide the questions it kept from being sent. Lost answers are counted and never become
-//! samples. An answer is wrong if it breaks a rule of the wire, or disagrees with what is known of its keys.
+//! What is measured: latency counts from the moment a question was *due*, not from when it left, so that a
+//! server that stalls cannot hide the questions it kept from being sent. Lost answers are counted and never
+//! become samples. An answer is wrong if it breaks a rule of the wire, or disagrees with what is known of its
+//! keys.
 
 mod system;
 mod cpu;

@@ -1,4 +1,5 @@
-//! When questions are due: at a rate whatever the server does (open loop), or when an answer came (closed loop).
+//! When questions are due: at a rate whatever the server does (open loop), or when an answer came (closed
+//! loop).
 //!
 //! Pure: moments are nanoseconds since the start of the run and come from the caller.
 
@@ -21,8 +22,8 @@ pub enum Pace {
 }
 
 impl Pace {
-    /// How many more questions may leave at `now` of a run of `length`, when `sent` have left and `out` of them are
-    /// neither answered nor given up.
+    /// How many more questions may leave at `now` of a run of `length`, when `sent` have left and `out` of
+    /// them are neither answered nor given up.
     pub fn due(self, now: Duration, length: Duration, sent: u64, out: u64) -> u64 {
         match self {
             Pace::Rate(rate) => moments(rate, now).min(total(rate, length)).saturating_sub(sent),
@@ -39,7 +40,8 @@ impl Pace {
         }
     }
 
-    /// When the next question is due after `sent` have left; `None` when only an answer or the end changes that.
+    /// When the next question is due after `sent` have left; `None` when only an answer or the end changes
+    /// that.
     pub fn next(self, length: Duration, sent: u64) -> Option<Duration> {
         match self {
             Pace::Rate(rate) if sent < total(rate, length) => Some(self.moment(sent, Duration::ZERO)),

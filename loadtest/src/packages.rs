@@ -62,8 +62,8 @@ pub struct GeneratedPackages {
     pub packages: Vec<GeneratedPackage>,
 }
 
-/// Writes the epidemic of `seed` with `keys` keys, whose newest day starts at interval `newest_day`, into `dir`. The
-/// keys of one report are in one file.
+/// Writes the epidemic of `seed` with `keys` keys, whose newest day starts at interval `newest_day`, into
+/// `dir`. The keys of one report are in one file.
 ///
 /// # Errors
 /// [`PackagesError`]; files written before stay.

@@ -1,5 +1,5 @@
-//! Servers started for a comparison: as processes of their own, so that their processor time is theirs alone, and
-//! ended with it.
+//! Servers started for a comparison: as processes of their own, so that their processor time is theirs alone,
+//! and ended with it.
 
 use std::io;
 use std::path::{Path, PathBuf};

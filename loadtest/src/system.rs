@@ -1,8 +1,8 @@
 //! The system calls that the standard library lacks: batches of datagrams, waiting to the nanosecond, cores.
 //!
 //! The invariants that the `unsafe` blocks lean on:
-//! - **armed-pointers**: every pointer handed to the kernel was taken in the same method from memory owned by the
-//!   same struct or frame, with that memory's length; nothing else touches it during the call.
+//! - **armed-pointers**: every pointer handed to the kernel was taken in the same method from memory owned by
+//!   the same struct or frame, with that memory's length; nothing else touches it during the call.
 //! - **open-descriptor**: a descriptor comes as `BorrowedFd`, open for the whole call.
 //! - **zero-is-valid**: the C struct consists of integers and pointers; all-zero bytes are one of its values.
 //! - **core-in-set**: a core's number is below the number of bits of the set it is looked up in.

@@ -1,7 +1,7 @@
 //! What is asked, and whether the answer is right.
 //!
-//! Question number `seq` is a pure function of the seed and `seq`, so nothing about a question is kept while it is
-//! out: its answer is judged by drawing its keys again.
+//! Question number `seq` is a pure function of the seed and `seq`, so nothing about a question is kept while
+//! it is out: its answer is judged by drawing its keys again.
 
 use std::mem::offset_of;
 use std::ops::Range;
@@ -84,8 +84,8 @@ pub struct Lookups {
 }
 
 impl Lookups {
-    /// Lookups of `keys_per_question` keys each about `set` of `service`; of the keys, the part `hit_ratio` (0 to 1)
-    /// is taken from `hits`.
+    /// Lookups of `keys_per_question` keys each about `set` of `service`; of the keys, the part `hit_ratio`
+    /// (0 to 1) is taken from `hits`.
     ///
     /// # Errors
     /// [`LookupsError`].

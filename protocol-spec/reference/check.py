@@ -167,10 +167,20 @@ def read_answer(frame: fr.Frame, question: op.Question, asked: Case) -> Case:
         out["fields"] = [s.fields.hex() if s.fields else None for s in op.read_lookup(frame, question)]
     elif frame.operation == op.BUCKET:
         bucket = op.read_bucket(frame, question, asked["entry_len"])
-        out.update(depth=bucket.b, entries=b"".join(bucket.entries).hex(), siblings=[s.hex() for s in bucket.siblings])
+        out.update(
+            depth=bucket.b,
+            entries=b"".join(bucket.entries).hex(),
+            siblings=[s.hex() for s in bucket.siblings],
+        )
     elif frame.operation == op.SYNC:
         out["objects"] = [
-            {"from": d.from_version, "to": d.to_version, "length": d.length, "kind": d.kind, "digest": d.digest.hex()}
+            {
+                "from": d.from_version,
+                "to": d.to_version,
+                "length": d.length,
+                "kind": d.kind,
+                "digest": d.digest.hex(),
+            }
             for d in op.read_sync(frame, question)
         ]
     elif frame.operation == op.FETCH:
@@ -193,7 +203,11 @@ def check_frame_answer(doc: Case, case: Case) -> None:
     question = asked_question(asked)
     try:
         frame = op.answers(
-            unhex(case["frame"]), unhex(doc["service"]), question, (asked["txid"],), case["transport"] == "stream"
+            unhex(case["frame"]),
+            unhex(doc["service"]),
+            question,
+            (asked["txid"],),
+            case["transport"] == "stream",
         )
         got = read_answer(frame, question, asked) if frame.result == fr.OK else None
     except fr.FrameError as e:
@@ -373,8 +387,8 @@ def check_checkpoint_encoding(doc: Case, case: Case) -> None:
     names = "set service version time fresh_until horizon schema bits count log_size"
     members(f, names + " root log_root manifest history key_epoch")
     checkpoint = trust.Checkpoint(
-        1, 0, f["set"], unhex(f["service"]), f["version"], f["time"], f["fresh_until"], f["horizon"], f["schema"],
-        f["bits"], f["count"], f["log_size"], unhex(f["root"]), unhex(f["log_root"]), unhex(f["manifest"]),
+        1, 0, f["set"], unhex(f["service"]), f["version"], f["time"], f["fresh_until"], f["horizon"],
+        f["schema"], f["bits"], f["count"], f["log_size"], unhex(f["root"]), unhex(f["log_root"]), unhex(f["manifest"]),
         unhex(f["history"]), f["key_epoch"],
     )  # fmt: skip
     same("bytes", checkpoint.pack().hex(), case["bytes"])
@@ -475,7 +489,11 @@ def check_manifest(doc: Case, case: Case) -> None:
         got["seal_keys"].append(item)
     got["witnesses"] = [{"key": w.key.hex(), "name": w.name} for w in parsed.witnesses]
     got["other"] = [
-        {"type": t.kind, "zeros": len(t.value)} if "zeros" in case else {"type": t.kind, "value": t.value.hex()}
+        (
+            {"type": t.kind, "zeros": len(t.value)}
+            if "zeros" in case
+            else {"type": t.kind, "value": t.value.hex()}
+        )
         for t in parsed.other
     ]
     want = case["fields"]

@@ -185,7 +185,7 @@ fn bucket(
     let entries = live.clone().count();
     let mut bucket_head = BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
     bucket_head.entries = U32::new(u32::try_from(entries).map_err(|_| DoesNotFit(usize::MAX))?);
-    let body = HEADER_LEN + bucket_head.answer_len(public_len);
+    let body = bucket_head.answer_len(public_len);
     let padded = on_stream && q.bits < depth;
     let length = if padded { padded_len(body) } else { body };
     if length > out.len() {

@@ -20,6 +20,8 @@ pub(crate) const KEPT_RELEASES: u64 = 2;
 pub(crate) const SHELF_BYTES_MAX: usize = 1 << 30;
 /// Bases asked for that the shelf remembers for the next release.
 pub(crate) const WANTED_MAX: usize = 256;
+/// Different bases for which one version has objects; who holds another one gets the full set.
+pub(crate) const BASES_MAX: usize = 2048;
 /// Releases for which a base that was asked for is made again unasked.
 pub(crate) const WANTED_RELEASES: u64 = 4;
 
@@ -58,13 +60,18 @@ pub struct Objects {
     offers: Vec<((Kind, u64), Offer)>,
     /// Everything fetchable, by digest.
     bytes: Vec<([u8; 32], Arc<Vec<u8>>)>,
+    /// Whether bases without an offer get the full set instead of one of their own.
+    crowded: bool,
 }
 
 impl Objects {
     /// What to fetch for a client that holds version `from`, if it is made.
     pub fn offer(&self, kind: Kind, from: u64) -> Option<&Offer> {
-        let at = self.offers.binary_search_by_key(&(kind, from), |(asked, _)| *asked).ok()?;
-        Some(&self.offers[at].1)
+        let made = |from| {
+            let at = self.offers.binary_search_by_key(&(kind, from), |(asked, _)| *asked).ok()?;
+            Some(&self.offers[at].1)
+        };
+        made(from).or_else(|| made(0).filter(|_| self.crowded))
     }
 
     /// The object of that digest.
@@ -158,27 +165,29 @@ impl Shelf {
         Ok(self.objects())
     }
 
-    /// Somebody holds `from` and nothing is made for it: makes it now.
+    /// Somebody holds `from` and nothing is made for it: makes it now, for [`Shelf::objects`] to show.
     ///
     /// # Errors
     /// [`DeltaError`] if the table cannot be encoded.
-    pub fn want(&mut self, source: &Source, kind: Kind, from: u64) -> Result<Objects, DeltaError> {
+    pub fn want(&mut self, source: &Source, kind: Kind, from: u64) -> Result<(), DeltaError> {
         if self.wanted.len() < WANTED_MAX {
             self.wanted.insert((kind, from), source.version);
         }
-        self.make(source, kind, from)?;
-        Ok(self.objects())
+        self.make(source, kind, from)
     }
 
     fn make(&mut self, source: &Source, kind: Kind, from: u64) -> Result<(), DeltaError> {
         if from >= source.version || self.offers.contains_key(&(kind, from)) {
             return Ok(());
         }
-        if from != 0 && !self.offers.contains_key(&(kind, 0)) {
+        if from != 0 {
             self.make(source, kind, 0)?;
+            if self.is_crowded() {
+                return Ok(());
+            }
         }
-        let bytes = self.encode(source, kind, from)?;
         let full = self.offers.get(&(kind, 0)).copied();
+        let bytes = self.encode(source, kind, from)?;
         // spec 3.8.11: a delta nearly as long as the full set is not worth its base.
         if let Some(full) = full
             && prefer_full(bytes.len() as u64, full.length.into())
@@ -219,20 +228,31 @@ impl Shelf {
     /// Lets go of the oldest objects while there are too many bytes; what leads to the newest version stays.
     fn bound(&mut self) {
         let newest = self.shelved.last().map_or(0, |s| s.offer.to);
-        let mut total: usize = self.shelved.iter().map(|s| s.bytes.len()).sum();
+        let mut total = self.total_bytes();
         while total > SHELF_BYTES_MAX {
             let Some(at) = self.shelved.iter().position(|s| s.offer.to < newest) else { return };
             total -= self.shelved.remove(at).bytes.len();
         }
     }
 
-    fn objects(&self) -> Objects {
+    /// Whether no more bases get a delta. bounded: strangers choose the bases, not what they cost.
+    fn is_crowded(&self) -> bool {
+        self.offers.len() >= BASES_MAX || self.total_bytes() >= SHELF_BYTES_MAX
+    }
+
+    fn total_bytes(&self) -> usize {
+        self.shelved.iter().map(|s| s.bytes.len()).sum()
+    }
+
+    /// What readers may see: everything made so far.
+    pub fn objects(&self) -> Objects {
         let mut bytes: Vec<_> = self.shelved.iter().map(|s| (s.offer.digest, Arc::clone(&s.bytes))).collect();
         for (_, manifest) in &self.manifests {
             bytes.push((crate::release::manifest_digest(manifest), Arc::clone(manifest)));
         }
         bytes.sort_unstable_by_key(|(digest, _)| *digest);
         bytes.dedup_by_key(|(digest, _)| *digest);
-        Objects { offers: self.offers.iter().map(|(asked, offer)| (*asked, *offer)).collect(), bytes }
+        let offers = self.offers.iter().map(|(asked, offer)| (*asked, *offer)).collect();
+        Objects { offers, bytes, crowded: self.is_crowded() }
     }
 }

@@ -94,10 +94,8 @@ impl Params {
     }
 
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Params, DecodeError> {
-        let number = d.u16()?;
-        let schema = Schema::from_number(number).ok_or(d.value(number.into()))?;
         Ok(Params {
-            schema,
+            schema: schema(d)?,
             retention_days: d.u16()?,
             interval_s: d.u32()?,
             embargo_s: d.u32()?,
@@ -106,4 +104,10 @@ impl Params {
             decoys: d.bool()?,
         })
     }
+}
+
+/// The schema of a number.
+pub(crate) fn schema(d: &mut Decoder<'_>) -> Result<Schema, DecodeError> {
+    let number = d.u16()?;
+    Schema::from_number(number).ok_or(d.value(number.into()))
 }

@@ -2,13 +2,13 @@
 //!
 //! unlinkable: nothing leaves its embargo early, and no release adds or withdraws one report's
 //! keys alone. With decoys on, the writer adds reports made of random keys, shaped like the real
-//! ones they accompany; with them off, small changes wait.
+//! ones they accompany, and lets some of them go when few others do; what finds no company waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Changes, DECOY_PROVIDER, Released, Reported, ReportedKey};
 use super::random::Random;
-use super::set::{Pending, SetState, start_day};
+use super::set::{Leaving, Pending, SetState, start_day};
 use crate::time;
 use crate::wire::Key;
 
@@ -48,37 +48,29 @@ pub(crate) fn plan(set: &SetState, now: u64, occasion: Occasion, random: &mut dy
     // fail-stop: time never moves back, whatever the clock says.
     let time = now.max(set.time);
     let horizon = set.horizon_at(time);
-    let unexpired = |p: &Pending| time::is_live(p.fields.start, p.fields.period, horizon);
-    let coming: Vec<&Pending> =
-        set.pending.values().filter(|p| unexpired(p) && p.embargo_end <= time).collect();
-    let embargoed = set.pending.values().filter(|p| unexpired(p) && p.embargo_end > time).count();
-    let mut held = Held { embargo: clamp(embargoed), minimum: 0 };
-    let mut release = Released {
-        set: set.id,
-        serial: set.serial + 1,
-        time,
-        horizon,
-        bits: 0,
-        admit: !coming.is_empty(),
-        withdraw: !set.leaving.is_empty(),
-        forced: occasion != Occasion::Interval,
-        decoys_leaving: Vec::new(),
-        changes: Changes::default(),
+    let unexpired = |p: &&Pending| time::is_live(p.fields.start, p.fields.period, horizon);
+    let embargoed = set.pending.values().filter(unexpired).filter(|p| p.embargo_end > time).count();
+    let mut planning = Planning {
+        set,
+        small_allowed: matches!(occasion, Occasion::Now { allow_small: true }),
+        held: Held { embargo: clamp(embargoed), minimum: 0 },
+        decoys: Vec::new(),
+        release: Released {
+            set: set.id,
+            serial: set.serial + 1,
+            time,
+            horizon,
+            bits: 0,
+            admit: false,
+            withdraw: false,
+            forced: occasion != Occasion::Interval,
+            decoys_leaving: Vec::new(),
+            changes: Changes::default(),
+        },
     };
-    let alone = matches!(occasion, Occasion::Now { allow_small: true });
-    let mut decoys = Vec::new();
-    if !set.params.decoys && !alone {
-        hold_small(set, &coming, time, &mut release, &mut held);
-    } else if set.params.decoys && !alone {
-        if release.admit {
-            decoys = company(set, &coming, random);
-        }
-        if release.withdraw {
-            let missing = set.params.min_reports.saturating_sub(reports_leaving(set));
-            release.decoys_leaving = draw_leaving(set, missing as usize, random);
-            release.forced |= release.decoys_leaving.len() < missing as usize;
-        }
-    }
+    planning.plan_leaving(random);
+    planning.plan_coming(random);
+    let Planning { held, decoys, release, .. } = planning;
     Plan { decoys, release, held }
 }
 
@@ -86,89 +78,159 @@ fn clamp(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn reports_leaving(set: &SetState) -> u32 {
-    clamp(set.leaving.values().map(|l| l.report).collect::<BTreeSet<_>>().len())
+/// How many different reports there are.
+fn reports(of: impl Iterator<Item = u64>) -> u32 {
+    clamp(of.collect::<BTreeSet<_>>().len())
 }
 
-/// With decoys off, a change of fewer than the minimum of reports waits, at most `max_wait_s`.
-fn hold_small(set: &SetState, coming: &[&Pending], time: u64, release: &mut Released, held: &mut Held) {
-    let waited = |since: Option<u64>| since.is_some_and(|s| s + u64::from(set.params.max_wait_s) <= time);
-    let coming_reports = clamp(coming.iter().map(|p| p.report).collect::<BTreeSet<_>>().len());
-    if release.admit && coming_reports < set.params.min_reports {
-        release.admit = waited(coming.iter().map(|p| p.since).min());
-        release.forced |= release.admit;
-        if !release.admit {
-            held.minimum += clamp(coming.len());
-        }
-    }
-    if release.withdraw && reports_leaving(set) < set.params.min_reports {
-        let urgent = set.leaving.values().any(|l| l.urgent);
-        release.withdraw = urgent || waited(set.leaving.values().map(|l| l.since).min());
-        release.forced |= release.withdraw;
-        if !release.withdraw {
-            held.minimum += clamp(set.leaving.len());
-        }
-    }
+struct Planning<'s> {
+    set: &'s SetState,
+    small_allowed: bool,
+    held: Held,
+    decoys: Vec<Reported>,
+    release: Released,
 }
 
-/// Decoys for the reports that come in: enough that the release has `min_reports` reports, and that each
-/// start day it touches holds `min_reports` live decoy keys, so that later withdrawals find company too.
-fn company(set: &SetState, coming: &[&Pending], random: &mut dyn Random) -> Vec<Reported> {
-    let mut templates: BTreeMap<u64, Template> = BTreeMap::new();
-    for p in coming.iter().filter(|p| !p.decoy) {
-        templates.entry(p.report).or_default().push((p.fields, p.embargo_end));
-    }
-    let templates: Vec<Template> = templates.into_values().collect();
-    let mut by_day: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    for (i, template) in templates.iter().enumerate() {
-        let days: BTreeSet<u32> = template.iter().map(|(f, _)| start_day(f.start)).collect();
-        for day in days {
-            by_day.entry(day).or_default().push(i);
+impl Planning<'_> {
+    /// Decides whether withdrawn keys leave, and which decoys leave with them. What expires with this
+    /// release leaves anyway and is no company.
+    fn plan_leaving(&mut self, random: &mut dyn Random) {
+        let set = self.set;
+        let leaving: Vec<&Leaving> = set
+            .leaving
+            .iter()
+            .filter(|(key, _)| set.is_unexpired(key, self.release.horizon))
+            .map(|(_, l)| l)
+            .collect();
+        self.release.withdraw = !leaving.is_empty();
+        let present: BTreeSet<u64> = leaving.iter().map(|l| l.report).collect();
+        let missing = set.params.min_reports.saturating_sub(clamp(present.len()));
+        if leaving.is_empty() || self.small_allowed || missing == 0 {
+            return;
+        }
+        if set.params.decoys {
+            self.release.decoys_leaving = self.draw_leaving(missing as usize, &present, random);
+        }
+        if clamp(self.release.decoys_leaving.len()) == missing {
+            return;
+        }
+        let urgent = leaving.iter().any(|l| l.urgent);
+        if urgent || self.has_waited(leaving.iter().map(|l| l.since)) {
+            self.release.forced = true;
+        } else {
+            self.release.withdraw = false;
+            self.release.decoys_leaving.clear();
+            self.held.minimum += clamp(leaving.len());
         }
     }
-    let mut live = set.decoys_live.clone();
-    let mut decoys = Vec::new();
-    for (day, having) in &by_day {
-        while live.get(day).copied().unwrap_or(0) < set.params.min_reports {
-            let template = &templates[having[random.below(having.len())]];
-            for (fields, _) in template {
-                *live.entry(start_day(fields.start)).or_default() += 1;
+
+    /// Decides whether ready keys come in, and which decoys come with them.
+    fn plan_coming(&mut self, random: &mut dyn Random) {
+        let Released { time, horizon, withdraw, .. } = self.release;
+        let coming: Vec<&Pending> = self.set.ready(time, horizon, withdraw).map(|(_, p)| p).collect();
+        self.release.admit = !coming.is_empty();
+        if coming.is_empty() || self.small_allowed {
+            return;
+        }
+        if self.set.params.decoys {
+            self.decoys = self.company(&coming, random);
+        } else if reports(coming.iter().map(|p| p.report)) < self.set.params.min_reports {
+            self.release.admit = self.has_waited(coming.iter().map(|p| p.since));
+            self.release.forced |= self.release.admit;
+            if !self.release.admit {
+                self.held.minimum += clamp(coming.len());
             }
-            decoys.push(decoy_like(set, template, random));
         }
     }
-    while !templates.is_empty() && clamp(templates.len() + decoys.len()) < set.params.min_reports {
-        let template = &templates[random.below(templates.len())];
-        decoys.push(decoy_like(set, template, random));
-    }
-    decoys
-}
 
-/// A report of random keys with the metadata of a real one: in public nothing tells them apart.
-fn decoy_like(set: &SetState, template: &Template, random: &mut dyn Random) -> Reported {
-    let mut report = [0; 16];
-    random.fill(&mut report);
-    let keys = template
-        .iter()
-        .map(|(fields, embargo_end)| {
-            let mut bytes = [0; 32];
-            let bytes = &mut bytes[..set.params.schema.key_len()];
-            random.fill(bytes);
-            let key = Key::from_slice(bytes).expect("a schema's keys have 16 or 32 bytes");
-            ReportedKey { key, fields: *fields, embargo_end: *embargo_end }
+    /// Whether the first of a small change has waited for company long enough.
+    fn has_waited(&self, since: impl Iterator<Item = u64>) -> bool {
+        let max_wait = u64::from(self.set.params.max_wait_s);
+        since.min().is_some_and(|s| s.saturating_add(max_wait) <= self.release.time)
+    }
+
+    /// The decoy reports that are live after this release, with the days their live keys start on.
+    fn decoys_staying(&self) -> impl Iterator<Item = (u64, BTreeSet<u32>)> {
+        let (set, horizon, leaving) = (self.set, self.release.horizon, &self.release.decoys_leaving);
+        set.decoys.iter().filter(|seq| leaving.binary_search(seq).is_err()).map(move |seq| {
+            let live = set.reports[seq].keys.iter().filter(|key| set.is_unexpired(key, horizon));
+            let days = live.filter_map(|key| Some(start_day(set.keys.get(key)?.live()?.fields.start)));
+            (*seq, days.collect())
         })
-        .collect();
-    Reported { set: set.id, provider: DECOY_PROVIDER, report, keys }
+    }
+
+    /// Up to `n` decoy reports other than those in `present` whose live keys nobody else claims, drawn at random, in
+    /// the order of their events.
+    fn draw_leaving(&self, n: usize, present: &BTreeSet<u64>, random: &mut dyn Random) -> Vec<u64> {
+        let set = self.set;
+        let alone = |key: &Key| set.keys.get(key).is_some_and(|k| k.claims.len() == 1);
+        let mut candidates: Vec<u64> = self
+            .decoys_staying()
+            .filter(|(seq, days)| !days.is_empty() && !present.contains(seq))
+            .filter(|(seq, _)| set.reports[seq].keys.iter().all(alone))
+            .map(|(seq, _)| seq)
+            .collect();
+        let mut drawn = BTreeSet::new();
+        while drawn.len() < n && !candidates.is_empty() {
+            drawn.insert(candidates.swap_remove(random.below(candidates.len())));
+        }
+        drawn.into_iter().collect()
+    }
+
+    /// Decoys for the reports that come in: enough that the release has `min_reports` reports, and that each start day it
+    /// touches holds `min_reports` live decoy reports, so that later withdrawals find company too.
+    fn company(&self, coming: &[&Pending], random: &mut dyn Random) -> Vec<Reported> {
+        let wanted = self.set.params.min_reports;
+        let mut templates: BTreeMap<u64, Template> = BTreeMap::new();
+        for p in coming.iter().filter(|p| !p.decoy) {
+            templates.entry(p.report).or_default().push((p.fields, p.embargo_end));
+        }
+        let templates: Vec<Template> = templates.into_values().collect();
+        let mut by_day: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (i, template) in templates.iter().enumerate() {
+            for day in days_of(template) {
+                by_day.entry(day).or_default().push(i);
+            }
+        }
+        let mut live: BTreeMap<u32, u32> = BTreeMap::new();
+        for (_, days) in self.decoys_staying() {
+            days.into_iter().for_each(|day| *live.entry(day).or_default() += 1);
+        }
+        let mut decoys = Vec::new();
+        for (day, having) in &by_day {
+            while live.get(day).copied().unwrap_or(0) < wanted {
+                let template = &templates[having[random.below(having.len())]];
+                days_of(template).into_iter().for_each(|day| *live.entry(day).or_default() += 1);
+                decoys.push(self.decoy_like(template, random));
+            }
+        }
+        let present = reports(coming.iter().map(|p| p.report));
+        while !templates.is_empty() && present.saturating_add(clamp(decoys.len())) < wanted {
+            let template = &templates[random.below(templates.len())];
+            decoys.push(self.decoy_like(template, random));
+        }
+        decoys
+    }
+
+    /// A report of random keys with the metadata of a real one: in public nothing tells them apart.
+    fn decoy_like(&self, template: &Template, random: &mut dyn Random) -> Reported {
+        let mut report = [0; 16];
+        random.fill(&mut report);
+        let keys = template
+            .iter()
+            .map(|(fields, embargo_end)| {
+                let mut bytes = [0; 32];
+                let bytes = &mut bytes[..self.set.params.schema.key_len()];
+                random.fill(bytes);
+                let key = Key::from_slice(bytes).expect("a schema's keys have 16 or 32 bytes");
+                ReportedKey { key, fields: *fields, embargo_end: *embargo_end }
+            })
+            .collect();
+        Reported { set: self.set.id, provider: DECOY_PROVIDER, report, keys }
+    }
 }
 
-/// Up to `n` decoy reports with a live key, drawn at random, in the order of their events.
-fn draw_leaving(set: &SetState, n: usize, random: &mut dyn Random) -> Vec<u64> {
-    let is_live = |key: &Key| set.keys.get(key).is_some_and(|k| k.live().is_some());
-    let mut candidates: Vec<u64> =
-        set.decoys.iter().copied().filter(|seq| set.reports[seq].keys.iter().any(is_live)).collect();
-    let mut drawn = BTreeSet::new();
-    while drawn.len() < n && !candidates.is_empty() {
-        drawn.insert(candidates.swap_remove(random.below(candidates.len())));
-    }
-    drawn.into_iter().collect()
+/// The days on which a report's keys start.
+fn days_of(template: &Template) -> BTreeSet<u32> {
+    template.iter().map(|(fields, _)| start_day(fields.start)).collect()
 }

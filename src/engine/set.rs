@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::event::{Changes, KeyWithdrawn, Published, Released, Reported};
 use super::params::Params;
 use crate::release::tree::depth;
-use crate::release::{Fields, LIVE, LogTree};
+use crate::release::{Fields, LIVE, LogTree, Schema};
 use crate::time;
 use crate::wire::Key;
 
@@ -118,6 +118,8 @@ pub(crate) struct ReportState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublishedState {
     pub(crate) serial: u32,
+    /// The manifest its checkpoint names; a newer one may have been issued since.
+    pub(crate) manifest: Vec<u8>,
     pub(crate) checkpoint: Vec<u8>,
     pub(crate) signatures: Vec<u8>,
 }
@@ -155,10 +157,12 @@ impl ReleaseOutcome {
 }
 
 /// The release that made the present table: releases that change nothing reuse it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableMark {
     /// Its serial, 0 before the first.
     pub serial: u32,
+    /// Schema of its entries.
+    pub schema: Schema,
     /// Its time.
     pub time: u64,
     /// Its horizon.
@@ -184,8 +188,6 @@ pub struct SetState {
     pub(crate) reports: BTreeMap<u64, ReportState>,
     /// Reports of decoys.
     pub(crate) decoys: BTreeSet<u64>,
-    /// Live decoy keys by the day their start falls on.
-    pub(crate) decoys_live: BTreeMap<u32, u32>,
     /// Keys by the interval at which a claim or entry of theirs ends.
     pub(crate) ends: BTreeMap<u64, Vec<Key>>,
     pub(crate) live: u64,
@@ -211,7 +213,7 @@ impl SetState {
             serial: 0,
             time: 0,
             horizon: 0,
-            table: TableMark::default(),
+            table: TableMark { serial: 0, schema: params.schema, time: 0, horizon: 0 },
             published: None,
             log: LogTree::new(),
             keys: BTreeMap::new(),
@@ -219,7 +221,6 @@ impl SetState {
             leaving: BTreeMap::new(),
             reports: BTreeMap::new(),
             decoys: BTreeSet::new(),
-            decoys_live: BTreeMap::new(),
             ends: BTreeMap::new(),
             live: 0,
             unexpired: 0,
@@ -281,6 +282,11 @@ impl SetState {
         &self.manifest
     }
 
+    /// The manifest that the newest published checkpoint names.
+    pub fn published_manifest(&self) -> Option<&[u8]> {
+        self.published.as_ref().map(|p| &p.manifest[..])
+    }
+
     /// The checkpoint log, the newest published checkpoint included.
     pub fn log(&self) -> &LogTree {
         &self.log
@@ -300,6 +306,27 @@ impl SetState {
     /// Live keys that leave with the next release.
     pub fn leaving(&self) -> usize {
         self.leaving.len()
+    }
+
+    /// Keys that come in with a release of that time and horizon, in key order. A withdrawn key that was reported
+    /// again waits until its old entry has left: by `withdraw`, or because it expires.
+    pub(crate) fn ready(
+        &self,
+        time: u64,
+        horizon: u32,
+        withdraw: bool,
+    ) -> impl Iterator<Item = (&Key, &Pending)> {
+        self.pending.iter().filter(move |(key, p)| {
+            let unexpired = time::is_live(p.fields.start, p.fields.period, horizon);
+            let free = withdraw || !self.leaving.contains_key(key) || !self.is_unexpired(key, horizon);
+            unexpired && free && p.embargo_end <= time
+        })
+    }
+
+    /// Whether a key is live and stays so under `horizon`.
+    pub(crate) fn is_unexpired(&self, key: &Key, horizon: u32) -> bool {
+        let live = self.keys.get(key).and_then(KeyState::live);
+        live.is_some_and(|e| time::is_live(e.fields.start, e.fields.period, horizon))
     }
 
     /// The horizon a release at `now` has. It never decreases while an entry is unexpired (spec 3.2.2).
@@ -360,6 +387,12 @@ impl SetState {
     /// are found here; a planner records them, a replay compares them.
     pub(crate) fn released(&mut self, r: &Released) -> ReleaseOutcome {
         let mut changes = Changes::default();
+        // What was planned comes in, not what expiry uncovers: another report's claim on a key waits for its own turn.
+        let ready: Vec<Key> = if r.admit {
+            self.ready(r.time, r.horizon, r.withdraw).map(|(key, _)| *key).collect()
+        } else {
+            Vec::new()
+        };
         let dropped = self.expire(r.horizon, &mut changes);
         let mut dels = Vec::new();
         if r.withdraw {
@@ -373,15 +406,16 @@ impl SetState {
             self.withdraw_decoy(*seq, r.serial, &mut changes, &mut dels);
         }
         dels.sort_unstable();
-        let adds = if r.admit { self.admit(r.serial, r.time, &mut changes) } else { Vec::new() };
+        let adds = self.admit(ready, r.serial, &mut changes);
         self.serial = r.serial;
         self.time = r.time;
         self.horizon = r.horizon;
         let (live, bits) = (self.live, depth(self.live));
         let (set, serial, time, horizon) = (self.id, r.serial, r.time, r.horizon);
         let outcome = ReleaseOutcome { set, serial, time, horizon, live, bits, changes, adds, dels, dropped };
-        if !outcome.is_empty() || self.table.serial == 0 {
-            self.table = TableMark { serial, time, horizon };
+        let schema = self.params.schema;
+        if !outcome.is_empty() || self.table.serial == 0 || self.table.schema != schema {
+            self.table = TableMark { serial, schema, time, horizon };
         }
         outcome
     }
@@ -401,13 +435,10 @@ impl SetState {
         let Some(state) = self.keys.get_mut(key) else { return false };
         let expired = |f: &Fields| !time::is_live(f.start, f.period, horizon);
         let before = state.entries.len();
-        let (mut was_live, mut decoy_day) = (false, None);
+        let mut was_live = false;
         state.entries.retain(|e| {
             let drop = expired(&e.fields);
-            if drop && e.del_serial == LIVE {
-                was_live = true;
-                decoy_day = e.decoy.then_some(start_day(e.fields.start));
-            }
+            was_live |= drop && e.del_serial == LIVE;
             !drop
         });
         let dropped = before - state.entries.len();
@@ -418,22 +449,11 @@ impl SetState {
         if self.pending.get(key).is_some_and(|p| expired(&p.fields)) {
             self.pending.remove(key);
         }
-        // Another report's claim on the key may outlive the entry that the first one made.
-        let next = state.claims.first().filter(|_| state.live().is_none());
-        if let Some(claim) = next
-            && !self.pending.contains_key(key)
-        {
-            let received = self.reports.get(&claim.report).map_or(0, |r| r.received);
-            self.pending.insert(*key, Pending::of(claim, received));
-        }
         self.unexpired -= dropped as u64;
         if was_live {
             self.live -= 1;
             changes.expired += 1;
             self.leaving.remove(key);
-        }
-        if let Some(day) = decoy_day {
-            self.decoy_left(day);
         }
         for claim in &gone {
             self.unclaim(claim.report, key);
@@ -441,27 +461,30 @@ impl SetState {
         if forget {
             self.keys.remove(key);
         }
+        self.next_claim(key);
         dropped > 0
     }
 
-    fn decoy_left(&mut self, day: u32) {
-        if let Some(n) = self.decoys_live.get_mut(&day) {
-            *n -= 1;
-            if *n == 0 {
-                self.decoys_live.remove(&day);
-            }
-        }
+    /// Lets the earliest claim on a key wait for a release when the entry or the waiting claim before it is gone: another
+    /// report's claim may outlive the one that came first.
+    fn next_claim(&mut self, key: &Key) {
+        let Some(state) = self.keys.get(key) else { return };
+        let leaves = state.live().is_none() || self.leaving.contains_key(key);
+        let Some(claim) = state.claims.first().filter(|_| leaves && !self.pending.contains_key(key)) else {
+            return;
+        };
+        let received = self.reports.get(&claim.report).map_or(0, |r| r.received);
+        self.pending.insert(*key, Pending::of(claim, received));
     }
 
     /// Ends the live entry of a key; its `add_serial`, if there was one.
     fn end_entry(&mut self, key: &Key, serial: u32, changes: &mut Changes) -> Option<u32> {
         let entry = self.keys.get_mut(key)?.entries.last_mut().filter(|e| e.del_serial == LIVE)?;
         entry.del_serial = serial;
-        let (add, day, decoy) = (entry.add_serial, start_day(entry.fields.start), entry.decoy);
+        let (add, decoy) = (entry.add_serial, entry.decoy);
         self.live -= 1;
         if decoy {
             changes.decoys_withdrawn += 1;
-            self.decoy_left(day);
         } else {
             changes.withdrawn += 1;
         }
@@ -482,18 +505,12 @@ impl SetState {
                     self.keys.remove(&key);
                 }
             }
+            self.next_claim(&key);
         }
     }
 
-    fn admit(&mut self, serial: u32, at: u64, changes: &mut Changes) -> Vec<(Key, Fields)> {
-        let mut adds = Vec::new();
-        // A withdrawn key that was reported again waits until its old entry has left.
-        let ready: Vec<Key> = self
-            .pending
-            .iter()
-            .filter(|(key, p)| p.embargo_end <= at && !self.leaving.contains_key(key))
-            .map(|(key, _)| *key)
-            .collect();
+    fn admit(&mut self, ready: Vec<Key>, serial: u32, changes: &mut Changes) -> Vec<(Key, Fields)> {
+        let mut adds = Vec::with_capacity(ready.len());
         for key in ready {
             let Some(p) = self.pending.remove(&key) else { continue };
             let Some(state) = self.keys.get_mut(&key) else { continue };
@@ -503,7 +520,6 @@ impl SetState {
             self.unexpired += 1;
             if decoy {
                 changes.decoys_added += 1;
-                *self.decoys_live.entry(start_day(fields.start)).or_default() += 1;
             } else {
                 changes.added += 1;
             }
@@ -516,6 +532,7 @@ impl SetState {
         self.log.push(crate::release::log_leaf_hash(&p.checkpoint));
         self.published = Some(PublishedState {
             serial: p.serial,
+            manifest: self.manifest.clone(),
             checkpoint: p.checkpoint.clone(),
             signatures: p.signatures.clone(),
         });

@@ -6,10 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::codec::{DecodeError, Decoder, Encoder};
-use super::params::Params;
+use super::params::{Params, schema};
 use super::set::{
     Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportState, SetState, TableMark,
-    start_day,
 };
 use super::state::{Provider, State};
 use crate::release::LIVE;
@@ -73,9 +72,10 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     s.params.encode(e);
     e.u32(s.manifest_number).bytes(&s.manifest);
     e.u32(s.serial).u64(s.time).u32(s.horizon);
-    e.u32(s.table.serial).u64(s.table.time).u32(s.table.horizon).u8(u8::from(s.published.is_some()));
+    e.u32(s.table.serial).u16(s.table.schema.number()).u64(s.table.time).u32(s.table.horizon);
+    e.u8(u8::from(s.published.is_some()));
     if let Some(p) = &s.published {
-        e.u32(p.serial).bytes(&p.checkpoint).bytes(&p.signatures);
+        e.u32(p.serial).bytes(&p.manifest).bytes(&p.checkpoint).bytes(&p.signatures);
     }
     e.count(s.log.leaves().len());
     for leaf in s.log.leaves() {
@@ -115,10 +115,11 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
     s.manifest_number = d.u32()?;
     s.manifest = d.bytes()?.to_vec();
     (s.serial, s.time, s.horizon) = (d.u32()?, d.u64()?, d.u32()?);
-    s.table = TableMark { serial: d.u32()?, time: d.u64()?, horizon: d.u32()? };
+    s.table = TableMark { serial: d.u32()?, schema: schema(d)?, time: d.u64()?, horizon: d.u32()? };
     if d.bool()? {
         s.published = Some(PublishedState {
             serial: d.u32()?,
+            manifest: d.bytes()?.to_vec(),
             checkpoint: d.bytes()?.to_vec(),
             signatures: d.bytes()?.to_vec(),
         });
@@ -168,9 +169,6 @@ fn decode_key(d: &mut Decoder<'_>, s: &mut SetState) -> Result<(), DecodeError> 
         s.unexpired += 1;
         if entry.del_serial == LIVE {
             s.live += 1;
-            if entry.decoy {
-                *s.decoys_live.entry(start_day(entry.fields.start)).or_default() += 1;
-            }
         }
         state.entries.push(entry);
     }

@@ -137,9 +137,11 @@ impl State {
     pub(crate) fn decide(
         &mut self,
         seq: u64,
+        time: u64,
         draft: Released,
     ) -> Result<(Released, ReleaseOutcome), FoldError> {
         self.seq = seq;
+        self.time = self.time.max(time);
         let outcome = self.set_mut(seq, draft.set)?.released(&draft);
         Ok((Released { changes: outcome.changes, bits: outcome.bits, ..draft }, outcome))
     }

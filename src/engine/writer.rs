@@ -22,7 +22,7 @@ use super::manifest::{key_limits, manifest_of};
 use super::params::Params;
 use super::random::Random;
 use super::releasing::{self, Held, Occasion};
-use super::set::ReleaseOutcome;
+use super::set::{ReleaseOutcome, SetState};
 use super::slot::{Moment, Ticket};
 use super::state::State;
 use super::table::TableContext;
@@ -80,6 +80,10 @@ pub struct Writer {
     online: SigningKey,
     random: Box<dyn Random>,
     guard: ClockGuard,
+    /// When this writer was started or its clock last approved: the first border after it is the first of a set.
+    anchor: u64,
+    /// What the clock said at the newest release of each set made here, or when the set was made.
+    paced: BTreeMap<u32, u64>,
     in_flight: BTreeMap<u32, InFlight>,
     records: Vec<Record>,
     out: Committed,
@@ -100,6 +104,8 @@ impl Writer {
             online,
             random,
             guard,
+            anchor: now.unix,
+            paced: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             records: Vec::new(),
             out: Committed::default(),
@@ -167,8 +173,17 @@ impl Writer {
                 self.delegate(now, delegation, key);
                 Ok(Some(Reply::Done))
             }
-            Input::ApproveClock => Ok(Some(Reply::Approved { was: self.guard.approve() })),
+            Input::ApproveClock => Ok(Some(self.approve_clock(now))),
         }
+    }
+
+    fn approve_clock(&mut self, now: u64) -> Reply {
+        let was = self.guard.approve();
+        if was.is_some() {
+            self.anchor = now;
+            self.paced.clear();
+        }
+        Reply::Approved { was }
     }
 
     /// Applies an event and puts it in the group.
@@ -194,6 +209,7 @@ impl Writer {
         params.check()?;
         self.record(now, &Event::Configured(Configured { set, params }));
         self.issue_manifest(now, set);
+        self.paced.insert(set, now);
         Ok(Reply::Configured { set, params })
     }
 
@@ -205,6 +221,9 @@ impl Writer {
         if params.schema != old.schema && !state.is_empty() {
             let (live, waiting) = (state.live(), state.waiting());
             return Err(Refusal::SchemaInUse { set, schema: old.schema.name(), live, waiting });
+        }
+        if params.schema != old.schema && state.in_flight() {
+            return Err(Refusal::ReleaseInFlight { set, serial: state.serial() });
         }
         if params != old {
             self.record(now, &Event::Configured(Configured { set, params }));
@@ -253,6 +272,7 @@ impl Writer {
         let mut accepted = Vec::new();
         for k in keys {
             let verdict = judge(&limits, now, k.key.as_bytes().len(), k.fields.start, k.period)
+                // As sent, fields are those of `gaen-full`; what a schema lacks goes when they are coarsened.
                 .and_then(|()| Schema::GaenFull.check(&k.fields).map_err(|_| Verdict::Field))
                 .and_then(|()| if seen.insert(k.key) { Ok(()) } else { Err(Verdict::Duplicate) });
             match verdict {
@@ -318,8 +338,10 @@ impl Writer {
             self.record(plan.release.time, &Event::Reported(decoy));
         }
         let seq = self.state.seq() + 1;
-        let (event, outcome) = self.state.decide(seq, plan.release).expect("the set was looked up above");
+        let (event, outcome) =
+            self.state.decide(seq, now, plan.release).expect("the set was looked up above");
         self.push(seq, now, &Event::Released(event));
+        self.paced.insert(set, now);
         let schema = self.state.sets[&set].params.schema;
         let context = TableContext {
             service: self.state.service(),
@@ -337,13 +359,20 @@ impl Writer {
         let due: Vec<u32> = self
             .state
             .sets()
-            .filter(|(_, s)| !s.in_flight() && now >= next_release(s, now))
+            .filter(|(id, s)| !s.in_flight() && now >= self.due(*id, s))
             .map(|(id, _)| id)
             .collect();
         for set in due {
             // A held clock is reported by the alarm; the sets stay due until it is approved.
             let _ = self.release(now, set, Occasion::Interval, None);
         }
+    }
+
+    /// When the next release of a set is due: the first border after the one before, or after this writer began.
+    /// Judged by what the clock says now, not by the times of releases, which a clock that was ahead has moved on.
+    fn due(&self, id: u32, set: &SetState) -> u64 {
+        let after = self.paced.get(&id).copied().unwrap_or(self.anchor);
+        time::next_border(after, set.params().interval_s.into())
     }
 
     fn built(&mut self, now: u64, built: &BuiltRelease) -> Result<(), Refusal> {
@@ -394,11 +423,9 @@ fn summary(flight: &InFlight, built: &BuiltRelease) -> ReleaseSummary {
     }
 }
 
-/// When the next release of a set is due: the first border after its last release, or after now for a new
-/// set.
-pub fn next_release(set: &super::set::SetState, now: u64) -> u64 {
-    let after = if set.serial() == 0 { now } else { set.time() };
-    time::next_border(after, set.params().interval_s.into())
+/// The first border after `now` of a set's releases.
+pub fn next_release(set: &SetState, now: u64) -> u64 {
+    time::next_border(now, set.params().interval_s.into())
 }
 
 fn check_text(what: &'static str, text: &str) -> Result<(), Refusal> {

@@ -21,6 +21,8 @@ use crate::time::next_border;
 
 /// Generation files of a set that are kept.
 pub(crate) const KEPT_GENERATIONS: usize = 2;
+/// Wishes granted in one go.
+pub(crate) const WISHES_PER_TURN: usize = 16;
 
 /// Why a release cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +46,8 @@ pub struct SetNews {
     interval_s: u32,
     next_release: u64,
     manifest: Arc<Vec<u8>>,
+    /// The manifest that the newest checkpoint names.
+    published_manifest: Arc<Vec<u8>>,
     /// Checkpoint and signature list.
     published: Option<(Vec<u8>, Vec<u8>)>,
     log: LogTree,
@@ -65,6 +69,7 @@ impl SetNews {
             interval_s: s.params().interval_s,
             next_release: next_release(s, now),
             manifest: Arc::new(s.manifest().to_vec()),
+            published_manifest: Arc::new(s.published_manifest().unwrap_or_default().to_vec()),
             published: s.published_checkpoint().map(|(c, sig)| (c.to_vec(), sig.to_vec())),
             log: s.log().clone(),
             delegation: state.delegation().to_vec(),
@@ -88,6 +93,7 @@ impl SetNews {
             interval_s: manifest.interval_s,
             next_release: next_border(checkpoint.time(), manifest.interval_s.into()),
             manifest: Arc::new(bytes.to_vec()),
+            published_manifest: Arc::new(bytes.to_vec()),
             published: Some((checkpoint.as_bytes().to_vec(), answer.signatures.as_bytes().to_vec())),
             log,
             delegation: [answer.delegation.as_bytes(), answer.delegation_signatures.as_bytes()].concat(),
@@ -165,7 +171,7 @@ impl Builder {
         let context = TableContext {
             service: state.service(),
             version: state.version(mark.serial),
-            schema: s.params().schema,
+            schema: mark.schema,
         };
         let mut table = match self.file_of(s) {
             Some(table) => table,
@@ -274,9 +280,11 @@ impl Builder {
             Some((checkpoint, signatures)) => self.release_view(news, checkpoint, signatures)?,
             None => None,
         };
+        // one-release-at-a-time: a schema that was changed since the release holds from the next one on.
+        let released = release.as_ref().and_then(|r| Schema::from_number(r.checkpoint.schema()));
         let set = SetView {
             set: news.set,
-            schema: news.schema,
+            schema: released.unwrap_or(news.schema),
             interval_s: news.interval_s,
             next_release: news.next_release,
             manifest: Arc::clone(&news.manifest),
@@ -293,27 +301,31 @@ impl Builder {
         checkpoint: &[u8],
         signatures: &[u8],
     ) -> Result<Option<ReleaseView>, BuildError> {
-        let Ok(parsed) = Checkpoint::parse(checkpoint) else { return Ok(None) };
-        let shown = self.view.load();
-        let shown = shown.set(news.set).and_then(|s| s.release.as_ref());
+        let view = self.view.load();
+        let shown = view.set(news.set).and_then(|s| s.release.as_ref());
+        let Ok(parsed) = Checkpoint::parse(checkpoint) else { return Ok(shown.cloned()) };
         if let Some(shown) = shown.filter(|r| r.checkpoint == parsed) {
             return Ok(Some(shown.clone()));
         }
-        let Some(table) = self.tables.get(&news.set).filter(|t| t.built.root == parsed.root()) else {
-            return Ok(None);
+        let names =
+            |t: &&BuiltTable| t.built.root == parsed.root() && t.built.history_digest == parsed.history();
+        let schema = Schema::from_number(parsed.schema());
+        let Some((table, schema)) = self.tables.get(&news.set).filter(names).zip(schema) else {
+            // The table of a later release is made already: readers keep what they have until it is published.
+            return Ok(shown.cloned());
         };
         let covered = usize::try_from(parsed.log_size()).unwrap_or(usize::MAX);
         let leaves = &news.log.leaves()[..covered.min(news.log.leaves().len())];
         let source = Source {
             service: parsed.service(),
             set: news.set,
-            schema: news.schema,
+            schema,
             version: parsed.version(),
             time: parsed.time(),
             horizon: parsed.horizon(),
             generation: Arc::clone(&table.generation),
             leaves: Arc::new(leaves.to_vec()),
-            manifest: Arc::clone(&news.manifest),
+            manifest: Arc::clone(&news.published_manifest),
         };
         let (mut shelf, _) = self.shelves.remove(&news.set).unwrap_or_else(|| (Shelf::new(), source.clone()));
         let objects = shelf.release(&source)?;
@@ -328,26 +340,31 @@ impl Builder {
         }))
     }
 
-    /// Makes what readers could not be served, one object per wish.
+    /// Makes what readers could not be served, one object per wish and a few wishes at a time, so that releases do
+    /// not wait for them. Returns how many wishes were taken.
     ///
     /// # Errors
     /// If an object cannot be made.
     pub fn grant_wishes(&mut self) -> Result<usize, BuildError> {
         let view = self.view.load();
-        let mut wishes: Vec<Wish> = std::iter::from_fn(|| view.wishes.pop()).collect();
+        let mut wishes: Vec<Wish> = std::iter::from_fn(|| view.wishes.pop()).take(WISHES_PER_TURN).collect();
+        let taken = wishes.len();
         wishes.sort_unstable_by_key(|w| (w.set, w.kind, w.from));
         wishes.dedup();
-        for wish in &wishes {
-            let Some((shelf, source)) = self.shelves.get_mut(&wish.set) else { continue };
-            let objects = shelf.want(source, wish.kind, wish.from)?;
+        for of_set in wishes.chunk_by(|a, b| a.set == b.set) {
+            let id = of_set[0].set;
+            let Some((shelf, source)) = self.shelves.get_mut(&id) else { continue };
+            for wish in of_set {
+                shelf.want(source, wish.kind, wish.from)?;
+            }
             let now = self.view.load();
-            let Some(set) = now.set(wish.set) else { continue };
+            let Some(set) = now.set(id) else { continue };
             let Some(release) = &set.release else { continue };
-            let release = ReleaseView { objects, ..release.clone() };
+            let release = ReleaseView { objects: shelf.objects(), ..release.clone() };
             let set = SetView { release: Some(release), ..set.clone() };
             self.view.publish(Arc::new(now.with_set(set)))?;
         }
-        Ok(wishes.len())
+        Ok(taken)
     }
 }
 

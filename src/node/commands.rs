@@ -17,7 +17,7 @@ use super::origin::write_snapshot;
 use crate::engine::{
     DEFAULT_PARAMS, ImportedKey, Input, MAX_IMPORT_KEYS, Params, ParamsChange, Refusal, Reply, View,
 };
-use crate::release::{Fields, ONSET_NONE, Schema};
+use crate::release::{Checkpoint, Fields, ONSET_NONE, Schema};
 use crate::service::control::{ControlReply, ControlRequest, ImportKey, MAX_IMPORT_CHUNK, SetSettings};
 use crate::store::{Disk, Published};
 use crate::wire::Key;
@@ -139,7 +139,17 @@ impl Commands {
     }
 
     fn ask(&self, input: Input) -> Result<Reply, ControlReply> {
-        self.origin()?.ask(input).map_err(asked)
+        let origin = self.origin()?;
+        let reply = origin.ask(input).map_err(asked)?;
+        // Who reads the journal's files next finds what was just confirmed: the head is noted before the reply.
+        let noted = origin.act(|o, _| {
+            if let Err(e) = o.idle() {
+                tracing::error!("the writer could not note its head: {e}");
+            }
+            Vec::new()
+        });
+        noted.map_err(asked)?;
+        Ok(reply)
     }
 
     fn status(&self) -> Done {
@@ -152,8 +162,8 @@ impl Commands {
                 let release = s.release.as_ref().map(|r| &r.checkpoint);
                 json!({
                     "set": s.set,
-                    "serial": release.map_or(0, |c| c.serial()),
-                    "live": release.map_or(0, |c| c.count()),
+                    "serial": release.map_or(0, Checkpoint::serial),
+                    "live": release.map_or(0, Checkpoint::count),
                     "age_s": release.map(|c| now.saturating_sub(c.time())),
                 })
             })
@@ -379,7 +389,12 @@ impl Commands {
 
     fn export_root(&self, path: PathBuf) -> Done {
         self.origin()?;
-        self.keys()?.export_root(&path).map_err(failed)?;
+        let keys = self.keys()?;
+        if keys.root().map_err(failed)?.is_none() {
+            let why = "the root key is not on this machine: it was exported already";
+            return Err(ControlReply::refused(why));
+        }
+        keys.export_root(&path).map_err(failed)?;
         Ok(json!({ "exported": path }))
     }
 

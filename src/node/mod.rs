@@ -6,6 +6,7 @@ mod keys;
 mod origin;
 mod builder;
 mod handle;
+mod single;
 mod answering;
 mod listing;
 mod polls;
@@ -17,6 +18,7 @@ mod page;
 mod upstream;
 mod signals;
 mod serve;
+pub mod demo;
 
 pub use builder::{BuildError, Builder, SetNews, TableStore};
 pub use clock::{Clock, SteppedClock, SystemClock};
@@ -35,4 +37,5 @@ pub use origin::{
 pub use polls::{PollState, Polls};
 pub use serve::{ServeError, Serving};
 pub use signals::Signals;
+pub use single::{SingleOrigin, TurnError};
 pub use upstream::{Upstream, UpstreamError};

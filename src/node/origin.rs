@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entropy;
-use super::keys::{KeyError, Keys};
+use super::keys::{COOKIE_KEY, KeyError, Keys};
 use crate::engine::{
     Committed, DEFAULT_PARAMS, DecodeError, FoldError, Input, Moment, Random, State, Ticket, Writer, replay,
 };
@@ -16,7 +16,10 @@ use crate::release::{
     DELEGATION_LEN, Delegation, DelegationFields, MAX_TRUST_FILE, SigningKey, Trust, TrustError,
     TrustFileError,
 };
-use crate::store::journal::{AppendError, Head, Journal, JournalError, JournalReader, LocalJournal, Options};
+use crate::store::journal::{
+    AppendError, Head, Journal, JournalError, JournalReader, LocalJournal, MAX_GROUP, Options, Record,
+    record_bytes,
+};
 use crate::store::snapshot::{self, SnapshotError};
 use crate::store::{Disk, Identity, IdentityError, read_file, replace_file};
 
@@ -24,6 +27,8 @@ use crate::store::{Disk, Identity, IdentityError, read_file, replace_file};
 const DELEGATION_S: u64 = 90 * 86_400;
 /// How long before its making a delegation begins, in seconds: clocks differ.
 const DELEGATION_LEAD_S: u64 = 3600;
+/// Bytes of records in one group at most; a turn with more makes several.
+const GROUP_BYTES: u64 = MAX_GROUP / 2;
 /// The ticket of inputs nobody waits for.
 pub const NOBODY: Ticket = Ticket(0);
 
@@ -89,26 +94,13 @@ pub enum OriginError {
         /// What does not fit.
         what: String,
     },
-    /// A directory without an identity is not empty.
+    /// A public node lives here.
     #[error(
-        "{} has no identity file but holds {what}: it is the directory of a public node, or its identity was \
-         lost; nothing was changed: start a node with --upstream and --trust, put the identity back from a \
-         backup, or choose an empty directory with --data",
+        "{} is the directory of a public node; nothing was changed: start it with --upstream and --trust, or choose \
+         an empty directory with --data",
         dir.display()
     )]
-    Remains {
-        /// The directory.
-        dir: PathBuf,
-        /// What is in it.
-        what: &'static str,
-    },
-    /// Keys without the journal they were used for.
-    #[error(
-        "{} holds keys or snapshots but no journal, or its head file is missing; nothing was changed: put the \
-         journal back from another copy of the directory",
-        dir.display()
-    )]
-    NoJournal {
+    NodeHere {
         /// The directory.
         dir: PathBuf,
     },
@@ -122,6 +114,15 @@ pub enum OriginError {
         snapshot: u64,
         /// Last sequence number of the journal.
         journal: u64,
+    },
+    /// A snapshot of another history (spec 5.5.3).
+    #[error(
+        "the newest snapshot stands at event {snapshot}, but the journal has another history up to there; nothing \
+         was changed: put back the journal that belongs to it, or remove the snapshot"
+    )]
+    Astray {
+        /// Sequence number of the snapshot.
+        snapshot: u64,
     },
 }
 
@@ -173,7 +174,10 @@ impl Origin {
         let disk = &*options.disk;
         let identity = match Identity::open(disk, &options.dir) {
             Err(IdentityError::Missing { .. }) => {
-                refuse_remains(disk, &options.dir)?;
+                nothing_founded(&options, "its identity file is missing", Some(&journal_path(&options.dir)))?;
+                if disk.inode(&options.dir.join("keys").join(COOKIE_KEY)).is_ok() {
+                    return Err(OriginError::NodeHere { dir: options.dir });
+                }
                 let (log, service) = (entropy::bytes(&mut *random), entropy::bytes(&mut *random));
                 Identity::create(disk, &options.dir, log, service)?
             }
@@ -222,10 +226,10 @@ impl Origin {
     /// If the journal fails. The origin must then not be used any more (fail-stop).
     pub fn step(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
         let records = self.writer.plan(now, inputs);
-        if !records.is_empty() {
-            // durable-before-receipt: replies exist only behind this line.
-            self.head = self.journal.append(&self.head, &records, now.unix.saturating_mul(1000))?;
+        for group in groups_of(&records) {
+            self.head = self.journal.append(&self.head, group, now.unix.saturating_mul(1000))?;
         }
+        // durable-before-receipt: replies exist only behind this line.
         Ok(self.writer.committed())
     }
 
@@ -352,6 +356,38 @@ fn delegate(service: [u8; 8], epoch: u32, now: u64, online: &SigningKey, root: &
     Delegation::new(&fields).sign(std::slice::from_ref(root))
 }
 
+/// Refuses to found an origin where there was one: it would publish other releases under the versions of the old.
+/// What shows that there was one: `trust.json` and snapshots, made after the first group of the journal, and the files
+/// of `journal`, where they are made after what is missing.
+fn nothing_founded(options: &OriginOptions, what: &str, journal: Option<&Path>) -> Result<(), OriginError> {
+    let (trust, snapshots) = (trust_path(&options.dir), snapshots_path(&options.dir));
+    for dir in [Some(&*options.dir), Some(&*snapshots), journal].into_iter().flatten() {
+        let names = match options.disk.list(dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            listed => listed.map_err(|source| OriginError::Disk { file: dir.to_path_buf(), source })?,
+        };
+        if let Some(file) = names.into_iter().find(|file| *file == trust || dir != options.dir) {
+            let what = format!("{what}, but {} is there", file.display());
+            return Err(OriginError::Mixed { dir: options.dir.clone(), what });
+        }
+    }
+    Ok(())
+}
+
+/// Cuts the records of one turn into groups that the journal can hold: nearly always one. Whatever a crash
+/// between two of them leaves was not confirmed.
+fn groups_of(records: &[Record]) -> impl Iterator<Item = &[Record]> {
+    let mut bytes = 0;
+    records.chunk_by(move |_, next| {
+        bytes += record_bytes(next.payload.len());
+        let fits = bytes <= GROUP_BYTES;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    })
+}
+
 fn open_journal(options: &OriginOptions, identity: &Identity) -> Result<Box<dyn Journal>, OriginError> {
     let dir = journal_path(&options.dir);
     let (log_id, incarnation) = (identity.log_id, identity.incarnation);
@@ -393,24 +429,27 @@ impl Known {
         let journal = journal_path(dir);
         let end = match LocalJournal::look(disk, &journal, &identity.log_id) {
             Err(JournalError::Missing { .. }) => {
-                let used = found.snapshot.is_some() || Keys::look(disk, dir).online(1)?.is_some();
-                return if used {
-                    Err(OriginError::NoJournal { dir: dir.clone() })
-                } else {
-                    Ok(Known::nothing())
-                };
+                nothing_founded(options, "its journal or the head file of it is missing", None)?;
+                return Ok(Known { state: State::new(), unchecked: None });
             }
             end => end?,
         };
+        if end.seq == 0 {
+            nothing_founded(options, "its journal is empty", None)?;
+        }
         for skipped in &found.skipped {
             tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
         }
-        let mut known = Known::nothing();
+        let mut known = Known { state: State::new(), unchecked: None };
         if let Some(s) = found.snapshot {
-            if s.head.seq > end.seq {
-                return Err(OriginError::Ahead { snapshot: s.head.seq, journal: end.seq });
+            match passes(options, &s.head)? {
+                _ if s.head.seq > end.seq => {
+                    return Err(OriginError::Ahead { snapshot: s.head.seq, journal: end.seq });
+                }
+                Some(false) => return Err(OriginError::Astray { snapshot: s.head.seq }),
+                Some(true) => {}
+                None => known.unchecked = Some(s.head),
             }
-            known.unchecked = (!is_in_journal(options, &s.head)?).then_some(s.head);
             known.state = State::from_bytes(&s.payload)?;
         }
         replay_to(options, &mut known.state, end.seq)?;
@@ -421,16 +460,12 @@ impl Known {
         Ok(known)
     }
 
-    fn nothing() -> Self {
-        Known { state: State::new(), unchecked: None }
-    }
-
     /// The state at `head`, the end of the journal now that it is open.
     fn catch_up(mut self, options: &OriginOptions, head: &Head) -> Result<State, OriginError> {
         if let Some(snapshot) = self.unchecked
-            && !is_in_journal(options, &snapshot)?
+            && passes(options, &snapshot)? != Some(true)
         {
-            return Err(mixed_snapshot(options, &snapshot));
+            return Err(OriginError::Astray { snapshot: snapshot.seq });
         }
         replay_to(options, &mut self.state, head.seq)?;
         Ok(self.state)
@@ -451,44 +486,19 @@ fn replay_to(options: &OriginOptions, state: &mut State, last: u64) -> Result<()
     Ok(())
 }
 
-/// Whether a snapshot stands at a head of this journal (spec 5.5.3); `false` if the journal does not name
-/// its group yet.
-fn is_in_journal(options: &OriginOptions, snapshot: &Head) -> Result<bool, OriginError> {
+/// Whether the journal passes through `head`, its incarnation apart: adopting a directory changes that. `None` if
+/// no group so far is known to be acknowledged there.
+fn passes(options: &OriginOptions, head: &Head) -> Result<Option<bool>, OriginError> {
+    let same = |other: Head| (other.gno, other.seq, other.chain) == (head.gno, head.seq, head.chain);
     let disk = Arc::clone(&options.disk);
-    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), snapshot.seq)?;
-    match reader.next().transpose()? {
-        None => Ok(false),
-        Some(group) if group.head.seq == snapshot.seq && group.head.chain == snapshot.chain => Ok(true),
-        Some(_) => Err(mixed_snapshot(options, snapshot)),
+    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), head.seq)?;
+    if same(reader.base()) {
+        return Ok(Some(true));
     }
-}
-
-fn mixed_snapshot(options: &OriginOptions, snapshot: &Head) -> OriginError {
-    let what =
-        format!("the newest snapshot stands at event {}, where this journal has another", snapshot.seq);
-    OriginError::Mixed { dir: options.dir.clone(), what }
-}
-
-/// Refuses to found an origin where something was kept before.
-fn refuse_remains(disk: &dyn Disk, dir: &Path) -> Result<(), OriginError> {
-    let files = |of: PathBuf| match disk.list(&of) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed.map_err(|source| OriginError::Disk { file: of, source }),
-    };
-    let used = |file: &PathBuf| {
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name == "cookie.key" || name.starts_with("online-")
-    };
-    let what = if !files(journal_path(dir))?.is_empty() {
-        "a journal"
-    } else if !files(snapshots_path(dir))?.is_empty() {
-        "snapshots"
-    } else if files(dir.join("keys"))?.iter().any(used) {
-        "keys"
-    } else {
-        return Ok(());
-    };
-    Err(OriginError::Remains { dir: dir.to_path_buf(), what })
+    if head.gno > reader.until() {
+        return Ok(None);
+    }
+    Ok(Some(reader.next().transpose()?.is_some_and(|group| same(group.head))))
 }
 
 /// The trust file of a directory, if there is one.

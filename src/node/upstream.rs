@@ -258,7 +258,7 @@ fn take_over(builder: &Mutex<Builder>, followed: &Followed, mode: SyncMode) -> R
 }
 
 /// Lets readers see what is held; `false` if nothing is.
-fn show(builder: &mut Builder, history: &HistoryClient) -> Result<bool, BuildError> {
+pub(super) fn show(builder: &mut Builder, history: &HistoryClient) -> Result<bool, BuildError> {
     let Some(news) = SetNews::verified(history) else { return Ok(false) };
     if let (Some(data), Some(checkpoint)) = (history.data(), history.checkpoint()) {
         builder.adopt(checkpoint, data)?;

@@ -161,7 +161,9 @@ def _sync(client: cl.Client, args: argparse.Namespace, kind: int) -> cl.SyncResu
 def sync(client: cl.Client, args: argparse.Namespace) -> Dict[str, Any]:
     result = _sync(client, args, delta.LIVE_KIND)
     if args.keys_out:
-        cl.replace_file(args.keys_out, cl.keys_json(schema_of(result.checkpoint.schema), result.state.entries))
+        cl.replace_file(
+            args.keys_out, cl.keys_json(schema_of(result.checkpoint.schema), result.state.entries)
+        )
     age, state = client.age(result.checkpoint)
     return {
         "mode": result.mode,
@@ -226,7 +228,9 @@ def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(prog="tekd_reference", description=__doc__.split("\n")[0])
     out.add_argument("--server", required=True, metavar="HOST:PORT")
     out.add_argument("--trust", required=True, metavar="FILE")
-    out.add_argument("--transport", choices=("udp", "tls"), help="only this one; else UDP, and TLS where it is needed")
+    out.add_argument(
+        "--transport", choices=("udp", "tls"), help="only this one; else UDP, and TLS where it is needed"
+    )
     out.add_argument("--tls-server", metavar="HOST:PORT", help="where TLS is if not at the same port")
     out.add_argument("--set", type=whole, default=1)
     commands = out.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -234,14 +238,18 @@ def parser() -> argparse.ArgumentParser:
     def command(name: str, run, text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text)
         sub.set_defaults(run=run, kind_of_state=delta.LIVE_KIND)
-        sub.add_argument("--state", metavar="FILE", help="what was accepted before; replaced by sync and history")
+        sub.add_argument(
+            "--state", metavar="FILE", help="what was accepted before; replaced by sync and history"
+        )
         return sub
 
     command("info", info, "what the server says of itself")
     command("checkpoint", checkpoint, "the newest checkpoint, verified")
     command("manifest", show_manifest, "the manifest of the newest checkpoint")
     command("lookup", lookup, "a hint whether a key is live").add_argument("key")
-    command("bucket", bucket, "the live keys under a prefix, proved").add_argument("prefix", metavar="PREFIXHEX/BITS")
+    command("bucket", bucket, "the live keys under a prefix, proved").add_argument(
+        "prefix", metavar="PREFIXHEX/BITS"
+    )
     sub = command("sync", sync, "the whole live set, verified")
     sub.add_argument("--full", action="store_true")
     sub.add_argument("--keys-out", metavar="FILE")

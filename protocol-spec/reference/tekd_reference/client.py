@@ -77,7 +77,13 @@ class State:
     def _digest(self) -> bytes:
         """Finds damage of the file. It is no proof: nothing in it is believed more than its owner."""
         numbers = (self.set, self.kind, self.version, self.schema, self.accepted.epoch, self.accepted.time)
-        return H(repr(numbers).encode() + b"".join(self.entries) + b"".join(self.leaves) + self.accepted.answer + self.manifest)
+        return H(
+            repr(numbers).encode()
+            + b"".join(self.entries)
+            + b"".join(self.leaves)
+            + self.accepted.answer
+            + self.manifest
+        )
 
     @staticmethod
     def load(path: str, service: bytes, set_id: int, kind: int) -> "State":
@@ -95,7 +101,9 @@ class State:
             entries, schema = _unb64(d["entries"]), d["schema"]
             size = 1
             if schema:
-                size = schema_of(schema).entry_len if kind == delta.LIVE_KIND else schema_of(schema).history_len
+                size = (
+                    schema_of(schema).entry_len if kind == delta.LIVE_KIND else schema_of(schema).history_len
+                )
             leaves = _unb64(d["leaves"])
             state = State(
                 service=service,
@@ -207,6 +215,8 @@ class Client:
         self.interval_s = 60
         self._datagrams = datagrams
         self._stream = stream
+        self._used: Optional[Transport] = None
+        self._silent = False
         self._clock = clock
         self._sleep = sleep
 
@@ -225,16 +235,20 @@ class Client:
         return frame
 
     def _carry(self, question: Question, stream: bool = False) -> Frame:
-        if self._datagrams is not None and not (stream and self._stream):
+        """Over UDP unless a stream is needed, or UDP has been silent and there is a stream (4.5.5)."""
+        if self._datagrams is not None and not (self._stream and (stream or self._silent)):
+            self._used = self._datagrams
             try:
                 return self._datagrams.ask(question)
             except (NeedsStream, Unreachable) as e:
+                self._silent = self._silent or isinstance(e, Unreachable)
                 if self._stream is None:
                     if isinstance(e, NeedsStream):
                         raise Unreachable("this needs a stream (%s)" % e)
                     raise
         if self._stream is None:
             raise Unreachable("no transport")
+        self._used = self._stream
         return self._stream.ask(question)
 
     def _ask_patiently(self, question: Question, stream: bool = False) -> Frame:
@@ -257,7 +271,10 @@ class Client:
     def checkpoint(self) -> Checkpoint:
         """The newest checkpoint, verified (4.1.1)."""
         frame = self.ask(op.checkpoint(self.set))
-        return self.verifier.accept(op.read_checkpoint(frame).raw)
+        accepted = self.verifier.accept(op.read_checkpoint(frame).raw)
+        if self._used is not None:
+            self._used.verified()
+        return accepted
 
     def age(self, checkpoint: Checkpoint) -> Tuple[int, str]:
         """4.2"""
@@ -298,7 +315,9 @@ class Client:
             bucket = op.read_bucket(frame, question, schema.entry_len)
             if bucket.b != checkpoint.b:
                 raise Failed("a tree of another depth than the checkpoint's")
-            if any(a[: schema.key_len] >= b[: schema.key_len] for a, b in zip(bucket.entries, bucket.entries[1:])):
+            if any(
+                a[: schema.key_len] >= b[: schema.key_len] for a, b in zip(bucket.entries, bucket.entries[1:])
+            ):
                 raise Failed("entries of a bucket out of order (2.4.3)")
             if any(release.prefix_of(e, bits) != prefix for e in bucket.entries):
                 raise Failed("an entry outside of the prefix (2.4.3)")
@@ -309,7 +328,12 @@ class Client:
         raise Failed("bucket and checkpoint of one version were not to be had")
 
     def proof(
-        self, kind: int, first: int, second: int, leaf: Optional[bytes] = None, old_root: Optional[bytes] = None
+        self,
+        kind: int,
+        first: int,
+        second: int,
+        leaf: Optional[bytes] = None,
+        old_root: Optional[bytes] = None,
     ) -> ProofResult:
         """A proof from the log. It is checked against the newest checkpoint if it ends at that one's
         `log_size` and what it starts from is known."""
@@ -376,12 +400,16 @@ class Client:
             return self._result(mode, base, new, checkpoint, received)
         raise Failed("checkpoint and objects of one version were not to be had (4.3.2)")
 
-    def _apply(self, base: State, descriptors: Sequence[Descriptor], checkpoint: Checkpoint) -> Tuple[State, int]:
+    def _apply(
+        self, base: State, descriptors: Sequence[Descriptor], checkpoint: Checkpoint
+    ) -> Tuple[State, int]:
         schema = schema_of(checkpoint.schema)
         entries, leaves = list(base.entries), list(base.leaves)
         received = 0
         for d in descriptors:
-            limit = delta.length_limit(checkpoint.live, schema.key_len, len(entries), d.kind, checkpoint.log_size)
+            limit = delta.length_limit(
+                checkpoint.live, schema.key_len, len(entries), d.kind, checkpoint.log_size
+            )
             if d.length > limit:
                 raise Failed("an object longer than an honest one (3.8.12)")
             data = self.fetch(d)

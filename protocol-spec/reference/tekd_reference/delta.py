@@ -506,7 +506,9 @@ def _pack(
         len(gaps), len(tuples), len(serial_section), len(leaves), serial_bits, bytes(3),
         serial_base, bytes(28),
     )  # fmt: skip
-    return _HEADER.pack(*header) + table + removals + gaps + tails + tuples + serial_section + b"".join(leaves)
+    return (
+        _HEADER.pack(*header) + table + removals + gaps + tails + tuples + serial_section + b"".join(leaves)
+    )
 
 
 # --- Histories (3.8.8) ---------------------------------------------------------------------------

@@ -102,21 +102,24 @@ class Frame:
     detail = property(lambda self: self.argument)
 
     def pack(self) -> bytes:
-        return HEADER.pack(
-            self.first,
-            self.operation | (ANSWER_BIT if self.answer else 0),
-            self.flags,
-            HEADER_LEN + len(self.rest),
-            self.service,
-            self.transaction,
-            self.cookie,
-            self.set,
-            self.f36,
-            self.f38,
-            self.f39,
-            self.version,
-            self.argument.ljust(16, b"\0"),
-        ) + self.rest
+        return (
+            HEADER.pack(
+                self.first,
+                self.operation | (ANSWER_BIT if self.answer else 0),
+                self.flags,
+                HEADER_LEN + len(self.rest),
+                self.service,
+                self.transaction,
+                self.cookie,
+                self.set,
+                self.f36,
+                self.f38,
+                self.f39,
+                self.version,
+                self.argument.ljust(16, b"\0"),
+            )
+            + self.rest
+        )
 
 
 def parse(data: bytes, service: Optional[bytes] = None, longest: int = STREAM_ANSWER_MAX) -> Frame:
@@ -130,7 +133,9 @@ def parse(data: bytes, service: Optional[bytes] = None, longest: int = STREAM_AN
     if length != len(data):
         raise Ignored("length field %d, %d bytes received (1.1.4)" % (length, len(data)), "length")
     if length > longest:
-        raise Ignored("longer than the transport allows (%s)" % ("1.3.1" if longest == UDP_MAX else "1.3.2"), "length")
+        raise Ignored(
+            "longer than the transport allows (%s)" % ("1.3.1" if longest == UDP_MAX else "1.3.2"), "length"
+        )
     if service is not None and got_service != service:
         raise Ignored("another service (1.1.4)", "service")
     return Frame(

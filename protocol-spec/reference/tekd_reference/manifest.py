@@ -152,7 +152,9 @@ def verify_signed(data: bytes, delegation: trust.Delegation, set_id: int, number
     if not signed_by(parsed, delegation.key):
         raise trust.TrustError("manifest not signed by the delegated key (3.6.1)")
     if manifest.number < number:
-        raise trust.TrustError("manifest number %d after %d (3.6.3)" % (manifest.number, number), "number-back")
+        raise trust.TrustError(
+            "manifest number %d after %d (3.6.3)" % (manifest.number, number), "number-back"
+        )
     return manifest
 
 
@@ -168,7 +170,8 @@ def manifest_json(data: bytes) -> Dict[str, Any]:
             out[name] = value.hex() if isinstance(value, bytes) else value
     out["decoys"] = parsed.fields.decoys
     out["nodes"] = [
-        {"transport": TRANSPORTS.get(n.transport, str(n.transport)), "address": n.address} for n in parsed.nodes
+        {"transport": TRANSPORTS.get(n.transport, str(n.transport)), "address": n.address}
+        for n in parsed.nodes
     ]
     out["seal_keys"] = [dict(k._asdict(), key_id=k.key_id.hex(), key=k.key.hex()) for k in parsed.seal_keys]
     out["witnesses"] = [{"key": w.key.hex(), "name": w.name} for w in parsed.witnesses]

@@ -11,7 +11,7 @@ from .frame import Frame, FrameError, Ignored, Refusal
 from .release import MAX_DEPTH, Schema
 from .trust import SignedCheckpoint, parse_signed_checkpoint
 
-(INFO, CHECKPOINT, LOOKUP, BUCKET, SYNC, FETCH, PROOF, MANIFEST, SEALED, NOTIFY) = range(1, 11)
+INFO, CHECKPOINT, LOOKUP, BUCKET, SYNC, FETCH, PROOF, MANIFEST, SEALED, NOTIFY = range(1, 11)
 NAMES = ("INFO", "CHECKPOINT", "LOOKUP", "BUCKET", "SYNC", "FETCH", "PROOF", "MANIFEST", "SEALED", "NOTIFY")
 STREAM_ONLY = (MANIFEST, SEALED, NOTIFY)  # 1.5.5
 

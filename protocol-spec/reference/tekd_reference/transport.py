@@ -45,7 +45,9 @@ def next_delay(delay: float, spread: Callable[[float, float], float] = random.un
     return delay * spread(0.5, 1.0), min(delay * 1.5, DAY)
 
 
-def pause(wait: int, interval: int, in_person: bool, spread: Callable[[float, float], float] = random.uniform) -> float:
+def pause(
+    wait: int, interval: int, in_person: bool, spread: Callable[[float, float], float] = random.uniform
+) -> float:
     """How long to stay quiet between two syncs: what the server asks for, within the bounds of
     4.5.1, spread as 4.5.2 says."""
     return min(wait, max(60, interval)) + spread(0, 60 if in_person else interval)
@@ -65,7 +67,7 @@ class Udp:
     def __init__(self, host: str, port: int, service: bytes, tries: int = 3, first_delay: float = 1.0):
         self.service = service
         self.tries = tries
-        self.first_delay = first_delay
+        self.first_delay = self.delay = first_delay
         self.cookie = 0
         try:
             family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
@@ -81,6 +83,10 @@ class Udp:
         """When the network changes (1.6.6)."""
         self.cookie = 0
 
+    def verified(self) -> None:
+        """An answer over this transport has been verified: nothing else shortens the delay (4.5.3)."""
+        self.delay = self.first_delay
+
     def ask(self, question: Question) -> Frame:
         """The answer, after COOKIE and TRUNCATED have been dealt with. Every datagram has a
         transaction of its own, and an answer to any of those sent for this question will do."""
@@ -88,14 +94,14 @@ class Udp:
             raise NeedsStream(op.NAMES[question.operation - 1])
         open_transactions: Set[int] = set()
         came_again = False
-        delay = self.first_delay
         for _ in range(self.tries):
             self._send(question, open_transactions, came_again)
-            patience, delay = next_delay(delay)
+            patience, longer = next_delay(self.delay)
             deadline = time.monotonic() + patience
             while True:
                 frame = self._receive(question, open_transactions, deadline)
                 if frame is None:
+                    self.delay = longer
                     break
                 if frame.cookie:
                     self.cookie = frame.cookie
@@ -166,6 +172,9 @@ class Tls:
 
     def forget(self) -> None:
         self.close()
+
+    def verified(self) -> None:
+        pass
 
     def _connect(self) -> ssl.SSLSocket:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -156,7 +156,9 @@ def sign(context: bytes, message: bytes, keys: List[Ed25519PrivateKey]) -> bytes
     return pack_signatures(out)
 
 
-def signers(message: bytes, signatures: List[Signature], keys: List[bytes], reason: str = "signature") -> Set[bytes]:
+def signers(
+    message: bytes, signatures: List[Signature], keys: List[bytes], reason: str = "signature"
+) -> Set[bytes]:
     """Which of `keys` signed. Unknown keys and algorithms are ignored; a wrong signature of a known
     key spoils the list (3.4.3)."""
     known = {key_id(k): k for k in keys}
@@ -346,7 +348,9 @@ class Verifier:
         delegation = parse_delegation(data)
         if delegation.service != self.trust.service:
             raise TrustError("delegation of another service (4.1.1)", "service")
-        signed = signers(DELEGATION_CONTEXT + data, signatures, list(self.trust.roots), "delegation-signature")
+        signed = signers(
+            DELEGATION_CONTEXT + data, signatures, list(self.trust.roots), "delegation-signature"
+        )
         if len(signed) < self.trust.threshold:
             raise TrustError("delegation not signed by enough roots (3.5.1)", "threshold")
         if delegation.epoch < self.accepted.epoch:

@@ -26,10 +26,21 @@ class CheckTest(unittest.TestCase):
         self.assertEqual(len(self.check("frames.json", good)[1]), 1)
 
     def test_a_case_that_is_wrong_or_has_more_to_it(self):
-        case = {"name": "nothing", "clause": "1.1.4", "transport": "udp", "frame": "", "expect": {"silent": "length"}}
+        case = {
+            "name": "nothing",
+            "clause": "1.1.4",
+            "transport": "udp",
+            "frame": "",
+            "expect": {"silent": "length"},
+        }
         document = {"service": "00" * 8, "questions": [case], "answers": [], "format": 1}
         self.assertEqual(self.check("frames.json", document), (1, []))
-        for change in ({"frame": "00"}, {"more": 1}, {"expect": {"silent": "service"}}, {"expect": {"new": 1}}):
+        for change in (
+            {"frame": "00"},
+            {"more": 1},
+            {"expect": {"silent": "service"}},
+            {"expect": {"new": 1}},
+        ):
             twisted = dict(document, questions=[dict(case, **change)])
             if change == {"frame": "00"}:
                 self.assertEqual(self.check("frames.json", twisted), (1, []))

@@ -56,7 +56,9 @@ class SyncTest(ClientTest):
             first = client.sync(self.empty())
             self.assertEqual((first.mode, first.added, first.removed), ("full", len(self.world.live()), 0))
             again = client.sync(first.state)
-            self.assertEqual((again.mode, again.bytes, again.state.entries), ("current", 0, first.state.entries))
+            self.assertEqual(
+                (again.mode, again.bytes, again.state.entries), ("current", 0, first.state.entries)
+            )
             self.world.release(add=12, withdraw=5)
             second = client.sync(again.state)
             self.assertEqual((second.mode, second.added, second.removed), ("delta", 12, 5))
@@ -140,6 +142,14 @@ class SyncTest(ClientTest):
         with self.assertRaises(Unreachable):
             self.client(tls=False).sync(self.empty())
 
+    def test_where_udp_is_silent_the_stream_takes_over(self):
+        self.udp.twist = lambda question, answer: []
+        client = self.client()
+        client._datagrams.delay = 0.05
+        before = len(self.udp.questions)
+        self.assertEqual(client.sync(self.empty()).mode, "full")
+        self.assertEqual(len(self.udp.questions) - before, 3)
+
     def test_the_empty_set(self):
         world = World()
         world.release()
@@ -203,7 +213,13 @@ class QuestionsTest(ClientTest):
             client.manifest()
 
     def test_how_old_is_too_old(self):
-        for later, state in ((0, "fresh"), (1800, "fresh"), (1801, "stale"), (604_800, "stale"), (604_801, "too-old")):
+        for later, state in (
+            (0, "fresh"),
+            (1800, "fresh"),
+            (1801, "stale"),
+            (604_800, "stale"),
+            (604_801, "too-old"),
+        ):
             client = self.client(clock=lambda: self.world.time + later)
             self.assertEqual(client.age(client.checkpoint()), (later, state))
         client = self.client(clock=lambda: 0)  # a clock that is behind what was signed
@@ -250,7 +266,13 @@ class StateTest(ClientTest):
             self.client().sync(self.empty()).state.save(path)
             with open(path, encoding="utf-8") as f:
                 document = json.load(f)
-            for name, value in (("entries", ""), ("version", "x"), ("schema", 9), ("epoch", None), ("checkpoint", "")):
+            for name, value in (
+                ("entries", ""),
+                ("version", "x"),
+                ("schema", 9),
+                ("epoch", None),
+                ("checkpoint", ""),
+            ):
                 with open(path, "w", encoding="utf-8") as f:
                     json.dump(dict(document, **{name: value}), f)
                 with self.assertRaises(cl.Failed):

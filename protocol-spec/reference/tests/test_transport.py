@@ -131,6 +131,18 @@ class UdpTest(ServerTest):
             client.ask(op.info(1))
         self.assertEqual(len(server.questions), 3)
 
+    def test_only_a_verified_answer_shortens_the_delay(self):
+        silent = [True]
+        server, client = self.udp(lambda question, answer: [] if silent[0] else [answer], first_delay=0.05)
+        with self.assertRaises(Unreachable):
+            client.ask(op.info(1))
+        self.assertAlmostEqual(client.delay, 0.05 * 1.5**3)
+        silent[0] = False
+        client.ask(op.info(1))
+        self.assertAlmostEqual(client.delay, 0.05 * 1.5**3)
+        client.verified()
+        self.assertEqual(client.delay, 0.05)
+
     def test_nobody_at_the_port(self):
         server, client = self.udp(first_delay=0.05)
         server.close()

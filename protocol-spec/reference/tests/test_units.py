@@ -28,8 +28,18 @@ class FrameTest(unittest.TestCase):
         self.assertEqual(fr.parse(data, SERVICE).pack(), data)
 
     def test_every_question_reads_back_on_its_transport(self):
-        questions = [op.info(1), op.checkpoint(1), op.lookup(1, [bytes(16)] * 32), op.lookup(1, [bytes(32)] * 24)]
-        questions += [op.bucket(1, 5, 3, 2), op.sync(1, 9), op.fetch(1, bytes(32), 1, 2), op.proof(1, 1, 2, 3)]
+        questions = [
+            op.info(1),
+            op.checkpoint(1),
+            op.lookup(1, [bytes(16)] * 32),
+            op.lookup(1, [bytes(32)] * 24),
+        ]
+        questions += [
+            op.bucket(1, 5, 3, 2),
+            op.sync(1, 9),
+            op.fetch(1, bytes(32), 1, 2),
+            op.proof(1, 1, 2, 3),
+        ]
         for q in questions:
             for pad in (0, fr.UDP_MAX):
                 data = q.pack(SERVICE, 1, pad_to=pad)
@@ -90,7 +100,9 @@ class ReleaseTest(unittest.TestCase):
             def node(depth, prefix):
                 if depth == b:
                     part = [e for e in entries if int.from_bytes(e[:16], "big") >> (128 - b) == prefix]
-                    return hashlib.sha256(struct.pack("<BBII", 0, b, prefix, len(part)) + b"".join(part)).digest()
+                    return hashlib.sha256(
+                        struct.pack("<BBII", 0, b, prefix, len(part)) + b"".join(part)
+                    ).digest()
                 return hashlib.sha256(
                     b"\1" + node(depth + 1, 2 * prefix) + node(depth + 1, 2 * prefix + 1)
                 ).digest()
@@ -156,7 +168,9 @@ class DeltaTest(unittest.TestCase):
                     data = world.delta(start, history=True)
                     got, leaves = delta.apply_history(data, histories[start])
                     self.assertEqual(got, histories[world.version])
-                    self.assertEqual(leaves, world.leaves()[release.serial_of(start) - 1 if start else 0 : -1])
+                    self.assertEqual(
+                        leaves, world.leaves()[release.serial_of(start) - 1 if start else 0 : -1]
+                    )
                     limit = delta.length_limit(world.checkpoint.live, world.schema.key_len, 0, 2, len(leaves))
                     self.assertLessEqual(len(data), limit)
 
@@ -210,7 +224,6 @@ class DeltaTest(unittest.TestCase):
         self.assertEqual(delta.apply_live(data, []), [e[:24] for e in history])
         self.assertLess(len(data), 16 * len(history))
 
-
     def test_only_withdrawals_of_one_release(self):
         """All serials are equal: the section is empty, and their number is in the header (3.8.8)."""
         world = World()
@@ -238,7 +251,12 @@ class TrustTest(unittest.TestCase):
         self.assertFalse(trust.verify(key, b"other", good))
         # Under a key of small order everything verifies where that is not looked at.
         neutral = (1).to_bytes(32, "little")
-        for small in (neutral, bytes(32), (2**255 - 20).to_bytes(32, "little"), (2**255 - 18).to_bytes(32, "little")):
+        for small in (
+            neutral,
+            bytes(32),
+            (2**255 - 20).to_bytes(32, "little"),
+            (2**255 - 18).to_bytes(32, "little"),
+        ):
             self.assertFalse(trust.verify(small, message, neutral + bytes(32)))
         # An R of small order: R + [k]A = [S]B with R neutral is made by whoever has the key's scalar.
         self.assertFalse(trust.verify(key, message, neutral + good[32:]))
@@ -294,13 +312,27 @@ class TrustTest(unittest.TestCase):
             manifest.verify_signed(data, delegation, 1, number=2)
         with self.assertRaises(trust.TrustError):
             manifest.verify(data, bytes(32), 1, SERVICE)
-        self.assertEqual(manifest.manifest_json(data)["nodes"], [{"transport": "udp", "address": "node.example:8353"}])
+        self.assertEqual(
+            manifest.manifest_json(data)["nodes"], [{"transport": "udp", "address": "node.example:8353"}]
+        )
 
     def test_trust_is_read_strictly(self):
         good = trust.trust_json(World().trust)
         self.assertEqual(trust.parse_trust(json.dumps(good)), World().trust)
-        wrong = [("format", 2), ("format", True), ("service", "74656B6431A0B1C2"), ("threshold", 0), ("threshold", 3)]
-        wrong += [("roots", []), ("roots", good["roots"][:1]), ("roots", good["roots"] * 2), ("sets", 1), ("sets", [-1])]
+        wrong = [
+            ("format", 2),
+            ("format", True),
+            ("service", "74656B6431A0B1C2"),
+            ("threshold", 0),
+            ("threshold", 3),
+        ]
+        wrong += [
+            ("roots", []),
+            ("roots", good["roots"][:1]),
+            ("roots", good["roots"] * 2),
+            ("sets", 1),
+            ("sets", [-1]),
+        ]
         for member, value in wrong:
             with self.assertRaises(trust.TrustError):
                 trust.parse_trust(json.dumps(dict(good, **{member: value})))

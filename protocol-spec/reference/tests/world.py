@@ -71,7 +71,9 @@ class World:
     def live_keys(self) -> List[Tuple[bytes, int]]:
         return sorted(k for k, (_, deleted) in self.entries.items() if deleted == LIVE)
 
-    def release(self, add: int = 0, withdraw: int = 0, reinstate: int = 0, days: int = 0, seconds: int = 900) -> None:
+    def release(
+        self, add: int = 0, withdraw: int = 0, reinstate: int = 0, days: int = 0, seconds: int = 900
+    ) -> None:
         """One release: so many new keys, so many withdrawn, so many of those withdrawn before back."""
         self.time += seconds + days * 86_400
         self.serial += 1
@@ -130,7 +132,9 @@ class World:
             return delta.encode_live(*about, newest)
         base = self.histories.get(start, [])
         # The log the checkpoint covers ends before the checkpoint itself.
-        return delta.encode_history(*about, base, newest, self.leaves()[serial_of(start) - 1 if start else 0 : -1])
+        return delta.encode_history(
+            *about, base, newest, self.leaves()[serial_of(start) - 1 if start else 0 : -1]
+        )
 
 
 class Responder:
@@ -188,7 +192,9 @@ class Responder:
             raise fr.Refusal(fr.BAD_TRANSPORT)
         if question.set != world.set:
             raise fr.Refusal(fr.BAD_SET)
-        out = fr.Frame(question.operation, True, SERVICE, question.transaction, world.set, version=world.version)
+        out = fr.Frame(
+            question.operation, True, SERVICE, question.transaction, world.set, version=world.version
+        )
         if question.operation == op.INFO:
             out.argument = struct.pack("<IBBHQ", 12, 1, 1, 0, world.time)
         elif not world.serial:

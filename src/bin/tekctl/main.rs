@@ -1,2 +1,50 @@
-//! The operator and client tool.
-fn main() {}
+//! `tekctl`: the operator's tool and a client. Parses the command line and calls the library.
+//!
+//! Operators' commands go to a running server's control socket, except those that only read the journal's
+//! files; the client's commands ask any server and verify what it says.
+
+mod values;
+mod args;
+mod output;
+mod tables;
+mod progress;
+mod entry;
+mod operator;
+mod import;
+mod journal;
+mod dump;
+mod remote;
+mod watch;
+mod sync;
+
+use std::process::ExitCode;
+
+use args::{ClientCommand, Command, JournalCommand, OperatorCommand};
+use clap::Parser;
+use output::Done;
+
+fn main() -> ExitCode {
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::misused(&error, std::env::args_os().any(|arg| arg == "--json")),
+    };
+    let json = cli.global.json;
+    output::finish(run(&cli), json)
+}
+
+fn run(cli: &args::Cli) -> Done {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Operator(OperatorCommand::Import(args)) => import::run(global, args),
+        Command::Operator(OperatorCommand::Journal(JournalCommand::Verify)) => journal::verify(global),
+        Command::Operator(OperatorCommand::Journal(JournalCommand::Dump { from, keys })) => {
+            dump::run(global, *from, *keys)
+        }
+        Command::Operator(OperatorCommand::Journal(JournalCommand::Rebuild { into })) => {
+            journal::rebuild(global, into)
+        }
+        Command::Operator(command) => operator::run(global, command),
+        Command::Client(ClientCommand::Sync(args)) => sync::run(global, args),
+        Command::Client(command) => remote::run(global, command),
+    }
+}

@@ -87,7 +87,7 @@ struct ServeArgs {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        Command::Demo(args) => demo::run(&args),
+        Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve(args),
         Command::Check(args) => check(&args),
     }

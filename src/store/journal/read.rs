@@ -79,6 +79,11 @@ impl JournalReader {
         self.head
     }
 
+    /// Number of the last group that is read: the newest acknowledged when the journal was opened.
+    pub fn until(&self) -> u64 {
+        self.until
+    }
+
     fn advance(&mut self) -> Result<Option<Group>, JournalError> {
         while self.head.gno < self.until {
             let Some(walk) = &mut self.walk else {

@@ -1,0 +1,107 @@
+//! Snapshots of the private state, and events of the journal, from their bytes.
+//!
+//! Beside not panicking: memory stays within a multiple of the input; a state that was read is
+//! written and read again as it was; an event that was read has these bytes and no other.
+
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use tekd::engine::{
+    Changes, Configured, DEFAULT_PARAMS, EVENT_VERSION, Event, Founded, KeyWithdrawn, ProviderAdded,
+    Released, Reported, ReportedKey, State,
+};
+use tekd::release::Schema;
+use tekd::store::journal::Head;
+use tekd::store::{Disk, MemoryDisk, snapshot};
+use tekd::wire::Key;
+use tekd_fuzz::{bounded, seal, world};
+
+const DIR: &str = "/s";
+const LOG: [u8; 16] = [7; 16];
+
+fuzz_target!(init: tekd_fuzz::seeds::offer(seeds), |input: &[u8]| {
+    let most = (64 << 10) + 64 * input.len();
+    if let Ok(state) = bounded::within(most, || State::from_bytes(input)) {
+        let written = state.to_bytes();
+        let again = State::from_bytes(&written).expect("its own bytes");
+        assert_eq!(again.to_bytes(), written);
+    }
+    if let Some((kind, payload)) = input.split_first() {
+        if let Ok(event) = bounded::within(most, || Event::decode(u16::from(*kind), EVENT_VERSION, payload)) {
+            assert_eq!(event.kind(), u16::from(*kind));
+            assert_eq!(event.encode(), payload);
+        }
+    }
+    file(input);
+});
+
+/// The input as a snapshot file, sealed by the lowest bit of its last byte.
+fn file(input: &[u8]) {
+    let mut bytes = input.to_vec();
+    if bytes.last().is_some_and(|last| last & 1 == 1) {
+        seal::snapshot(&mut bytes);
+    }
+    let (disk, dir) = (MemoryDisk::new(), Path::new(DIR));
+    disk.create_dir(dir).expect("a new disk");
+    let path = dir.join(format!("snapshot-{:020}.tekd", 5));
+    disk.create(&path).and_then(|file| file.write_all_at(&bytes, 0)).expect("a disk without faults");
+    let found = bounded::within((64 << 10) + 4 * input.len(), || snapshot::newest_valid(&disk, dir, &LOG));
+    let found = found.expect("a disk without faults");
+    assert_eq!(found.snapshot.is_some(), found.skipped.is_empty());
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let events = events();
+    let mut state = State::new();
+    let mut seeds = Vec::new();
+    for (seq, event) in (1..).zip(&events) {
+        seeds.push([&[event.kind() as u8][..], &event.encode()].concat());
+        if state.apply(seq, world::TIME + seq, event).is_err() {
+            break;
+        }
+        seeds.push(state.to_bytes());
+    }
+    let (disk, dir) = (MemoryDisk::new(), Path::new(DIR));
+    let head = Head { incarnation: 1, gno: 5, seq: 9, chain: [1; 32] };
+    snapshot::write(&disk, dir, &LOG, &head, &[5; 100]).expect("a disk without faults");
+    let files = disk.list(dir).expect("a disk without faults");
+    seeds.push(tekd::store::read_file(&disk, &files[0], 1 << 20).expect("a disk without faults"));
+    seeds
+}
+
+/// A short life of a set.
+fn events() -> Vec<Event> {
+    let (schema, set) = (Schema::GaenMinimal, world::SHORT);
+    let keys = (0..5).map(|number| ReportedKey {
+        key: Key::from_slice(&world::key(schema, number)).expect("a key"),
+        fields: world::fields(schema, number),
+        embargo_end: world::TIME,
+    });
+    let report = Reported { set, provider: 1, report: [3; 16], keys: keys.collect() };
+    let released = Released {
+        set,
+        serial: 1,
+        time: world::TIME + 100,
+        horizon: world::HORIZON,
+        bits: 0,
+        admit: true,
+        withdraw: true,
+        forced: false,
+        decoys_leaving: Vec::new(),
+        changes: Changes { added: 5, ..Changes::default() },
+    };
+    let key = report.keys[1].key;
+    vec![
+        Event::Founded(Founded { service: world::SERVICE, incarnation: 1 }),
+        Event::Delegated(world::delegation()),
+        Event::Configured(Configured { set, params: DEFAULT_PARAMS }),
+        Event::ManifestIssued { set, bytes: world::manifest(set, schema) },
+        Event::ProviderAdded(ProviderAdded { provider: 1, name: "one".to_owned(), key: Some([4; 32]) }),
+        Event::Reported(report.clone()),
+        Event::Reported(Reported { provider: 0, report: [4; 16], ..report }),
+        Event::Released(released),
+        Event::KeyWithdrawn(KeyWithdrawn { set, key, urgent: true, reason: "a test".to_owned() }),
+    ]
+}

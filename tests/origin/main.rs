@@ -1,0 +1,7 @@
+//! The origin driven on one thread with a stepped clock and a disk in memory: random histories against a naive
+//! model, three days of a set's life, power cuts, and every answer of the gate.
+
+mod world;
+mod naive;
+mod checks;
+mod model;

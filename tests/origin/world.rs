@@ -1,0 +1,301 @@
+//! A whole origin on one thread: writer, builder, gate, a stepped clock, a disk in memory, seeded randomness.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tekd::engine::{
+    AnswerCounters, Carrier, Committed, Cookies, Event, Gate, ImportedKey, Input, Moment, Outcome, Params,
+    ParamsChange, Peer, Random, Refusal, ReleaseSummary, Reply, Respond, Seeded, SetState, Slot, Ticket,
+    View, WithdrawCount, Work,
+};
+use tekd::node::{
+    Builder, Clock, NOBODY, Origin, OriginOptions, SetNews, StartError, TableStore, bring_up, journal_path,
+    write_snapshot,
+};
+use tekd::release::{Fields, Trust};
+use tekd::store::journal::{JournalReader, Record};
+use tekd::store::{Disk, MemoryDisk, MemoryMode, Published, read_file};
+use tekd::time::next_border;
+use tekd::wire::{Key, MAX_ANSWER_STREAM, MAX_DATAGRAM, QuestionBuilder};
+
+/// 12:00 UTC of a day in 2026.
+pub(crate) const NOON: u64 = 1_790_337_600;
+const _: () = assert!(NOON % 86_400 == 43_200);
+
+pub(crate) const DIR: &str = "/data";
+const SECRET: [u8; 32] = [7; 32];
+const ASKED: Ticket = Ticket(1);
+
+/// Who asks by default: a documentation address, so that nothing is special about it.
+pub(crate) const PEER: Peer =
+    Peer { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), port: 4000, carrier: Carrier::Udp };
+
+struct Still(Moment);
+
+impl Clock for Still {
+    fn now(&self) -> Moment {
+        self.0
+    }
+}
+
+/// An origin with its readers, and the time it believes.
+pub(crate) struct World {
+    pub(crate) disk: MemoryDisk,
+    pub(crate) origin: Origin,
+    pub(crate) builder: Builder,
+    pub(crate) view: Arc<Published<View>>,
+    pub(crate) gate: Gate,
+    pub(crate) counters: Arc<AnswerCounters>,
+    pub(crate) now: Moment,
+    seed: u64,
+    txid: u64,
+}
+
+pub(crate) fn options(disk: &MemoryDisk) -> OriginOptions {
+    OriginOptions { disk: Arc::new(disk.clone()), dir: PathBuf::from(DIR), segment_bytes: 1 << 20 }
+}
+
+impl World {
+    /// Founded at `unix` on an empty disk.
+    pub(crate) fn new(unix: u64, seed: u64) -> World {
+        let now = Moment { unix, monotonic_ms: 1000 };
+        World::open(MemoryDisk::new(), now, seed).expect("an empty disk becomes an origin")
+    }
+
+    /// Opened, or founded, on `disk`.
+    pub(crate) fn open(disk: MemoryDisk, now: Moment, seed: u64) -> Result<World, StartError> {
+        let mut origin = Origin::open(options(&disk), now, Box::new(Seeded::new(seed)))?;
+        let service = origin.identity().service_id;
+        let view = Arc::new(Published::new(Arc::new(View::empty(service, 1))));
+        let store = TableStore {
+            disk: Arc::new(disk.clone()),
+            dir: Some(PathBuf::from(DIR)),
+            mode: MemoryMode::Copy,
+        };
+        let mut builder = Builder::new(store, Arc::clone(&view));
+        bring_up(&mut origin, &mut builder, &Still(now))?;
+        let counters = Arc::new(AnswerCounters::default());
+        let cookies = Cookies::new(SECRET, service);
+        let gate = Gate::new(Arc::clone(&view), cookies, None, Arc::clone(&counters));
+        Ok(World { disk, origin, builder, view, gate, counters, now, seed, txid: 0 })
+    }
+
+    /// The process ends and another begins, a second later.
+    pub(crate) fn restart(self) -> World {
+        let now = Moment { unix: self.now.unix + 1, monotonic_ms: 0 };
+        World::open(self.disk, now, self.seed + 1).expect("an origin opens again")
+    }
+
+    /// One turn of the writer and all that follows from it.
+    pub(crate) fn try_turn(&mut self, input: Input) -> Result<Result<Reply, Refusal>, StartError> {
+        let mut inputs = vec![(ASKED, input)];
+        let mut reply = None;
+        while !inputs.is_empty() {
+            let Committed { replies, work } = self.origin.step(self.now, std::mem::take(&mut inputs))?;
+            for (ticket, answered) in replies {
+                if ticket == ASKED {
+                    reply = Some(answered);
+                } else {
+                    answered.expect("what the builder offers is taken");
+                }
+            }
+            for work in work {
+                match work {
+                    Work::Build(context, outcome) => {
+                        inputs.push((NOBODY, Input::Built(self.builder.build(&context, &outcome)?)));
+                    }
+                    Work::Publish { set, .. } | Work::Show { set } => self.show(set)?,
+                }
+            }
+        }
+        Ok(reply.expect("every input is answered"))
+    }
+
+    fn show(&mut self, set: u32) -> Result<(), StartError> {
+        let news = SetNews::of(self.origin.state(), set, self.now.unix).expect("work is about a set");
+        Ok(self.builder.show(&news)?)
+    }
+
+    pub(crate) fn turn(&mut self, input: Input) -> Result<Reply, Refusal> {
+        self.try_turn(input).expect("the disk is well")
+    }
+
+    /// Time passes.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        self.now.unix += seconds;
+        self.now.monotonic_ms += seconds * 1000;
+    }
+
+    pub(crate) fn tick(&mut self) {
+        assert_eq!(self.turn(Input::Tick), Ok(Reply::Done));
+    }
+
+    /// Time passes until `unix`, with a tick at each border of the set's interval and at the end.
+    pub(crate) fn tick_to(&mut self, set: u32, unix: u64) {
+        while self.now.unix < unix {
+            let border = next_border(self.now.unix, self.params(set).interval_s.into());
+            self.pass(border.min(unix) - self.now.unix);
+            self.tick();
+        }
+    }
+
+    pub(crate) fn configure(&mut self, set: u32, change: ParamsChange) {
+        self.turn(Input::Configure { set, change }).expect("a fair configuration");
+    }
+
+    pub(crate) fn create_set(&mut self, set: u32, params: Params) {
+        self.turn(Input::CreateSet { set, params }).expect("a new set");
+    }
+
+    /// Imports keys; how many were accepted.
+    pub(crate) fn import(&mut self, set: u32, keys: Vec<ImportedKey>) -> u64 {
+        match self.turn(Input::Import { set, provider: "import".to_owned(), keys }) {
+            Ok(Reply::Imported(counts)) => counts.accepted,
+            other => panic!("an import is answered with counts, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn withdraw(&mut self, set: u32, key: Key, urgent: bool) -> Result<WithdrawCount, Refusal> {
+        let reason = "mistaken".to_owned();
+        match self.turn(Input::WithdrawKey { set, key, urgent, reason, dry_run: false })? {
+            Reply::Withdrawn(count) => Ok(count),
+            other => panic!("a withdrawal is answered with counts, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn release(&mut self, set: u32, allow_small: bool) -> Result<ReleaseSummary, Refusal> {
+        match self.turn(Input::Release { set, allow_small })? {
+            Reply::Released(summary) => Ok(summary),
+            other => panic!("a release is answered with its summary, not {other:?}"),
+        }
+    }
+
+    pub(crate) fn set(&self, set: u32) -> &SetState {
+        self.origin.state().set(set).expect("the set is there")
+    }
+
+    pub(crate) fn params(&self, set: u32) -> Params {
+        *self.set(set).params()
+    }
+
+    pub(crate) fn snapshot(&mut self) {
+        let (head, payload) = self.origin.snapshot();
+        write_snapshot(self.origin.options(), self.origin.identity(), &head, &payload).expect("a snapshot");
+    }
+
+    /// All records from `seq` on.
+    pub(crate) fn records(&mut self, seq: u64) -> Vec<Record> {
+        self.origin.idle().expect("the disk is well");
+        records(&self.disk, seq)
+    }
+
+    pub(crate) fn trust(&self) -> Trust {
+        trust(&self.disk)
+    }
+
+    /// A question builder with a fresh transaction id.
+    pub(crate) fn question(&mut self, set: u32) -> QuestionBuilder {
+        self.txid += 1;
+        QuestionBuilder::new(self.origin.identity().service_id, set, self.txid)
+    }
+
+    /// What comes back for a datagram, if anything.
+    pub(crate) fn udp(&mut self, question: &[u8], peer: Peer) -> Option<Vec<u8>> {
+        let mut out = [0; MAX_DATAGRAM];
+        let mut slots = [Slot::new(question, peer, &mut out)];
+        self.gate.respond(self.now, &mut slots);
+        let (outcome, proved) = (slots[0].outcome, slots[0].proved);
+        match outcome {
+            Outcome::Ignore(_) => None,
+            Outcome::Respond(n) => {
+                // never-amplify
+                assert!(proved || n <= question.len(), "{n} bytes for {}", question.len());
+                Some(out[..n].to_vec())
+            }
+            Outcome::Later(_) => panic!("nothing is answered later on UDP"),
+        }
+    }
+
+    /// What comes back for a frame on a stream, if anything.
+    pub(crate) fn tls(&self, question: &[u8]) -> Option<Vec<u8>> {
+        let mut out = vec![0; MAX_ANSWER_STREAM];
+        let peer = Peer { carrier: Carrier::Tls, ..PEER };
+        match self.gate.answer_frame(&self.view.load(), self.now, peer, question, &mut out) {
+            Outcome::Ignore(_) => None,
+            Outcome::Respond(n) => {
+                out.truncate(n);
+                Some(out)
+            }
+            Outcome::Later(_) => panic!("nothing is answered later yet"),
+        }
+    }
+}
+
+pub(crate) fn records(disk: &MemoryDisk, seq: u64) -> Vec<Record> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let reader = JournalReader::from_seq(disk, &journal_path(Path::new(DIR)), seq).expect("a whole journal");
+    reader.flat_map(|group| group.expect("a whole group").records).filter(|r| r.seq >= seq).collect()
+}
+
+pub(crate) fn event(record: &Record) -> Event {
+    Event::decode(record.kind, record.version, &record.payload).expect("an event of ours")
+}
+
+pub(crate) fn trust(disk: &MemoryDisk) -> Trust {
+    let bytes = read_file(disk, &Path::new(DIR).join("trust.json"), 1 << 16).expect("trust.json");
+    Trust::parse_json(std::str::from_utf8(&bytes).expect("text")).expect("trust")
+}
+
+/// Numbers from a seed, for whoever draws what happens.
+pub(crate) struct Dice(Seeded);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
+        // Another stream than that of a world with the same seed, which makes its decoys from it.
+        Dice(Seeded::new(!seed))
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        self.0.below(n)
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn key(&mut self, len: usize) -> Key {
+        let mut bytes = [0; 32];
+        self.0.fill(&mut bytes[..len]);
+        Key::from_slice(&bytes[..len]).expect("16 or 32 bytes")
+    }
+}
+
+/// The seed of a random test: fresh and printed, or given in `TEKD_SEED`.
+pub(crate) fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let fresh = || std::hash::RandomState::new().build_hasher().finish();
+    let seed = std::env::var("TEKD_SEED").map_or_else(|_| fresh(), |text| text.parse().expect("a number"));
+    println!("TEKD_SEED={seed}");
+    seed
+}
+
+/// A key as it arrives, good for `gaen-minimal`.
+pub(crate) fn imported(key: Key, start: u32, period: u16) -> ImportedKey {
+    let fields = Fields { start, period, report: 1, risk: 3, onset: 0 };
+    ImportedKey { key, fields, period: period.into() }
+}
+
+/// The interval at which the day of `unix` began, `ago` days earlier.
+pub(crate) fn day_start(unix: u64, ago: u64) -> u32 {
+    u32::try_from((unix / 86_400 - ago) * 144).expect("this century")
+}
+
+/// `n` keys of whole days, one report each 30: all of the day that ended `ago` days before today.
+pub(crate) fn keys_of_day(dice: &mut Dice, unix: u64, ago: u64, n: usize) -> Vec<ImportedKey> {
+    (0..n).map(|_| imported(dice.key(16), day_start(unix, ago), 144)).collect()
+}
