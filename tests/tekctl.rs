@@ -4,6 +4,8 @@
 mod server;
 #[path = "tekctl/package.rs"]
 mod package;
+#[path = "tekctl/reference.rs"]
+mod reference;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};

@@ -33,11 +33,12 @@ impl ControlSocket {
     /// If the path is too long, is something else than a socket, is listened on by another process, or
     /// cannot be listened on.
     pub fn listen(path: &Path, commands: Arc<Commands>) -> Result<Self, ControlError> {
-        check_socket_path(path)?;
-        let io = |what: &str, e: std::io::Error| {
-            ControlError::Io(std::io::Error::new(e.kind(), format!("cannot {what} {}: {e}", path.display())))
-        };
-        make_way(path).map_err(|e| io("replace", e))?;
+        Self::check(path)?;
+        let io = |what, e| failed(what, path, e);
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("replace", e)),
+            _ => {}
+        }
         let listener = UnixListener::bind(path).map_err(|e| io("listen on", e))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
             .map_err(|e| io("protect", e))?;
@@ -50,27 +51,33 @@ impl ControlSocket {
         Ok(ControlSocket { path: path.to_path_buf(), stop, thread: Some(thread) })
     }
 
+    /// Whether a server could listen at `path`. Changes nothing.
+    ///
+    /// # Errors
+    /// If the path is too long, is something else than a socket, or is listened on by another process.
+    pub fn check(path: &Path) -> Result<(), ControlError> {
+        check_socket_path(path)?;
+        let taken = |what: &str| {
+            let what = format!("{what}; choose another path with --control");
+            Err(failed("listen on", path, std::io::Error::other(what)))
+        };
+        match std::fs::symlink_metadata(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(failed("listen on", path, e)),
+            Ok(found) if !found.file_type().is_socket() => taken("it is no socket"),
+            Ok(_) if UnixStream::connect(path).is_ok() => taken("another process listens there"),
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// Where it listens.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Removes a socket that nobody listens on. Anything else at `path` belongs to somebody.
-fn make_way(path: &Path) -> std::io::Result<()> {
-    let found = match std::fs::symlink_metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        found => found?.file_type(),
-    };
-    if !found.is_socket() {
-        return Err(std::io::Error::other("it is no socket; choose another path with --control"));
-    }
-    if UnixStream::connect(path).is_ok() {
-        return Err(std::io::Error::other(
-            "another process listens there; choose another path with --control",
-        ));
-    }
-    std::fs::remove_file(path)
+fn failed(what: &str, path: &Path, e: std::io::Error) -> ControlError {
+    ControlError::Io(std::io::Error::new(e.kind(), format!("cannot {what} {}: {e}", path.display())))
 }
 
 impl Drop for ControlSocket {

@@ -94,6 +94,8 @@ pub fn bring_up(origin: &mut Origin, builder: &mut Builder, clock: &dyn Clock) -
             builder.show(&news)?;
         }
     }
+    // Who reads the journal's files finds what was finished just now.
+    origin.idle()?;
     Ok(())
 }
 

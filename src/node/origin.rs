@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entropy;
-use super::keys::{KeyError, Keys};
+use super::keys::{COOKIE_KEY, KeyError, Keys};
 use crate::engine::{
     Committed, DEFAULT_PARAMS, DecodeError, FoldError, Input, Moment, Random, State, Ticket, Writer, replay,
 };
@@ -94,26 +94,13 @@ pub enum OriginError {
         /// What does not fit.
         what: String,
     },
-    /// A directory without an identity is not empty.
+    /// A public node lives here.
     #[error(
-        "{} has no identity file but holds {what}: it is the directory of a public node, or its identity was \
-         lost; nothing was changed: start a node with --upstream and --trust, put the identity back from a \
-         backup, or choose an empty directory with --data",
+        "{} is the directory of a public node; nothing was changed: start it with --upstream and --trust, or choose \
+         an empty directory with --data",
         dir.display()
     )]
-    Remains {
-        /// The directory.
-        dir: PathBuf,
-        /// What is in it.
-        what: &'static str,
-    },
-    /// Keys without the journal they were used for.
-    #[error(
-        "{} holds keys or snapshots but no journal, or its head file is missing; nothing was changed: put the \
-         journal back from another copy of the directory",
-        dir.display()
-    )]
-    NoJournal {
+    NodeHere {
         /// The directory.
         dir: PathBuf,
     },
@@ -178,7 +165,7 @@ impl Origin {
     /// Opens the origin of a data directory, founding it if the directory is empty.
     ///
     /// # Errors
-    /// [`OriginError`]; nothing is changed in a directory that is refused, but that a sound journal notes its head.
+    /// [`OriginError`]; nothing is changed in a directory that is refused.
     pub fn open(
         options: OriginOptions,
         now: Moment,
@@ -187,7 +174,10 @@ impl Origin {
         let disk = &*options.disk;
         let identity = match Identity::open(disk, &options.dir) {
             Err(IdentityError::Missing { .. }) => {
-                refuse_remains(disk, &options.dir)?;
+                nothing_founded(&options, "its identity file is missing", Some(&journal_path(&options.dir)))?;
+                if disk.inode(&options.dir.join("keys").join(COOKIE_KEY)).is_ok() {
+                    return Err(OriginError::NodeHere { dir: options.dir });
+                }
                 let (log, service) = (entropy::bytes(&mut *random), entropy::bytes(&mut *random));
                 Identity::create(disk, &options.dir, log, service)?
             }
@@ -199,7 +189,6 @@ impl Origin {
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
         let origin = if state.seq() == 0 {
-            nothing_founded(&options, "its journal is empty", None)?;
             Origin::found(options, identity, journal, head, now, random)?
         } else {
             let online = check_keys(&options, &identity, &state)?;
@@ -417,7 +406,6 @@ fn open_journal(options: &OriginOptions, identity: &Identity) -> Result<Box<dyn 
             Ok(Box::new(journal))
         }
         Err(JournalError::Missing { .. }) => {
-            nothing_founded(options, "its journal is missing", None)?;
             let disk = Arc::clone(&options.disk);
             Ok(Box::new(LocalJournal::create(disk, &dir, log_id, incarnation, layout)?))
         }
@@ -441,24 +429,27 @@ impl Known {
         let journal = journal_path(dir);
         let end = match LocalJournal::look(disk, &journal, &identity.log_id) {
             Err(JournalError::Missing { .. }) => {
-                let used = found.snapshot.is_some() || Keys::look(disk, dir).online(1)?.is_some();
-                return if used {
-                    Err(OriginError::NoJournal { dir: dir.clone() })
-                } else {
-                    Ok(Known::nothing())
-                };
+                nothing_founded(options, "its journal or the head file of it is missing", None)?;
+                return Ok(Known { state: State::new(), unchecked: None });
             }
             end => end?,
         };
+        if end.seq == 0 {
+            nothing_founded(options, "its journal is empty", None)?;
+        }
         for skipped in &found.skipped {
             tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
         }
-        let mut known = Known::nothing();
+        let mut known = Known { state: State::new(), unchecked: None };
         if let Some(s) = found.snapshot {
-            if s.head.seq > end.seq {
-                return Err(OriginError::Ahead { snapshot: s.head.seq, journal: end.seq });
+            match passes(options, &s.head)? {
+                _ if s.head.seq > end.seq => {
+                    return Err(OriginError::Ahead { snapshot: s.head.seq, journal: end.seq });
+                }
+                Some(false) => return Err(OriginError::Astray { snapshot: s.head.seq }),
+                Some(true) => {}
+                None => known.unchecked = Some(s.head),
             }
-            known.unchecked = (!is_in_journal(options, &s.head)?).then_some(s.head);
             known.state = State::from_bytes(&s.payload)?;
         }
         replay_to(options, &mut known.state, end.seq)?;
@@ -469,14 +460,10 @@ impl Known {
         Ok(known)
     }
 
-    fn nothing() -> Self {
-        Known { state: State::new(), unchecked: None }
-    }
-
     /// The state at `head`, the end of the journal now that it is open.
     fn catch_up(mut self, options: &OriginOptions, head: &Head) -> Result<State, OriginError> {
         if let Some(snapshot) = self.unchecked
-            && !is_in_journal(options, &snapshot)?
+            && passes(options, &snapshot)? != Some(true)
         {
             return Err(OriginError::Astray { snapshot: snapshot.seq });
         }
@@ -499,38 +486,19 @@ fn replay_to(options: &OriginOptions, state: &mut State, last: u64) -> Result<()
     Ok(())
 }
 
-/// Whether a snapshot stands at a head of this journal (spec 5.5.3); `false` if the journal does not name
-/// its group yet.
-fn is_in_journal(options: &OriginOptions, snapshot: &Head) -> Result<bool, OriginError> {
+/// Whether the journal passes through `head`, its incarnation apart: adopting a directory changes that. `None` if
+/// no group so far is known to be acknowledged there.
+fn passes(options: &OriginOptions, head: &Head) -> Result<Option<bool>, OriginError> {
+    let same = |other: Head| (other.gno, other.seq, other.chain) == (head.gno, head.seq, head.chain);
     let disk = Arc::clone(&options.disk);
-    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), snapshot.seq)?;
-    match reader.next().transpose()? {
-        None => Ok(false),
-        Some(group) if group.head.seq == snapshot.seq && group.head.chain == snapshot.chain => Ok(true),
-        Some(_) => Err(OriginError::Astray { snapshot: snapshot.seq }),
+    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), head.seq)?;
+    if same(reader.base()) {
+        return Ok(Some(true));
     }
-}
-
-/// Refuses to found an origin where something was kept before.
-fn refuse_remains(disk: &dyn Disk, dir: &Path) -> Result<(), OriginError> {
-    let files = |of: PathBuf| match disk.list(&of) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed.map_err(|source| OriginError::Disk { file: of, source }),
-    };
-    let used = |file: &PathBuf| {
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name == "cookie.key" || name.starts_with("online-")
-    };
-    let what = if !files(journal_path(dir))?.is_empty() {
-        "a journal"
-    } else if !files(snapshots_path(dir))?.is_empty() {
-        "snapshots"
-    } else if files(dir.join("keys"))?.iter().any(used) {
-        "keys"
-    } else {
-        return Ok(());
-    };
-    Err(OriginError::Remains { dir: dir.to_path_buf(), what })
+    if head.gno > reader.until() {
+        return Ok(None);
+    }
+    Ok(Some(reader.next().transpose()?.is_some_and(|group| same(group.head))))
 }
 
 /// The trust file of a directory, if there is one.

@@ -151,6 +151,7 @@ impl Serving {
         disk.create_dir(&config.data)
             .map_err(|source| ServeError::Directory { dir: config.data.clone(), source })?;
         let lock = DirLock::acquire(&*disk, &config.data)?;
+        ControlSocket::check(&config.listen.control)?;
         let mode = match config.memory {
             config::MemoryMode::Copy => MemoryMode::Copy,
             config::MemoryMode::Map => MemoryMode::Map,

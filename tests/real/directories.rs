@@ -75,9 +75,9 @@ fn an_origin_is_not_founded_where_something_else_lives() {
     let trust = place.data.join("trust.json");
     let nowhere = "127.0.0.1:1".parse().expect("an address");
     node.clone().following(nowhere, &trust).start().stop();
-    refused(&node, &["has no identity file but holds keys", "--upstream", "choose an empty directory"]);
+    refused(&node, &["is the directory of a public node", "--upstream", "choose an empty directory"]);
     std::fs::remove_file(place.data.join("identity")).expect("removed");
-    refused(&place, &["has no identity file but holds a journal", "put the identity back"]);
+    refused(&place, &["its identity file is missing, but", "nothing was changed"]);
 }
 
 #[test]

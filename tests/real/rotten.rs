@@ -58,14 +58,14 @@ fn a_missing_part_of_the_journal_stops_the_start() {
     for (gone, says) in [
         (last.clone(), "put back the missing file"),
         (journal.join(format!("segment-{:010}.journal", number - 1)), "nothing was changed"),
-        (journal.join("head"), "no journal, or its head file is missing"),
+        (journal.join("head"), "its journal or the head file of it is missing"),
     ] {
         std::fs::rename(&gone, &aside).expect("moved");
         refused(&place, &[says]);
         std::fs::rename(&aside, &gone).expect("moved back");
     }
     std::fs::rename(&journal, &aside).expect("moved");
-    refused(&place, &["holds keys or snapshots but no journal"]);
+    refused(&place, &["its journal or the head file of it is missing", "nothing was changed"]);
     std::fs::rename(&aside, &journal).expect("moved back");
     place.start().stop();
 }
