@@ -10,3 +10,4 @@ mod founding;
 mod crash;
 mod answers;
 mod exchanges;
+mod bytes;
