@@ -129,7 +129,7 @@ fn a_full_of_real_keys_is_shorter_than_the_zip_they_came_in() {
     let keys: Vec<ExportedKey> = package.keys.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     assert_eq!(keys.len(), 2392, "the package has no key twice");
     println!("the real package     bytes    B/key");
-    let mut line = |name: &str, bytes: usize| {
+    let line = |name: &str, bytes: usize| {
         println!("{name:16} {bytes:9} {:8.4}", bytes as f64 / keys.len() as f64);
         bytes
     };

@@ -305,15 +305,15 @@ def check_removals(doc: Case, case: Case) -> None:
 
 
 def check_frequencies(doc: Case, case: Case) -> None:
-    members(case, "counts frequencies")
-    same("frequencies", delta.frequencies(case["counts"]), case["frequencies"])
+    members(case, "counts bits frequencies")
+    same("frequencies", delta.frequencies(case["counts"], case["bits"]), case["frequencies"])
 
 
 def check_rans(doc: Case, case: Case) -> None:
-    members(case, "frequencies symbols bytes")
-    symbols, freqs = case["symbols"], case["frequencies"]
-    same("bytes", delta.rans_encode(symbols, freqs).hex(), case["bytes"])
-    same("symbols", delta.rans_decode(unhex(case["bytes"]), freqs, len(symbols)), symbols)
+    members(case, "frequencies bits symbols bytes")
+    symbols, freqs, bits = case["symbols"], case["frequencies"], case["bits"]
+    same("bytes", delta.rans_encode(symbols, freqs, bits).hex(), case["bytes"])
+    same("symbols", delta.rans_decode(unhex(case["bytes"]), freqs, len(symbols), bits), symbols)
 
 
 def check_delta(doc: Case, case: Case) -> None:
