@@ -139,15 +139,8 @@ fn hexes(parts: &[&str]) -> Vec<u8> {
     hex::decode(parts.concat()).unwrap()
 }
 
-#[test]
-fn events_lie_as_the_tables_say() {
-    // spec 5.7.3, 5.7.4, 5.7.6
-    let key = Key::from_slice(&[0xaa; 16]).unwrap();
-    let long = Key::from_slice(&[0xbb; 32]).unwrap();
-    let fields = Fields { start: 0x0102_0304, period: 144, report: 1, risk: 2, onset: -3 };
-    let key_hex = ["10", &"aa".repeat(16)].concat();
-    let long_hex = ["20", &"bb".repeat(32)].concat();
-    let fields_hex = "04030201900001".to_owned() + "02fd";
+/// A report of a short and a long key, a release, and its publication.
+fn longer_events(key: Key, long: Key, fields: Fields) -> (Reported, Released, Published) {
     let reported = Reported {
         set: 1,
         provider: 2,
@@ -179,6 +172,19 @@ fn events_lie_as_the_tables_say() {
         checkpoint: vec![0x77; 3],
         signatures: vec![0x88],
     };
+    (reported, released, published)
+}
+
+#[test]
+fn events_lie_as_the_tables_say() {
+    // spec 5.7.3, 5.7.4, 5.7.6
+    let key = Key::from_slice(&[0xaa; 16]).unwrap();
+    let long = Key::from_slice(&[0xbb; 32]).unwrap();
+    let fields = Fields { start: 0x0102_0304, period: 144, report: 1, risk: 2, onset: -3 };
+    let key_hex = ["10", &"aa".repeat(16)].concat();
+    let long_hex = ["20", &"bb".repeat(32)].concat();
+    let fields_hex = "04030201900001".to_owned() + "02fd";
+    let (reported, released, published) = longer_events(key, long, fields);
     let withdrawn = KeyWithdrawn { set: 1, key, urgent: true, reason: "so".to_owned() };
     let provider = |key| ProviderAdded { provider: 4, name: "x".to_owned(), key };
     let cases: [(u16, Event, Vec<u8>); 10] = [

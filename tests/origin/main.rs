@@ -8,6 +8,8 @@ mod model;
 mod life;
 mod founding;
 mod crash;
+mod asking;
 mod answers;
+mod refusals;
 mod exchanges;
 mod bytes;
