@@ -1,49 +1,21 @@
 //! The loop of a UDP worker does not allocate: counted per thread, through real sockets.
-#![allow(unsafe_code)]
+//!
+//! Once with an echo in place of what answers, for the transport alone, and once with the gate of a node
+//! that serves a set, question by question.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "udp_alloc/counting.rs"]
+mod counting;
+#[path = "udp_alloc/gate.rs"]
+mod gate;
+
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use counting::allocations;
 use tekd::engine::{Moment, Outcome, Respond, Slot};
 use tekd::transport::{UdpWorker, bind};
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting calls per thread.
-struct Counting;
-
-fn count() {
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: forwards-to-system: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: forwards-to-system: the caller's obligations are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: forwards-to-system: the caller's obligations are passed on.
-        unsafe { System.realloc(block, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: forwards-to-system: the caller's obligations are passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Echoes, and publishes how often its thread allocated since its first batch.
 struct Echo {
@@ -54,7 +26,7 @@ struct Echo {
 
 impl Respond for Echo {
     fn respond(&mut self, _now: Moment, slots: &mut [Slot<'_>]) {
-        let now = ALLOCATIONS.with(Cell::get);
+        let now = allocations();
         self.allocated.store(now - *self.first.get_or_insert(now), Ordering::Relaxed);
         for slot in slots {
             if self.spoil {

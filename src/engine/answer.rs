@@ -136,6 +136,9 @@ fn info(view: &View, set: &SetView, asked: &Asked<'_>, out: &mut [u8]) -> usize 
 }
 
 fn manifest(view: &View, set: &SetView, asked: &Asked<'_>, out: &mut [u8]) -> Written {
+    if set.manifest.is_empty() {
+        return Err(no(ResultCode::Unavailable));
+    }
     Ok(answer::with_body(head(view, set, set.release.as_ref(), asked), &set.manifest, out)?)
 }
 

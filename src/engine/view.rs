@@ -52,7 +52,7 @@ pub struct SetView {
     pub interval_s: u32,
     /// When the next release is due, Unix seconds; 0 if unknown.
     pub next_release: u64,
-    /// The manifest, all its bytes.
+    /// The manifest, all its bytes; empty at a node that has none yet.
     pub manifest: Arc<Vec<u8>>,
     /// Its newest release; none before the first.
     pub release: Option<ReleaseView>,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
-    BuiltRelease, BuiltTable, Place, ReleaseOutcome, ReleaseView, SetState, SetView, Shelf, Source, State,
-    TableContext, View, Wish, build_from, next_release, next_table,
+    BuiltRelease, BuiltTable, DEFAULT_PARAMS, Place, ReleaseOutcome, ReleaseView, SetState, SetView, Shelf,
+    Source, State, TableContext, View, Wish, build_from, next_release, next_table,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
@@ -252,6 +252,23 @@ impl Builder {
         if let Err(e) = retire_older(&*self.store.disk, &set_path(dir, set), KEPT_GENERATIONS) {
             tracing::warn!("old generations of set {set} are left where they are: {e}");
         }
+    }
+
+    /// Lets readers know of a set of which nothing could be verified yet.
+    ///
+    /// # Errors
+    /// If readers of an old view never leave.
+    pub fn announce(&mut self, set: u32) -> Result<(), BuildError> {
+        let set = SetView {
+            set,
+            schema: DEFAULT_PARAMS.schema,
+            interval_s: DEFAULT_PARAMS.interval_s,
+            next_release: 0,
+            manifest: Arc::default(),
+            release: None,
+        };
+        self.view.publish(Arc::new(self.view.load().with_set(set)))?;
+        Ok(())
     }
 
     /// Lets readers see a set as `news` has it.

@@ -4,7 +4,7 @@
 //! command goes to the writer as an input, or looks at it between two groups.
 
 use std::io::{BufReader, BufWriter};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,12 +30,11 @@ impl ControlSocket {
     /// directory's lock.
     ///
     /// # Errors
-    /// If the path is too long or cannot be listened on.
+    /// If the path is too long, is something else than a socket, is listened on by another process, or
+    /// cannot be listened on.
     pub fn listen(path: &Path, commands: Arc<Commands>) -> Result<Self, ControlError> {
-        check_socket_path(path)?;
-        let io = |what: &str, e: std::io::Error| {
-            ControlError::Io(std::io::Error::new(e.kind(), format!("cannot {what} {}: {e}", path.display())))
-        };
+        Self::check(path)?;
+        let io = |what, e| failed(what, path, e);
         match std::fs::remove_file(path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io("replace", e)),
             _ => {}
@@ -52,10 +51,33 @@ impl ControlSocket {
         Ok(ControlSocket { path: path.to_path_buf(), stop, thread: Some(thread) })
     }
 
+    /// Whether a server could listen at `path`. Changes nothing.
+    ///
+    /// # Errors
+    /// If the path is too long, is something else than a socket, or is listened on by another process.
+    pub fn check(path: &Path) -> Result<(), ControlError> {
+        check_socket_path(path)?;
+        let taken = |what: &str| {
+            let what = format!("{what}; choose another path with --control");
+            Err(failed("listen on", path, std::io::Error::other(what)))
+        };
+        match std::fs::symlink_metadata(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(failed("listen on", path, e)),
+            Ok(found) if !found.file_type().is_socket() => taken("it is no socket"),
+            Ok(_) if UnixStream::connect(path).is_ok() => taken("another process listens there"),
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// Where it listens.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn failed(what: &str, path: &Path, e: std::io::Error) -> ControlError {
+    ControlError::Io(std::io::Error::new(e.kind(), format!("cannot {what} {}: {e}", path.display())))
 }
 
 impl Drop for ControlSocket {

@@ -57,9 +57,12 @@ enum Command {
     Stop,
 }
 
+/// An answer that waits until readers see what it is about.
+type Held = (SyncSender<Answered>, Answered);
+
 enum Job {
     Build(TableContext, ReleaseOutcome),
-    Show(SetNews),
+    Show(SetNews, Vec<Held>),
     Stop,
 }
 
@@ -94,6 +97,8 @@ pub fn bring_up(origin: &mut Origin, builder: &mut Builder, clock: &dyn Clock) -
             builder.show(&news)?;
         }
     }
+    // Who reads the journal's files finds what was finished just now.
+    origin.idle()?;
     Ok(())
 }
 
@@ -321,20 +326,46 @@ impl WriterThread {
     fn turn(&mut self, inputs: Vec<(Ticket, Input)>) -> Result<(), OriginError> {
         let now = self.clock.now();
         let Committed { replies, work } = self.origin.step(now, inputs)?;
+        let mut held = Vec::new();
+        for (ticket, reply) in replies {
+            match reply {
+                // Who is told of a release finds it: the answer goes out once readers see it.
+                Ok(Reply::Released(summary)) => {
+                    if let Some(tell) = self.waiting.remove(&ticket) {
+                        held.push((summary.set, (tell, Ok(Reply::Released(summary)))));
+                    }
+                }
+                reply => self.answer(ticket, reply.map_err(AskError::from)),
+            }
+        }
         for work in work {
             match work {
                 Work::Build(context, outcome) => self.outbox.push_back(Job::Build(context, outcome)),
                 Work::Publish { set, .. } | Work::Show { set } => {
-                    self.outbox.retain(|job| !matches!(job, Job::Show(news) if news.set() == set));
-                    self.outbox.extend(SetNews::of(self.origin.state(), set, now.unix).map(Job::Show));
+                    let told = held.extract_if(.., |(of, _)| *of == set).map(|(_, held)| held).collect();
+                    self.show(set, now.unix, told);
                 }
             }
         }
-        self.hand_out();
-        for (ticket, reply) in replies {
-            self.answer(ticket, reply.map_err(AskError::from));
+        for (_, (tell, reply)) in held {
+            let _ = tell.send(reply);
         }
+        self.hand_out();
         Ok(())
+    }
+
+    /// Puts the newest news of a set in the outbox, in place of older ones that are still there.
+    fn show(&mut self, set: u32, now: u64, mut held: Vec<Held>) {
+        self.outbox.retain_mut(|job| match job {
+            Job::Show(news, older) if news.set() == set => {
+                held.append(older);
+                false
+            }
+            _ => true,
+        });
+        if let Some(news) = SetNews::of(self.origin.state(), set, now) {
+            self.outbox.push_back(Job::Show(news, held));
+        }
     }
 
     /// Gives the builder as much as it has room for; the writer never waits for it.
@@ -370,9 +401,13 @@ fn build_loop(mut builder: Builder, work: &Receiver<Job>, back: &SyncSender<Comm
                 }
                 Err(e) => tracing::error!("release {} of set {} waits: {e}", outcome.serial, outcome.set),
             },
-            Ok(Job::Show(news)) => {
+            Ok(Job::Show(news, held)) => {
                 if let Err(e) = builder.show(&news) {
                     tracing::error!("readers keep the release before: {e}");
+                }
+                for (tell, reply) in held {
+                    // Who asked may have gone; what was released stays released.
+                    let _ = tell.send(reply);
                 }
             }
             Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,

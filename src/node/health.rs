@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::polls::PollState;
 use crate::engine::View;
 use crate::service::timetext::format_duration;
 
@@ -30,13 +31,21 @@ pub struct OriginHealth {
     pub delegation_ends: Option<u64>,
 }
 
-/// Every property that does not hold at `now`, Unix seconds.
-pub fn findings(view: &View, origin: Option<&OriginHealth>, now: u64) -> Vec<Finding> {
+/// Every property that does not hold at `now`, Unix seconds. `polls`: those of a public node.
+pub fn findings(
+    view: &View,
+    origin: Option<&OriginHealth>,
+    polls: Option<&PollState>,
+    now: u64,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut add = |property, text: String| found.push(Finding { property, text });
     for set in &view.sets {
         let id = set.set;
         match &set.release {
+            None if polls.is_some() => {
+                add("released", format!("no release of set {id} could be verified here yet"));
+            }
             None => add(
                 "released",
                 format!("set {id} has no release yet; `tekctl release now --set {id}` makes one"),
@@ -53,6 +62,9 @@ pub fn findings(view: &View, origin: Option<&OriginHealth>, now: u64) -> Vec<Fin
     }
     if view.is_draining() {
         add("serving", "this node is draining; `tekctl undrain` takes it back".to_owned());
+    }
+    for (set, why) in polls.iter().flat_map(|polls| &polls.errors) {
+        add("upstream", format!("the last poll of set {set} failed: {why}"));
     }
     let Some(origin) = origin else { return found };
     if let Some(why) = &origin.stopped {

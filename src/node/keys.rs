@@ -17,6 +17,8 @@ use crate::store::{Disk, read_file, replace_file};
 
 /// Longest key file in bytes.
 const MAX_KEY_FILE: u64 = 4096;
+/// The file of the cookie secret, which every server has, and an origin only after its identity.
+pub(crate) const COOKIE_KEY: &str = "cookie.key";
 
 /// Why the secrets cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +98,11 @@ impl<'d> Keys<'d> {
         Ok(Keys { disk, dir })
     }
 
+    /// The secrets that are there already, to be read only: nothing is made.
+    pub fn look(disk: &'d dyn Disk, data: &Path) -> Self {
+        Keys { disk, dir: data.join("keys") }
+    }
+
     /// The root key, made at first use; `None` once it was moved away.
     ///
     /// # Errors
@@ -133,7 +140,7 @@ impl<'d> Keys<'d> {
     /// # Errors
     /// If the file is unreadable or cannot be written.
     pub fn cookie_secret(&self, random: &mut dyn Random) -> Result<[u8; 32], KeyError> {
-        self.secret_or_make("cookie.key", "cookie", random)
+        self.secret_or_make(COOKIE_KEY, "cookie", random)
     }
 
     /// Writes the root key to `to`, which must not exist, and removes it here once it is safe there.

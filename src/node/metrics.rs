@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::polls::Polls;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
 use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts};
@@ -15,6 +16,8 @@ pub struct Counters {
     pub udp: Vec<Arc<UdpCounters>>,
     /// Of the TLS server.
     pub tls: Option<Arc<StreamCounters>>,
+    /// Of the upstream, at a public node.
+    pub polls: Option<Arc<Polls>>,
 }
 
 impl Counters {
@@ -44,6 +47,13 @@ impl Counters {
         page.gauge("tekd_health_findings", "Stated properties that do not hold.", &[], findings as f64);
         self.answers(&mut page);
         self.transports(&mut page);
+        if let Some(polls) = &self.polls {
+            let state = polls.state();
+            for (result, n) in [("done", state.done), ("failed", state.failed)] {
+                let help = "Polls of the upstream, by how they ended.";
+                page.counter("tekd_upstream_polls_total", help, &[("result", result)], n);
+            }
+        }
         for set in &view.sets {
             set_gauges(&mut page, set, now);
         }

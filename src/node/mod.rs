@@ -9,12 +9,14 @@ mod handle;
 mod single;
 mod answering;
 mod listing;
+mod polls;
 mod health;
 mod metrics;
 mod commands;
 mod control;
 mod page;
 mod upstream;
+mod signals;
 mod serve;
 pub mod demo;
 
@@ -32,6 +34,8 @@ pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
     write_snapshot,
 };
+pub use polls::{PollState, Polls};
 pub use serve::{ServeError, Serving};
+pub use signals::Signals;
 pub use single::{SingleOrigin, TurnError};
-pub use upstream::{PollState, Upstream, UpstreamError};
+pub use upstream::{Upstream, UpstreamError};

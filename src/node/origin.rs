@@ -3,11 +3,12 @@
 //! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are
 //! assembled around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entropy;
-use super::keys::{KeyError, Keys};
+use super::keys::{COOKIE_KEY, KeyError, Keys};
 use crate::engine::{
     Committed, DEFAULT_PARAMS, DecodeError, FoldError, Input, Moment, Random, State, Ticket, Writer, replay,
 };
@@ -59,12 +60,20 @@ pub enum OriginError {
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// `trust.json` cannot be read.
-    #[error("{}: {source}; put it back from a backup", file.display())]
+    #[error("{}: {source}; nothing was changed: put it back from a backup", file.display())]
     TrustFile {
         /// The file.
         file: PathBuf,
         /// What is wrong.
         source: TrustFileError,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}; nothing was changed", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// A file cannot be written.
     #[error("cannot write {}: {source}", file.display())]
@@ -72,7 +81,7 @@ pub enum OriginError {
         /// The file.
         file: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The directory's parts belong to different origins.
     #[error(
@@ -84,6 +93,16 @@ pub enum OriginError {
         dir: PathBuf,
         /// What does not fit.
         what: String,
+    },
+    /// A public node lives here.
+    #[error(
+        "{} is the directory of a public node; nothing was changed: start it with --upstream and --trust, or choose \
+         an empty directory with --data",
+        dir.display()
+    )]
+    NodeHere {
+        /// The directory.
+        dir: PathBuf,
     },
     /// A snapshot knows more than the journal.
     #[error(
@@ -156,24 +175,23 @@ impl Origin {
         let identity = match Identity::open(disk, &options.dir) {
             Err(IdentityError::Missing { .. }) => {
                 nothing_founded(&options, "its identity file is missing", Some(&journal_path(&options.dir)))?;
-                Identity::create(
-                    disk,
-                    &options.dir,
-                    entropy::bytes(&mut *random),
-                    entropy::bytes(&mut *random),
-                )?
+                if disk.inode(&options.dir.join("keys").join(COOKIE_KEY)).is_ok() {
+                    return Err(OriginError::NodeHere { dir: options.dir });
+                }
+                let (log, service) = (entropy::bytes(&mut *random), entropy::bytes(&mut *random));
+                Identity::create(disk, &options.dir, log, service)?
             }
             other => other?,
         };
+        // Read first, write after: a directory that is refused stays as it was.
+        let known = Known::read(&options, &identity)?;
         let mut journal = open_journal(&options, &identity)?;
         let head = journal.acquire()?;
-        let state = recover(&options, &identity, &head)?;
+        let state = known.catch_up(&options, &head)?;
         let origin = if state.seq() == 0 {
-            nothing_founded(&options, "its journal is empty", None)?;
             Origin::found(options, identity, journal, head, now, random)?
         } else {
-            let online = Keys::open(disk, &options.dir)?.online(state.key_epoch())?;
-            let online = check_keys(&options.dir, &identity, &state, online)?;
+            let online = check_keys(&options, &identity, &state)?;
             let writer = Writer::new(state, online, random, now);
             Origin { options, identity, journal, head, writer }
         };
@@ -275,13 +293,10 @@ impl Origin {
         let file = trust_path(&self.options.dir);
         let disk = &*self.options.disk;
         let sets: Vec<u32> = self.state().sets().map(|(id, _)| id).collect();
-        let old = read_file(disk, &file, MAX_TRUST_FILE as u64).ok();
-        let old_text = old.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let trust = match &old_text {
-            Some(text) => {
-                let source = |source| OriginError::TrustFile { file: file.clone(), source };
-                Trust { sets, ..Trust::parse_json(text).map_err(source)? }
-            }
+        let old = trust_of(disk, &self.options.dir)?;
+        let old_text = old.as_ref().map(Trust::to_json);
+        let trust = match old {
+            Some(old) => Trust { sets, ..old },
             None => {
                 let Some(root) = Keys::open(disk, &self.options.dir)?.root()? else { return Ok(()) };
                 Trust { service: self.identity.service_id, threshold: 1, roots: vec![root.public()], sets }
@@ -348,7 +363,7 @@ fn nothing_founded(options: &OriginOptions, what: &str, journal: Option<&Path>) 
     let (trust, snapshots) = (trust_path(&options.dir), snapshots_path(&options.dir));
     for dir in [Some(&*options.dir), Some(&*snapshots), journal].into_iter().flatten() {
         let names = match options.disk.list(dir) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             listed => listed.map_err(|source| OriginError::Disk { file: dir.to_path_buf(), source })?,
         };
         if let Some(file) = names.into_iter().find(|file| *file == trust || dir != options.dir) {
@@ -398,51 +413,126 @@ fn open_journal(options: &OriginOptions, identity: &Identity) -> Result<Box<dyn 
     }
 }
 
-/// The state at `head`: the newest whole snapshot and what the journal has after it.
-fn recover(options: &OriginOptions, identity: &Identity, head: &Head) -> Result<State, OriginError> {
-    let found = snapshot::newest_valid(&*options.disk, &snapshots_path(&options.dir), &identity.log_id)?;
-    for skipped in &found.skipped {
-        tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
-    }
-    let mut state = match found.snapshot {
-        Some(s) if s.head.seq > head.seq => {
-            return Err(OriginError::Ahead { snapshot: s.head.seq, journal: head.seq });
-        }
-        Some(s) if !is_in_journal(options, &s.head)? => {
-            return Err(OriginError::Astray { snapshot: s.head.seq });
-        }
-        Some(s) => State::from_bytes(&s.payload)?,
-        None => State::new(),
-    };
-    if state.seq() < head.seq {
-        let disk = Arc::clone(&options.disk);
-        for group in JournalReader::from_seq(disk, &journal_path(&options.dir), state.seq() + 1)? {
-            for record in group?.records {
-                replay(&mut state, &record)?;
-            }
-        }
-    }
-    Ok(state)
+/// What a directory says before anything in it is touched.
+struct Known {
+    /// The newest whole snapshot and what the journal is known to have after it.
+    state: State,
+    /// A snapshot at a group that nothing names yet: to be compared once the journal is open.
+    unchecked: Option<Head>,
 }
 
-/// Whether the journal passes through `head`, its incarnation apart: adopting a directory changes that.
-fn is_in_journal(options: &OriginOptions, head: &Head) -> Result<bool, OriginError> {
+impl Known {
+    /// Reads snapshot and journal, and checks that the parts of the directory belong together.
+    fn read(options: &OriginOptions, identity: &Identity) -> Result<Self, OriginError> {
+        let (disk, dir) = (&*options.disk, &options.dir);
+        let found = snapshot::newest_valid(disk, &snapshots_path(dir), &identity.log_id)?;
+        let journal = journal_path(dir);
+        let end = match LocalJournal::look(disk, &journal, &identity.log_id) {
+            Err(JournalError::Missing { .. }) => {
+                nothing_founded(options, "its journal or the head file of it is missing", None)?;
+                return Ok(Known { state: State::new(), unchecked: None });
+            }
+            end => end?,
+        };
+        if end.seq == 0 {
+            nothing_founded(options, "its journal is empty", None)?;
+        }
+        for skipped in &found.skipped {
+            tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
+        }
+        let mut known = Known { state: State::new(), unchecked: None };
+        if let Some(s) = found.snapshot {
+            match passes(options, &s.head)? {
+                _ if s.head.seq > end.seq => {
+                    return Err(OriginError::Ahead { snapshot: s.head.seq, journal: end.seq });
+                }
+                Some(false) => return Err(OriginError::Astray { snapshot: s.head.seq }),
+                Some(true) => {}
+                None => known.unchecked = Some(s.head),
+            }
+            known.state = State::from_bytes(&s.payload)?;
+        }
+        replay_to(options, &mut known.state, end.seq)?;
+        check_trust(options, identity)?;
+        if known.state.seq() > 0 {
+            check_keys(options, identity, &known.state)?;
+        }
+        Ok(known)
+    }
+
+    /// The state at `head`, the end of the journal now that it is open.
+    fn catch_up(mut self, options: &OriginOptions, head: &Head) -> Result<State, OriginError> {
+        if let Some(snapshot) = self.unchecked
+            && passes(options, &snapshot)? != Some(true)
+        {
+            return Err(OriginError::Astray { snapshot: snapshot.seq });
+        }
+        replay_to(options, &mut self.state, head.seq)?;
+        Ok(self.state)
+    }
+}
+
+/// Replays what the journal is known to have after `state`, up to event `last` at most.
+fn replay_to(options: &OriginOptions, state: &mut State, last: u64) -> Result<(), OriginError> {
+    if state.seq() >= last {
+        return Ok(());
+    }
+    let disk = Arc::clone(&options.disk);
+    for group in JournalReader::from_seq(disk, &journal_path(&options.dir), state.seq() + 1)? {
+        for record in group?.records {
+            replay(state, &record)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the journal passes through `head`, its incarnation apart: adopting a directory changes that. `None` if
+/// no group so far is known to be acknowledged there.
+fn passes(options: &OriginOptions, head: &Head) -> Result<Option<bool>, OriginError> {
     let same = |other: Head| (other.gno, other.seq, other.chain) == (head.gno, head.seq, head.chain);
     let disk = Arc::clone(&options.disk);
     let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), head.seq)?;
     if same(reader.base()) {
-        return Ok(true);
+        return Ok(Some(true));
     }
-    Ok(reader.next().transpose()?.is_some_and(|group| same(group.head)))
+    if head.gno > reader.until() {
+        return Ok(None);
+    }
+    Ok(Some(reader.next().transpose()?.is_some_and(|group| same(group.head))))
+}
+
+/// The trust file of a directory, if there is one.
+fn trust_of(disk: &dyn Disk, dir: &Path) -> Result<Option<Trust>, OriginError> {
+    let file = trust_path(dir);
+    let bytes = match read_file(disk, &file, MAX_TRUST_FILE as u64) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|source| OriginError::Unreadable { file: file.clone(), source })?,
+    };
+    let trust = Trust::parse_json(&String::from_utf8_lossy(&bytes));
+    trust.map(Some).map_err(|source| OriginError::TrustFile { file, source })
+}
+
+fn check_trust(options: &OriginOptions, identity: &Identity) -> Result<(), OriginError> {
+    let Some(trust) = trust_of(&*options.disk, &options.dir)? else { return Ok(()) };
+    let mixed = |what: String| OriginError::Mixed { dir: options.dir.clone(), what };
+    if trust.service != identity.service_id {
+        let (named, own) = (hex::encode(trust.service), hex::encode(identity.service_id));
+        return Err(mixed(format!("trust.json is of service {named}, the identity of {own}")));
+    }
+    match Keys::look(&*options.disk, &options.dir).root()? {
+        Some(root) if !trust.roots.contains(&root.public()) => {
+            Err(mixed("keys/root.key is none of the root keys in trust.json".to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_keys(
-    dir: &Path,
+    options: &OriginOptions,
     identity: &Identity,
     state: &State,
-    online: Option<SigningKey>,
 ) -> Result<SigningKey, OriginError> {
-    let mixed = |what: String| OriginError::Mixed { dir: dir.to_path_buf(), what };
+    let mixed = |what: String| OriginError::Mixed { dir: options.dir.clone(), what };
     if state.service() != identity.service_id {
         let (journal, own) = (hex::encode(state.service()), hex::encode(identity.service_id));
         return Err(mixed(format!("the journal is of service {journal}, the identity of {own}")));
@@ -451,6 +541,7 @@ fn check_keys(
     let delegation = Delegation::parse(signed.get(..DELEGATION_LEN).unwrap_or(signed))
         .map_err(|e| mixed(format!("the journal's delegation cannot be read: {e}")))?;
     let epoch = delegation.epoch();
+    let online = Keys::look(&*options.disk, &options.dir).online(epoch)?;
     let online = online.ok_or_else(|| mixed(format!("keys/online-{epoch}.key is missing")))?;
     if online.public() != delegation.online() {
         return Err(mixed(format!(

@@ -20,6 +20,7 @@ use super::keys::{KeyError, Keys};
 use super::metrics::Counters;
 use super::origin::{Origin, OriginError, OriginOptions, trust_path};
 use super::page::MetricsPage;
+use super::signals::Signals;
 use super::upstream::{Upstream, UpstreamError};
 use crate::engine::{AnswerCounters, Cookies, Gate, Limiter, View};
 use crate::service::config::{self, Config};
@@ -45,6 +46,16 @@ pub enum ServeError {
     /// The directory cannot be served.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A public node is to be started where an origin lives.
+    #[error(
+        "{} is the directory of an origin, a public node keeps nothing private; nothing was changed: choose \
+         another with --data, or leave out --upstream and --trust",
+        dir.display()
+    )]
+    OriginHere {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The origin.
     #[error(transparent)]
     Origin(#[from] OriginError),
@@ -140,6 +151,7 @@ impl Serving {
         disk.create_dir(&config.data)
             .map_err(|source| ServeError::Directory { dir: config.data.clone(), source })?;
         let lock = DirLock::acquire(&*disk, &config.data)?;
+        ControlSocket::check(&config.listen.control)?;
         let mode = match config.memory {
             config::MemoryMode::Copy => MemoryMode::Copy,
             config::MemoryMode::Map => MemoryMode::Map,
@@ -150,7 +162,9 @@ impl Serving {
         let role = start_role(config, &disk, &clock, store)?;
         let Role { view, origin, upstream, trust } = role;
         let sockets = open_sockets(config)?;
-        let mut counters = Counters { answers: Arc::new(AnswerCounters::default()), ..Counters::default() };
+        let polls = upstream.as_ref().map(Upstream::polls);
+        let answered = Arc::new(AnswerCounters::default());
+        let mut counters = Counters { answers: answered, polls, ..Counters::default() };
         let gate = make_gate(config, &*disk, &view, &counters.answers)?;
 
         let udp_address = sockets.udp.first().map(UdpSocket::local_addr).transpose()?;
@@ -241,22 +255,14 @@ impl Serving {
     }
 
     /// Waits for SIGTERM, SIGINT or `tekctl`'s shutdown.
-    ///
-    /// # Errors
-    /// If signals cannot be waited for.
-    pub fn wait(&self) -> std::io::Result<()> {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
+    pub fn wait(&self, signals: &mut Signals) {
         let mut asked = self.stop_asked.clone();
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            tokio::select! {
-                _ = term.recv() => tracing::info!("SIGTERM: draining"),
-                _ = int.recv() => tracing::info!("SIGINT: draining"),
-                _ = asked.wait_for(|stop| *stop) => tracing::info!("an operator asked to stop: draining"),
-            }
-            Ok(())
-        })
+        let why = signals.wait(async {
+            // The sender lives as long as the commands do; without them there is nothing to wait for.
+            let _ = asked.wait_for(|stop| *stop).await;
+            "an operator"
+        });
+        tracing::info!("{why} asked to stop: draining");
     }
 
     /// Drains and stops: streams first, then datagrams, then the writer.
@@ -308,6 +314,9 @@ fn start_role(
 ) -> Result<Role, ServeError> {
     let node = u32::from(config.node.id);
     if let Some(upstream) = &config.upstream {
+        if disk.inode(&config.data.join("identity")).is_ok() {
+            return Err(ServeError::OriginHere { dir: config.data.clone() });
+        }
         let started = Upstream::start(upstream, node, store, Arc::clone(clock))?;
         let view = Arc::clone(started.view());
         return Ok(Role { view, origin: None, upstream: Some(started), trust: upstream.trust.clone() });

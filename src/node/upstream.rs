@@ -6,7 +6,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,17 +15,19 @@ use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::clock::Clock;
 use super::entropy::SystemRandom;
 use super::origin::set_path;
+use super::polls::Polls;
 use crate::client::{
-    Client, ClientError, History, HistoryClient, StateFileError, SyncMode, TlsCarrier, UdpCarrier,
-    load_state, save_state,
+    Client, History, HistoryClient, StateFileError, SyncMode, TlsCarrier, UdpCarrier, load_state, save_state,
 };
 use crate::engine::{Random, View};
 use crate::release::{MAX_TRUST_FILE, Trust, TrustFileError};
 use crate::service::config;
 use crate::store::{Published, read_file};
 
-/// How often wishes of readers are looked at between two polls.
+/// How often wishes of readers are looked at.
 const WISH_PAUSE: Duration = Duration::from_millis(20);
+/// How long a stop waits for a poll under way.
+const STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a node cannot follow its upstream.
 #[derive(Debug, thiserror::Error)]
@@ -65,23 +67,14 @@ pub enum UpstreamError {
     Thread(#[from] std::io::Error),
 }
 
-/// How a set's last poll went.
-#[derive(Debug, Clone, Default)]
-pub struct PollState {
-    /// Polls that ended with the newest version held.
-    pub done: u64,
-    /// Polls that failed.
-    pub failed: u64,
-    /// Why the last one failed, if it did.
-    pub error: Option<String>,
-}
-
-/// A node's upstream. Dropping it stops its thread.
+/// A node's upstream. Dropping it stops its threads.
 pub struct Upstream {
     view: Arc<Published<View>>,
-    polls: Arc<Mutex<PollState>>,
-    stop: SyncSender<()>,
-    thread: Option<JoinHandle<()>>,
+    polls: Arc<Polls>,
+    /// Both threads end when these are gone.
+    stop: Vec<SyncSender<()>>,
+    building: Option<JoinHandle<()>>,
+    polling: Option<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -121,16 +114,23 @@ impl Upstream {
                 Some(file) => load_state::<History>(file, trust.clone(), *set)?,
                 None => HistoryClient::new(trust.clone(), *set),
             };
-            show(&mut builder, &history)?;
+            if !show(&mut builder, &history)? {
+                builder.announce(*set)?;
+            }
             sets.push(Followed { client: client(address, &trust, *set), history, state });
         }
-        let polls = Arc::new(Mutex::new(PollState::default()));
-        let (stop, stopped) = sync_channel(1);
-        let (poll, told) = (config.poll, Arc::clone(&polls));
-        let thread = std::thread::Builder::new()
-            .name("tekd-upstream".to_owned())
-            .spawn(move || follow(&mut builder, &mut sets, poll, &stopped, &told, &*clock))?;
-        Ok(Upstream { view, polls, stop, thread: Some(thread) })
+        let builder = Arc::new(Mutex::new(builder));
+        let polls = Arc::new(Polls::default());
+        let (stop_building, told_building) = sync_channel(1);
+        let (stop_polling, told_polling) = sync_channel(1);
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let granting = Arc::clone(&builder);
+        let building = thread("tekd-builder").spawn(move || grant(&granting, &told_building))?;
+        let follower =
+            Follower { builder, address, every: config.poll, polls: Arc::clone(&polls), clock, sets };
+        let polling = thread("tekd-upstream").spawn(move || follower.run(&told_polling))?;
+        let (building, polling) = (Some(building), Some(polling));
+        Ok(Upstream { view, polls, stop: vec![stop_building, stop_polling], building, polling })
     }
 
     /// What readers see.
@@ -139,17 +139,26 @@ impl Upstream {
     }
 
     /// How polls went.
-    pub fn polls(&self) -> Arc<Mutex<PollState>> {
+    pub fn polls(&self) -> Arc<Polls> {
         Arc::clone(&self.polls)
     }
 }
 
 impl Drop for Upstream {
     fn drop(&mut self) {
-        // A full or closed channel means that it is stopping already.
-        let _ = self.stop.try_send(());
-        if let Some(thread) = self.thread.take() {
+        self.stop.clear();
+        if let Some(thread) = self.building.take() {
             let _ = thread.join();
+        }
+        // A question under way cannot be taken back: its thread is left to itself, and takes nothing over.
+        let until = Instant::now() + STOP_WAIT;
+        while let Some(thread) = self.polling.take_if(|t| t.is_finished() || Instant::now() < until) {
+            if thread.is_finished() {
+                let _ = thread.join();
+            } else {
+                self.polling = Some(thread);
+                std::thread::sleep(WISH_PAUSE);
+            }
         }
     }
 }
@@ -181,52 +190,66 @@ fn client(address: SocketAddr, trust: &Trust, set: u32) -> Client<'static> {
     .with_stream(TlsCarrier::new(address, None))
 }
 
-fn follow(
-    builder: &mut Builder,
-    sets: &mut [Followed],
-    poll: Duration,
-    stop: &Receiver<()>,
-    polls: &Mutex<PollState>,
-    clock: &dyn Clock,
-) {
-    loop {
-        for followed in sets.iter_mut() {
-            let went = pull(builder, followed);
-            let mut state = polls.lock().unwrap_or_else(PoisonError::into_inner);
-            match went {
-                Ok(()) => {
-                    state.done += 1;
-                    state.error = None;
-                }
-                Err(why) => {
-                    state.failed += 1;
-                    let set = followed.history.set();
-                    let age = followed.history.age(clock.now().unix).map_or(0, |(_, age)| age);
-                    tracing::warn!("set {set} is served as it was {age} s ago: {why}");
-                    state.error = Some(why);
-                }
-            }
+/// Makes what readers asked for, beside the polls: an upstream that is slow to answer delays nobody here.
+fn grant(builder: &Mutex<Builder>, stop: &Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(WISH_PAUSE) {
+        let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(e) = builder.grant_wishes() {
+            tracing::error!("an object could not be made: {e}");
         }
-        let next = Instant::now() + poll;
-        while Instant::now() < next {
-            match stop.recv_timeout(WISH_PAUSE) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        builder.view().collect();
+    }
+}
+
+struct Follower {
+    builder: Arc<Mutex<Builder>>,
+    address: SocketAddr,
+    every: Duration,
+    polls: Arc<Polls>,
+    clock: Arc<dyn Clock>,
+    sets: Vec<Followed>,
+}
+
+impl Follower {
+    fn run(mut self, stop: &Receiver<()>) {
+        loop {
+            for followed in &mut self.sets {
+                let went = followed.client.sync(&mut followed.history, false);
+                if let Err(TryRecvError::Disconnected) = stop.try_recv() {
+                    return;
+                }
+                let went = match went {
+                    Ok(report) => take_over(&self.builder, followed, report.mode),
+                    // no-trace: a log line says who was asked by its role.
+                    Err(e) => Err(e.to_string().replace(&self.address.to_string(), "the upstream")),
+                };
+                let set = followed.history.set();
+                if let Err(why) = &went {
+                    tracing::warn!("{}: {why}", served(&followed.history, self.clock.now().unix));
+                }
+                self.polls.note(set, went);
             }
-            if let Err(e) = builder.grant_wishes() {
-                tracing::error!("an object could not be made: {e}");
+            if !matches!(stop.recv_timeout(self.every), Err(RecvTimeoutError::Timeout)) {
+                return;
             }
-            builder.view().collect();
         }
     }
 }
 
-/// One poll: everything in it is verified before readers see it.
-fn pull(builder: &mut Builder, followed: &mut Followed) -> Result<(), String> {
-    let report =
-        followed.client.sync(&mut followed.history, false).map_err(|e: ClientError| e.to_string())?;
-    if report.mode != SyncMode::Current || builder.table(followed.history.set()).is_none() {
-        show(builder, &followed.history).map_err(|e| e.to_string())?;
+/// What readers get of a set that cannot be brought up to date.
+fn served(history: &HistoryClient, now: u64) -> String {
+    let set = history.set();
+    match history.age(now) {
+        Some((_, age)) => format!("set {set} is served as it was {age} s ago"),
+        None => format!("set {set} is not served yet"),
+    }
+}
+
+/// Shows what a poll brought, all of it verified, and keeps it.
+fn take_over(builder: &Mutex<Builder>, followed: &Followed, mode: SyncMode) -> Result<(), String> {
+    let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+    if mode != SyncMode::Current || builder.table(followed.history.set()).is_none() {
+        show(&mut builder, &followed.history).map_err(|e| e.to_string())?;
         if let Some(file) = &followed.state {
             save_state(file, &followed.history).map_err(|e| e.to_string())?;
         }
@@ -234,11 +257,12 @@ fn pull(builder: &mut Builder, followed: &mut Followed) -> Result<(), String> {
     Ok(())
 }
 
-/// Lets readers see what a history holds, all of it verified.
-pub(super) fn show(builder: &mut Builder, history: &HistoryClient) -> Result<(), BuildError> {
-    let Some(news) = SetNews::verified(history) else { return Ok(()) };
+/// Lets readers see what is held; `false` if nothing is.
+pub(super) fn show(builder: &mut Builder, history: &HistoryClient) -> Result<bool, BuildError> {
+    let Some(news) = SetNews::verified(history) else { return Ok(false) };
     if let (Some(data), Some(checkpoint)) = (history.data(), history.checkpoint()) {
         builder.adopt(checkpoint, data)?;
     }
-    builder.show(&news)
+    builder.show(&news)?;
+    Ok(true)
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use tekd::node::{Serving, SystemClock};
+use tekd::node::{ServeError, Serving, Signals, SystemClock};
 use tekd::service::config::{self, Config, ConfigError, Overrides};
 use tekd::service::control::Exit;
 use tekd::service::logging;
@@ -26,7 +26,7 @@ enum Command {
     /// Live a whole life in a temporary directory on a stepped clock, every step verified and printed
     Demo(demo::DemoArgs),
     /// Serve: an origin, or with --upstream a public node
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Check a configuration file
     Check(CheckArgs),
 }
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Demo(args) => demo::run(args),
-        Command::Serve(args) => serve(args),
+        Command::Serve(args) => serve(*args),
         Command::Check(args) => check(&args),
     }
 }
@@ -137,23 +137,22 @@ fn serve(args: ServeArgs) -> ExitCode {
         }
     };
     logging::init(config.log);
-    let mut serving = match Serving::start(&config, Arc::new(RealDisk), Arc::new(SystemClock::new())) {
-        Ok(serving) => serving,
-        Err(e) => {
-            eprintln!("tekd cannot serve: {e}");
-            return Exit::Failed.into();
-        }
-    };
-    announce(&config, &serving);
-    let waited = serving.wait();
-    serving.stop();
-    match waited {
+    match serve_until_told(&config) {
         Ok(()) => Exit::Ok.into(),
         Err(e) => {
-            eprintln!("tekd could not wait for signals and has stopped: {e}");
+            eprintln!("tekd cannot serve: {e}");
             Exit::Failed.into()
         }
     }
+}
+
+fn serve_until_told(config: &Config) -> Result<(), ServeError> {
+    let mut signals = Signals::catch()?;
+    let mut serving = Serving::start(config, Arc::new(RealDisk), Arc::new(SystemClock::new()))?;
+    announce(config, &serving);
+    serving.wait(&mut signals);
+    serving.stop();
+    Ok(())
 }
 
 fn announce(config: &Config, serving: &Serving) {

@@ -78,6 +78,12 @@ impl LocalJournal {
         })
     }
 
+    /// Where the journal of `log_id` in `dir` ends, as [`open`](Self::open) would find it.
+    /// Changes nothing.
+    pub fn look(disk: &dyn Disk, dir: &Path, log_id: &LogId) -> Result<Head, JournalError> {
+        Ok(recover(disk, dir, log_id, false)?.head)
+    }
+
     /// Opens the journal of `log_id` in `dir` to continue it as `incarnation`: reads it,
     /// leaves out an incomplete last group, and makes durable what it found whole.
     pub fn open(

@@ -1,0 +1,40 @@
+//! The real binary from outside: processes, sockets, signals and directories, nothing of it replaced.
+//!
+//! Every server here is `tekd` itself on ephemeral ports and in a temporary directory, known by its ready file
+//! alone. What is asserted is what others rely on: answers to the byte, exit codes, texts on stderr, and
+//! what is left on disk.
+
+#[path = "real/server.rs"]
+mod server;
+#[path = "real/keys.rs"]
+mod keys;
+#[path = "real/tree.rs"]
+mod tree;
+#[path = "real/asker.rs"]
+mod asker;
+#[path = "real/stream.rs"]
+mod stream;
+#[path = "real/relay.rs"]
+mod relay;
+#[path = "real/following.rs"]
+mod following;
+#[path = "real/unbelieved.rs"]
+mod unbelieved;
+#[path = "real/killed.rs"]
+mod killed;
+#[path = "real/stopped.rs"]
+mod stopped;
+#[path = "real/directories.rs"]
+mod directories;
+#[path = "real/rotten.rs"]
+mod rotten;
+#[path = "real/configuration.rs"]
+mod configuration;
+#[path = "real/malformed.rs"]
+mod malformed;
+#[path = "real/amplification.rs"]
+mod amplification;
+#[path = "real/no_trace.rs"]
+mod no_trace;
+#[path = "real/operators.rs"]
+mod operators;
