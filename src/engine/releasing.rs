@@ -159,8 +159,8 @@ impl Planning<'_> {
         })
     }
 
-    /// Up to `n` decoy reports other than those in `present` whose live keys nobody else claims, drawn at random, in
-    /// the order of their events.
+    /// Up to `n` decoy reports other than those in `present` whose live keys nobody else claims, drawn at
+    /// random, in the order of their events.
     fn draw_leaving(&self, n: usize, present: &BTreeSet<u64>, random: &mut dyn Random) -> Vec<u64> {
         let set = self.set;
         let alone = |key: &Key| set.keys.get(key).is_some_and(|k| k.claims.len() == 1);
@@ -177,8 +177,9 @@ impl Planning<'_> {
         drawn.into_iter().collect()
     }
 
-    /// Decoys for the reports that come in: enough that the release has `min_reports` reports, and that each start day it
-    /// touches holds `min_reports` live decoy reports, so that later withdrawals find company too.
+    /// Decoys for the reports that come in: enough that the release has `min_reports` reports, and that
+    /// each start day it touches holds `min_reports` live decoy reports, so that later withdrawals find
+    /// company too.
     fn company(&self, coming: &[&Pending], random: &mut dyn Random) -> Vec<Reported> {
         let wanted = self.set.params.min_reports;
         let mut templates: BTreeMap<u64, Template> = BTreeMap::new();

@@ -308,8 +308,8 @@ impl SetState {
         self.leaving.len()
     }
 
-    /// Keys that come in with a release of that time and horizon, in key order. A withdrawn key that was reported
-    /// again waits until its old entry has left: by `withdraw`, or because it expires.
+    /// Keys that come in with a release of that time and horizon, in key order. A withdrawn key that was
+    /// reported again waits until its old entry has left: by `withdraw`, or because it expires.
     pub(crate) fn ready(
         &self,
         time: u64,
@@ -387,7 +387,8 @@ impl SetState {
     /// are found here; a planner records them, a replay compares them.
     pub(crate) fn released(&mut self, r: &Released) -> ReleaseOutcome {
         let mut changes = Changes::default();
-        // What was planned comes in, not what expiry uncovers: another report's claim on a key waits for its own turn.
+        // What was planned comes in, not what expiry uncovers: another report's claim on a key waits for
+        // its own turn.
         let ready: Vec<Key> = if r.admit {
             self.ready(r.time, r.horizon, r.withdraw).map(|(key, _)| *key).collect()
         } else {
@@ -465,8 +466,8 @@ impl SetState {
         dropped > 0
     }
 
-    /// Lets the earliest claim on a key wait for a release when the entry or the waiting claim before it is gone: another
-    /// report's claim may outlive the one that came first.
+    /// Lets the earliest claim on a key wait for a release when the entry or the waiting claim before it is
+    /// gone: another report's claim may outlive the one that came first.
     fn next_claim(&mut self, key: &Key) {
         let Some(state) = self.keys.get(key) else { return };
         let leaves = state.live().is_none() || self.leaving.contains_key(key);

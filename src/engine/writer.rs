@@ -80,7 +80,8 @@ pub struct Writer {
     online: SigningKey,
     random: Box<dyn Random>,
     guard: ClockGuard,
-    /// When this writer was started or its clock last approved: the first border after it is the first of a set.
+    /// When this writer was started or its clock last approved: the first border after it is the first of a
+    /// set.
     anchor: u64,
     /// What the clock said at the newest release of each set made here, or when the set was made.
     paced: BTreeMap<u32, u64>,
@@ -368,8 +369,10 @@ impl Writer {
         }
     }
 
-    /// When the next release of a set is due: the first border after the one before, or after this writer began.
-    /// Judged by what the clock says now, not by the times of releases, which a clock that was ahead has moved on.
+    /// When the next release of a set is due: the first border after the one before, or after this writer
+    /// began.
+    /// Judged by what the clock says now, not by the times of releases, which a clock that was ahead has
+    /// moved on.
     fn due(&self, id: u32, set: &SetState) -> u64 {
         let after = self.paced.get(&id).copied().unwrap_or(self.anchor);
         time::next_border(after, set.params().interval_s.into())

@@ -311,7 +311,8 @@ impl Builder {
             |t: &&BuiltTable| t.built.root == parsed.root() && t.built.history_digest == parsed.history();
         let schema = Schema::from_number(parsed.schema());
         let Some((table, schema)) = self.tables.get(&news.set).filter(names).zip(schema) else {
-            // The table of a later release is made already: readers keep what they have until it is published.
+            // The table of a later release is made already: readers keep what they have until it is
+            // published.
             return Ok(shown.cloned());
         };
         let covered = usize::try_from(parsed.log_size()).unwrap_or(usize::MAX);
@@ -340,8 +341,8 @@ impl Builder {
         }))
     }
 
-    /// Makes what readers could not be served, one object per wish and a few wishes at a time, so that releases do
-    /// not wait for them. Returns how many wishes were taken.
+    /// Makes what readers could not be served, one object per wish and a few wishes at a time, so that
+    /// releases do not wait for them. Returns how many wishes were taken.
     ///
     /// # Errors
     /// If an object cannot be made.

@@ -64,7 +64,7 @@ fn breakable_columns(line: &str) -> usize {
 
 /// Lines of code wider than the limit, strings aside.
 pub(crate) fn wide_lines(tree: &Tree) -> Vec<Finding> {
-    let code = |text: &&Text| [".rs", ".sh"].iter().any(|end| text.path.ends_with(end)) || is_script(text);
+    let code = |text: &&Text| text.path.ends_with(".rs") || (is_script(text) && !text.path.ends_with(".py"));
     each_line(tree.texts.iter().filter(code), |line| {
         let columns = breakable_columns(line);
         (columns > LINE_COLUMNS).then(|| format!("{columns} columns, limit {LINE_COLUMNS}"))

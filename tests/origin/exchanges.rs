@@ -1,4 +1,5 @@
-//! `protocol-spec/vectors/exchange.json`: questions to a small set and the answers a server must give, to the byte.
+//! `protocol-spec/vectors/exchange.json`: questions to a small set and the answers a server must give, to
+//! the byte.
 //!
 //! The test lives the same short life each time and compares; `TEKD_WRITE_VECTORS=1` writes the file anew.
 

@@ -1,5 +1,5 @@
-//! The life of a set on a stepped clock that starts at 12:00 UTC: releases, deltas, withdrawals, expiry, company,
-//! waiting, downtime and clocks that jump.
+//! The life of a set on a stepped clock that starts at 12:00 UTC: releases, deltas, withdrawals, expiry,
+//! company, waiting, downtime and clocks that jump.
 
 use tekd::engine::{Event, Held, Input, ParamsChange, Refusal, Released, Reply};
 use tekd::release::{Checkpoint, LiveSet, Schema};

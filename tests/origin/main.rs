@@ -1,5 +1,5 @@
-//! The origin driven on one thread with a stepped clock and a disk in memory: random histories against a naive
-//! model, three days of a set's life, power cuts, and every answer of the gate.
+//! The origin driven on one thread with a stepped clock and a disk in memory: random histories against a
+//! naive model, three days of a set's life, power cuts, and every answer of the gate.
 
 mod world;
 mod naive;

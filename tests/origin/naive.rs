@@ -1,8 +1,9 @@
-//! What is live at each version, the slow and plain way: one list of keys, looked through whole at every event.
+//! What is live at each version, the slow and plain way: one list of keys, looked through whole at every
+//! event.
 //!
-//! The model knows from the journal what was decided (reports, withdrawals, when a release was made and whether
-//! it let in or out) and finds by itself what that must lead to. It also says whether the decision was allowed:
-//! horizon, embargo, company.
+//! The model knows from the journal what was decided (reports, withdrawals, when a release was made and
+//! whether it let in or out) and finds by itself what that must lead to. It also says whether the decision
+//! was allowed: horizon, embargo, company.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -221,7 +222,8 @@ impl Naive {
         }
     }
 
-    /// Ends what was withdrawn and the decoys that go with it; each ended entry with the report it counts for.
+    /// Ends what was withdrawn and the decoys that go with it; each ended entry with the report it counts
+    /// for.
     fn let_out(&mut self, r: &Released) -> Vec<u64> {
         let leaving: BTreeSet<u64> = r.decoys_leaving.iter().copied().collect();
         let mut out = Vec::new();

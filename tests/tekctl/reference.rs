@@ -1,5 +1,5 @@
-//! The independent reference client against the real server: what was written from the specification alone verifies what
-//! the server says, over both transports, and ends with the same set and root as `tekctl`.
+//! The independent reference client against the real server: what was written from the specification alone
+//! verifies what the server says, over both transports, and ends with the same set and root as `tekctl`.
 //!
 //! Needs `python3` with the package `cryptography`, which the test command installs.
 
