@@ -54,12 +54,14 @@ enum Command {
     Ask(Box<Input>, SyncSender<Answered>),
     Look(Look),
     Act(Act, SyncSender<Answered>),
+    Tell(SyncSender<()>),
     Stop,
 }
 
 enum Job {
     Build(TableContext, ReleaseOutcome),
     Show(SetNews),
+    Tell(SyncSender<()>),
     Stop,
 }
 
@@ -191,6 +193,17 @@ impl OriginHandle {
         answer.recv().unwrap_or_else(|_| Err(self.gone()))
     }
 
+    /// Waits until the builder has carried out what it was given before: until readers see, as far as they
+    /// ever will, what was published before this call.
+    ///
+    /// # Errors
+    /// [`AskError`] if the writer or the builder is gone.
+    pub fn shown(&self) -> Result<(), AskError> {
+        let (tell, told) = sync_channel(1);
+        self.send(Command::Tell(tell))?;
+        told.recv().map_err(|_| self.gone())
+    }
+
     /// Stops the threads after what they have begun, with a last snapshot.
     pub fn stop(&self) {
         // A full queue empties; a closed one means that the writer has stopped already.
@@ -227,7 +240,8 @@ struct WriterThread {
     jobs: SyncSender<Job>,
     waiting: HashMap<Ticket, SyncSender<Answered>>,
     next: u64,
-    /// Jobs the builder has no room for yet. bounded: one table and one show for each set.
+    /// Jobs the builder has no room for yet. bounded: one table and one show for each set, and
+    /// one waiting command for each control connection.
     outbox: VecDeque<Job>,
     /// Sequence number of the newest snapshot made here.
     snapshot_at: u64,
@@ -293,6 +307,8 @@ impl WriterThread {
                         self.answer(ticket, Ok(Reply::Done));
                     }
                 }
+                // Behind the releases whose publication was confirmed before; the turn hands it out.
+                Command::Tell(tell) => self.outbox.push_back(Job::Tell(tell)),
                 Command::Stop => return (inputs, true),
             }
             if inputs.len() >= GROUP_INPUTS_MAX {
@@ -374,6 +390,10 @@ fn build_loop(mut builder: Builder, work: &Receiver<Job>, back: &SyncSender<Comm
                 if let Err(e) = builder.show(&news) {
                     tracing::error!("readers keep the release before: {e}");
                 }
+            }
+            Ok(Job::Tell(tell)) => {
+                // Who asked may have gone.
+                let _ = tell.send(());
             }
             Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
