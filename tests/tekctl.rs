@@ -20,10 +20,15 @@ use server::{Run, Server, tekctl, text};
 use tekd::client::{Client, UdpCarrier};
 use tekd::gaen::{ExportedKey, PackageSigner, SignError, SignatureInfo, write_package};
 use tekd::release::Trust;
+use tekd::service::control::{ControlClient, ControlRequest};
 use tekd::wire::Key;
 
 /// Random keys that are looked up; none is published.
 const STRANGERS: usize = 10_000;
+/// Releases after each of which a client asks at once.
+const RELEASES: usize = 10;
+/// Keys of a set whose deltas take a while.
+const LARGE_SET: u64 = 50_000;
 
 type Lines = BTreeMap<[u8; 16], Value>;
 
@@ -62,14 +67,18 @@ fn bucket_holds(run: &Run, expected: &Lines, prefix: &[u8; 16], bits: u32) {
     assert_eq!(found, under, "{}", run.line);
 }
 
-/// Looks keys up, 32 in a datagram.
-fn lookup(server: &Server, keys: &[Key]) -> Vec<bool> {
+/// A client of set 1 over UDP, without a process of its own.
+fn udp_client(server: &Server) -> Client<'static> {
     let trust = std::fs::read_to_string(&server.ready.trust).expect("the server wrote its trust");
     let trust = Trust::parse_json(&trust).expect("trust");
     let carrier = UdpCarrier::new(server.ready.udp.expect("UDP is on"));
     let random = |bytes: &mut [u8]| getrandom::fill(bytes).expect("the system has randomness");
-    let mut client = Client::new(carrier, trust, 1, random, std::thread::sleep);
-    let report = client.lookup(keys).expect("the server answers");
+    Client::new(carrier, trust, 1, random, std::thread::sleep)
+}
+
+/// Looks keys up, 32 in a datagram.
+fn lookup(server: &Server, keys: &[Key]) -> Vec<bool> {
+    let report = udp_client(server).lookup(keys).expect("the server answers");
     report.keys.iter().map(Option::is_some).collect()
 }
 
@@ -81,8 +90,7 @@ fn import_into_three_sets(server: &Server, fixture: &Fixture) -> i64 {
     std::fs::write(&zip, &fixture.zip).expect("a package to import");
     let zip = text(&zip);
 
-    // A day between releases of their own accord, so that these here are the only ones.
-    let page = server.operate("set configure 1 --retention 30d --decoys off --interval 24h").ok();
+    let page = server.operate("set configure 1 --retention 30d --decoys off").ok();
     assert_eq!((&page["params"]["retention_days"], &page["params"]["decoys"]), (&json!(30), &json!(false)));
     assert!(page["horizon_moves_from"].is_string());
     server.operate("set create 2 --schema gaen-full --retention 30d --decoys off --interval 24h").ok();
@@ -407,6 +415,25 @@ fn every_end_has_its_exit_code_and_one_document() {
             words.extend(["--trust", text(&server.ready.trust)]);
         }
         assert!(tekctl(&words).ended(code)["error"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn readers_see_a_release_before_the_operator_hears_of_it() {
+    let server = Server::start();
+    server.operate("set configure 1 --decoys off").ok();
+    // A set so large that readers get a release of it noticeably later than it is durable.
+    let zip = server.path("large.zip");
+    std::fs::write(&zip, package::generated(LARGE_SET)).expect("a package");
+    server.operate(&format!("import {} --rebase", text(&zip))).ok();
+    let mut operator = ControlClient::connect(&server.ready.control).expect("it listens");
+    let mut client = udp_client(&server);
+    for _ in 0..RELEASES {
+        let request = ControlRequest::ReleaseNow { set: 1, allow_small: true };
+        let reply = operator.call(&request, |_| ()).expect("it answers");
+        let seen = client.info().expect("it answers").version & u64::from(u32::MAX);
+        let released = number(reply.result.as_ref().unwrap_or_else(|| panic!("{reply:?}")), "serial");
+        assert!(seen >= released, "told of release {released}, a client sees {seen}");
     }
 }
 

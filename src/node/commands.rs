@@ -15,7 +15,8 @@ use super::listing;
 use super::metrics::Counters;
 use super::origin::write_snapshot;
 use crate::engine::{
-    DEFAULT_PARAMS, ImportedKey, Input, MAX_IMPORT_KEYS, Params, ParamsChange, Refusal, Reply, View,
+    DEFAULT_PARAMS, ImportedKey, Input, MAX_IMPORT_KEYS, Params, ParamsChange, Refusal, ReleaseSummary,
+    Reply, View,
 };
 use crate::release::{Checkpoint, Fields, ONSET_NONE, Schema};
 use crate::service::control::{ControlReply, ControlRequest, ImportKey, MAX_IMPORT_CHUNK, SetSettings};
@@ -139,17 +140,20 @@ impl Commands {
     }
 
     fn ask(&self, input: Input) -> Result<Reply, ControlReply> {
-        let origin = self.origin()?;
-        let reply = origin.ask(input).map_err(asked)?;
-        // Who reads the journal's files next finds what was just confirmed: the head is noted first.
-        let noted = origin.act(|o, _| {
+        let reply = self.origin()?.ask(input).map_err(asked)?;
+        self.note_head()?;
+        Ok(reply)
+    }
+
+    /// Who reads the journal's files next finds what was just confirmed.
+    fn note_head(&self) -> Result<(), ControlReply> {
+        let noted = self.origin()?.act(|o, _| {
             if let Err(e) = o.idle() {
                 tracing::error!("the writer could not note its head: {e}");
             }
             Vec::new()
         });
-        noted.map_err(asked)?;
-        Ok(reply)
+        noted.map(|_| ()).map_err(asked)
     }
 
     fn status(&self) -> Done {
@@ -318,9 +322,23 @@ impl Commands {
 
     fn release_now(&self, set: u32, allow_small: bool) -> Done {
         match self.ask(Input::Release { set, allow_small })? {
-            Reply::Released(summary) => Ok(listing::release_summary(&summary)),
+            Reply::Released(summary) => self.seen(&summary),
             other => Ok(json!({ "reply": format!("{other:?}") })),
         }
+    }
+
+    /// The summary of a release, if readers see it.
+    fn seen(&self, summary: &ReleaseSummary) -> Done {
+        let document = listing::release_summary(summary);
+        let (set, serial) = (summary.set, summary.serial);
+        let shown = self.view.load().set(set).and_then(|s| Some(s.release.as_ref()?.checkpoint.serial()));
+        if shown.is_some_and(|shown| shown >= serial) {
+            return Ok(document);
+        }
+        let seen = shown.map_or("no release".to_owned(), |shown| format!("release {shown}"));
+        let what =
+            format!("release {serial} of set {set} is durable, but readers still see {seen}; see the log");
+        Err(ControlReply::degraded(document, what))
     }
 
     fn releases(&self, set: u32) -> Result<Vec<Value>, ControlReply> {
@@ -416,6 +434,7 @@ impl Commands {
             }
         });
         acted.map_err(asked)?;
+        self.note_head()?;
         let online = origin.look(listing::delegation).map_err(asked)?;
         Ok(json!({ "online": online }))
     }

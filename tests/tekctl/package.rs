@@ -63,6 +63,13 @@ pub(crate) fn expired_package() -> Fixture {
     Fixture { zip, keys, within_14_days: None }
 }
 
+/// A package of that many expired keys on 14 days.
+pub(crate) fn generated(keys: u64) -> Vec<u8> {
+    let reports = Epidemic::new(3).reports(keys, OLD_DAY).expect("a midnight");
+    let keys: Vec<ExportedKey> = reports.flat_map(|report| report.keys).collect();
+    write_package(&keys, &meta(), None).expect("writable keys")
+}
+
 /// A schema as the lines of `--keys-out` show it, written out again from the contract.
 #[derive(Clone, Copy)]
 pub(crate) enum Shown {

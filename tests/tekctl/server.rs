@@ -66,7 +66,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one in an empty directory.
+    /// Starts one in an empty directory; set 1 is released at midnight and when it is told to.
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let ready = dir.path().join("ready.json");
@@ -88,7 +88,10 @@ impl Server {
             assert!(began.elapsed() < DEADLINE, "the server is not ready after {DEADLINE:?}");
             std::thread::sleep(LOOK);
         };
-        Self { dir, child, ready }
+        let server = Self { dir, child, ready };
+        // A release of the server's own accord, at a quarter of an hour, would come between those of a test.
+        server.operate("set configure 1 --interval 24h").ok();
+        server
     }
 
     /// A path in its temporary directory, outside of its data.
