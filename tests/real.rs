@@ -1,7 +1,7 @@
 //! The real binary from outside: processes, sockets, signals and directories, nothing of it replaced.
 //!
-//! Every server here is `tekd` itself on ephemeral ports and in a temporary directory, known by its ready file
-//! alone. What is asserted is what others rely on: answers to the byte, exit codes, texts on stderr, and
+//! Every server here is `tekd` itself on ephemeral ports and in a temporary directory, known by its ready
+//! file alone. What is asserted is what others rely on: answers to the byte, exit codes, texts on stderr, and
 //! what is left on disk.
 
 #[path = "real/server.rs"]

@@ -486,8 +486,8 @@ fn replay_to(options: &OriginOptions, state: &mut State, last: u64) -> Result<()
     Ok(())
 }
 
-/// Whether the journal passes through `head`, its incarnation apart: adopting a directory changes that. `None` if
-/// no group so far is known to be acknowledged there.
+/// Whether the journal passes through `head`, its incarnation apart: adopting a directory changes that.
+/// `None` if no group so far is known to be acknowledged there.
 fn passes(options: &OriginOptions, head: &Head) -> Result<Option<bool>, OriginError> {
     let same = |other: Head| (other.gno, other.seq, other.chain) == (head.gno, head.seq, head.chain);
     let disk = Arc::clone(&options.disk);
