@@ -1,119 +1,152 @@
 //! How long fulls are beside what information theory demands: log₂ C(2^128, n) bits for the keys
 //! and the order-0 entropy of the tuples. Header and table are counted apart. It prints a table,
-//! with the speed of encoding and applying on one thread.
+//! with the speed of encoding and applying on one thread, and weighs the field's ZIP of real keys
+//! beside the full of the same keys.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use tekd::gaen::{Epidemic, ExportedKey, Package};
 use tekd::release::delta::{ApplyLimits, DeltaContext, HEADER_LEN, Header, apply_live, encode_live};
 use tekd::release::{Fields, LIVE, LiveSet, ONSET_NONE, Schema, build_tree};
 
 const SERVICE: [u8; 8] = [1; 8];
-const FIRST_DAY: u32 = 2_660_256;
-const DAY: u32 = 144;
+/// A UTC midnight.
+const NEWEST_DAY: u32 = 2_900_016;
+/// What a full may be longer than its bound, header and table apart.
+const MOST_RATIO: f64 = 1.005;
+/// Longest header, and most bytes of the table for each distinct tuple.
+const MOST_HEADER: usize = 256;
+const MOST_TABLE: usize = 8;
+/// The real package.
+const PACKAGE: &str = "cwa-demo-package.zip";
 
-/// A generator of numbers (SplitMix64), the same everywhere.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
-    }
+/// Keys of one start day, of one report in 99 of 100: 0 is not drawn, every hundredth is different.
+fn one_day(number: usize, key: &mut ExportedKey) {
+    let report_type = if number.is_multiple_of(100) { 2 } else { 1 };
+    *key = ExportedKey { risk: 3, start: NEWEST_DAY, period: 144, report_type, onset: Some(0), ..*key };
 }
 
-/// A key of one of 14 start days; risk and onset follow from the day of the report.
-fn epidemic(numbers: &mut Numbers) -> Fields {
-    let day = numbers.below(14);
-    let onset = day as i64 - numbers.below(6) as i64;
-    let risk = (8 - onset.unsigned_abs().min(8)) as u8;
-    let period = if numbers.below(20) == 0 { numbers.below(144) as u16 + 1 } else { 144 };
-    let report = if numbers.below(10) == 0 { 3 } else { 1 };
-    let onset = if report == 3 { ONSET_NONE } else { onset as i8 };
-    Fields { start: FIRST_DAY + day as u32 * DAY, period, report, risk, onset }
-}
-
-/// One start day, one tuple in 99 of 100.
-fn dominant(numbers: &mut Numbers) -> Fields {
-    let report = if numbers.below(100) == 0 { 2 } else { 1 };
-    Fields { start: FIRST_DAY, period: 144, report, risk: 3, onset: 0 }
-}
-
-fn history(schema: Schema, n: usize, fields: fn(&mut Numbers) -> Fields) -> Vec<u8> {
-    let mut numbers = Numbers(1);
-    let mut keys: Vec<u128> =
-        (0..n).map(|_| u128::from(numbers.next()) << 64 | u128::from(numbers.next())).collect();
+/// The first `n` keys that `tekd-load generate --seed 1` writes, in key order.
+fn generated(n: usize) -> Vec<ExportedKey> {
+    let reports = Epidemic::new(1).reports(n as u64, NEWEST_DAY).unwrap();
+    let mut keys: Vec<ExportedKey> = reports.flat_map(|report| report.keys).collect();
     keys.sort_unstable();
-    let mut history = Vec::with_capacity(n * schema.entry_len());
+    keys
+}
+
+/// The history of a set whose first release has these keys, which are in order.
+fn history(schema: Schema, keys: &[ExportedKey]) -> Vec<u8> {
+    let mut history = Vec::with_capacity(keys.len() * schema.entry_len());
     for key in keys {
-        let fields = schema.coarsen(fields(&mut numbers));
-        schema.history_entry(&key.to_be_bytes(), &fields, 1, LIVE, &mut history);
+        let fields = schema.coarsen(Fields {
+            start: key.start,
+            period: key.period.try_into().unwrap(),
+            report: key.report_type,
+            risk: key.risk,
+            onset: key.onset.unwrap_or(ONSET_NONE),
+        });
+        schema.history_entry(&key.key, &fields, 1, LIVE, &mut history);
     }
     history
 }
 
-/// Bits that n random keys of 128 bits and their tuples take at least.
-fn bound(schema: Schema, history: &[u8], n: f64) -> f64 {
+/// Bits that n random keys of 128 bits and their tuples take at least, and the number of different tuples.
+fn bound(schema: Schema, history: &[u8]) -> (f64, usize) {
     let mut counts = BTreeMap::new();
     for entry in schema.views(history) {
         *counts.entry(entry.fields).or_insert(0_u32) += 1;
     }
+    let n = schema.views(history).len() as f64;
     let entropy: f64 = counts.values().map(|&count| f64::from(count) * (n / f64::from(count)).log2()).sum();
     // Stirling: log2 C(2^128, n) = n (128 − log2 n + log2 e) − log2(2 π n) / 2.
     let keys = n * (128.0 - n.log2() + std::f64::consts::LOG2_E) - (std::f64::consts::TAU * n).log2() / 2.0;
-    keys + entropy
+    (keys + entropy, counts.len())
 }
 
-fn measure(name: &str, schema: Schema, n: usize, fields: fn(&mut Numbers) -> Fields) {
-    let history = history(schema, n, fields);
+/// The full of a history, and how long that took.
+fn full(schema: Schema, history: &[u8]) -> (Vec<u8>, Duration) {
     let context = DeltaContext { service: SERVICE, set: 1, schema, horizon: 0 };
     let start = Instant::now();
-    let object = encode_live(&context, 0, 1, &history).unwrap();
-    let encode = start.elapsed();
-    let limits = ApplyLimits::for_live(SERVICE, 1, schema, n as u64, 0);
+    let object = encode_live(&context, 0, 1, history).unwrap();
+    (object, start.elapsed())
+}
+
+fn measure(name: &str, schema: Schema, keys: &[ExportedKey]) {
+    let n = keys.len() as u64;
+    let history = history(schema, keys);
+    let (object, encode) = full(schema, &history);
+    let limits = ApplyLimits::for_live(SERVICE, 1, schema, n, 0);
     let start = Instant::now();
     let set = apply_live(schema, &LiveSet::empty(schema), &object, &limits).unwrap();
     let apply = start.elapsed();
-    let start = Instant::now();
-    let root = set.root();
-    let hashing = start.elapsed();
-    assert_eq!((set.count(), root), (n as u64, build_tree(schema, &history, 1).root));
-    let table = Header::read(&object).unwrap().rows as usize * 8;
+    assert_eq!((set.count(), set.root()), (n, build_tree(schema, &history, 1).root));
+    let (bound, tuples) = bound(schema, &history);
+    let rows = Header::read(&object).unwrap().rows as usize;
+    let table = MOST_TABLE * rows;
     let coded = (object.len() - HEADER_LEN - table) as f64;
-    let ratio = coded / (bound(schema, &history, n as f64) / 8.0);
-    let per_key = coded / n as f64;
-    let speed = |time: std::time::Duration| n as f64 / time.as_secs_f64() / 1e6;
+    let (per_key, least, ratio) = (coded / n as f64, bound / 8.0 / n as f64, coded / (bound / 8.0));
+    let speed = |time: Duration| n as f64 / time.as_secs_f64() / 1e6;
+    let (whole, encode, apply) = (object.len(), speed(encode), speed(apply));
     println!(
-        "{name:9} {n:8} {:9} {table:6} {per_key:7.3} {ratio:8.5} {:7.1} {:7.1} {:7.1}",
-        object.len(),
-        speed(encode),
-        speed(apply),
-        speed(hashing)
+        "{name:8} {n:8} {whole:9} {HEADER_LEN:6} {table:6} {rows:5} {per_key:8.4} {least:8.4} {ratio:8.5} \
+         {encode:6.1} {apply:6.1}"
     );
-    assert!(ratio <= 1.005, "{name} of {n} keys takes {ratio} of its bound");
+    assert_eq!(rows, tuples, "a row for each distinct tuple");
+    assert!(ratio <= MOST_RATIO, "{name} of {n} keys takes {ratio} of its bound");
 }
 
 #[test]
 fn fulls_are_within_half_a_percent_of_their_bound() {
-    println!("set           keys     bytes  table   B/key    ratio  enc M/s app M/s root M/s");
+    const { assert!(HEADER_LEN <= MOST_HEADER) };
+    println!("set          keys     bytes header  table  rows    B/key    bound    ratio  enc M  app M");
     for n in [10_000, 100_000, 1_000_000, 3_000_000] {
-        measure("minimal", Schema::GaenMinimal, n, epidemic);
-        measure("full", Schema::GaenFull, n, epidemic);
-        measure("one day", Schema::GaenMinimal, n, dominant);
+        let mut keys = generated(n);
+        measure("minimal", Schema::GaenMinimal, &keys);
+        measure("full", Schema::GaenFull, &keys);
+        keys.iter_mut().enumerate().for_each(|(number, key)| one_day(number, key));
+        measure("one day", Schema::GaenMinimal, &keys);
+    }
+}
+
+/// The real package, or `None` and a line that says that it is skipped.
+fn real_package() -> Option<Vec<u8>> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let named = std::env::var_os("TEKD_SHARED_DATA").map(Into::into);
+    let found =
+        named.into_iter().chain([beside]).map(|folder| folder.join(PACKAGE)).find(|path| path.exists());
+    if found.is_none() {
+        println!("skipped: {PACKAGE} is neither in ../shared/data nor in $TEKD_SHARED_DATA");
+    }
+    found.map(|path| std::fs::read(path).unwrap())
+}
+
+#[test]
+fn a_full_of_real_keys_is_shorter_than_the_zip_they_came_in() {
+    let Some(zip) = real_package() else { return };
+    let package = Package::read(&zip).unwrap();
+    let keys: Vec<ExportedKey> = package.keys.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    assert_eq!(keys.len(), 2392, "the package has no key twice");
+    println!("the real package     bytes    B/key");
+    let line = |name: &str, bytes: usize| {
+        println!("{name:16} {bytes:9} {:8.4}", bytes as f64 / keys.len() as f64);
+        bytes
+    };
+    let zip = line("zip", zip.len());
+    line("its export.bin", package.signed_bytes().len());
+    for schema in [Schema::GaenMinimal, Schema::GaenFull] {
+        let history = history(schema, &keys);
+        let full = line(schema.name(), full(schema, &history).0.len());
+        line("  its bound", (bound(schema, &history).0 / 8.0).ceil() as usize);
+        assert!(full < zip, "a full of {full} bytes for a ZIP of {zip}");
     }
 }
 
 #[test]
 fn a_small_delta_of_a_large_set_is_small() {
     let schema = Schema::GaenMinimal;
-    let mut history = history(schema, 100_000, epidemic);
+    let mut history = history(schema, &generated(100_000));
     let serials = schema.public_len();
     // Release 2 adds every 1000th entry and withdraws its neighbour.
     for pair in history.chunks_exact_mut(1000 * schema.entry_len()) {

@@ -4,13 +4,14 @@
 #![cfg(feature = "net")] // JSON is read by a library of that feature.
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tekd::release::bits::{BitReader, BitWriter};
 use tekd::release::delta::{
-    ApplyLimits, DeltaContext, apply_history, apply_live, encode_history, encode_live,
+    ApplyLimits, DeltaContext, Header, TupleMode, apply_history, apply_live, encode_history, encode_live,
 };
-use tekd::release::rans::{self, Model, RansReader};
+use tekd::release::rans::{self, Model, RansReader, Scale};
 use tekd::release::schema::expired;
-use tekd::release::{EntryView, Fields, Hash, LiveSet, Schema, build_tree, rice, tree};
+use tekd::release::{EntryView, Fields, Hash, LIVE, LiveSet, Schema, build_tree, rice, tree};
 
 /// One case, with the parts of a case read by name.
 struct Case<'a>(&'a Value);
@@ -132,14 +133,21 @@ fn rice_codes_and_their_parameters_are_those_of_the_text() {
 fn frequencies_and_entropy_codes_are_those_of_the_text() {
     let vectors = &vectors()["code"];
     let narrow = |numbers: Vec<u64>| numbers.into_iter().map(|n| n as u32).collect::<Vec<_>>();
+    let scale = |case: &Case<'_>| match case.number("bits") {
+        16 => Scale::Narrow,
+        18 => Scale::Wide,
+        other => panic!("no scale of {other} bits"),
+    };
     each(&vectors["frequencies"], |case| {
-        assert_eq!(rans::frequencies(&narrow(case.numbers("counts"))), narrow(case.numbers("frequencies")));
+        let found = rans::frequencies(&narrow(case.numbers("counts")), scale(&case));
+        assert_eq!(found, narrow(case.numbers("frequencies")));
     });
     each(&vectors["rans"], |case| {
         let (table, code) = (narrow(case.numbers("frequencies")), case.bytes("bytes"));
         let symbols: Vec<u16> = case.numbers("symbols").into_iter().map(|s| s as u16).collect();
-        assert_eq!(rans::encode(&symbols, &table), code);
-        let mut reader = RansReader::new(Model::new(&table).expect("a table"), &code).expect("a code");
+        let scale = scale(&case);
+        assert_eq!(rans::encode(&symbols, &table, scale), code);
+        let mut reader = RansReader::new(Model::new(&table, scale).expect("a table"), &code).expect("a code");
         symbols.iter().for_each(|&symbol| assert_eq!(reader.take(), Ok(symbol)));
         assert_eq!(reader.finish(), Ok(()));
     });
@@ -214,4 +222,30 @@ fn what_is_broken_is_refused_and_what_is_whole_is_not() {
         println!("{} ({}): {refusal:?}", case.0["name"], case.0["clause"]);
         assert!(refusal.is_err(), "{} ({})", case.0["name"], case.0["clause"]);
     });
+}
+
+/// The full whose making and digest are also in the second implementation's own tests.
+#[test]
+fn a_full_of_many_tuples_has_the_wide_table_of_the_text() {
+    let (schema, service) = (Schema::GaenMinimal, *b"tekd1\xa0\xb1\xc2");
+    let full = |distinct: u32, period: u16| {
+        let mut history = Vec::new();
+        for i in 0..3000_u32 {
+            let key = u128::from(i + 1) * (u128::MAX / 3001);
+            let fields = Fields { start: 3_000_000 + i % distinct, period, report: 1, ..Fields::default() };
+            schema.history_entry(&key.to_be_bytes(), &fields, 1, LIVE, &mut history);
+        }
+        let context = DeltaContext { service, set: 1, schema, horizon: 0 };
+        let delta = encode_live(&context, 0, 1, &history).expect("a full");
+        let limits = ApplyLimits::for_live(service, 1, schema, 3000, 0);
+        let live = apply_live(schema, &LiveSet::empty(schema), &delta, &limits).expect("its own full");
+        assert_eq!(live, LiveSet::from_history(schema, 1, 0, &history).expect("a sorted history"));
+        delta
+    };
+    let mode = |delta: &[u8]| Header::read(delta).expect("a header").tuple_mode;
+    assert_eq!(mode(&full(1024, 144)), TupleMode::Coded);
+    assert_eq!(mode(&full(1025, 16_384)), TupleMode::Coded);
+    assert_eq!(mode(&full(1025, 16_383)), TupleMode::Wide);
+    let digest = hex::encode(Sha256::digest(full(1300, 144)));
+    assert_eq!(digest, "7e4d49c5781eee87265cd1392b7ac9e2978c47a86c64f87249297c07fa6943d3");
 }

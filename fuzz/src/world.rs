@@ -233,5 +233,6 @@ fn objects(set: u32, schema: Schema, generation: &Arc<Generation>, manifest: &Ar
         source.version = version(serial);
         shelf.release(&source).expect("the history is in order");
     }
-    shelf.want(&source, Kind::History, 0).expect("the history is in order")
+    shelf.want(&source, Kind::History, 0).expect("the history is in order");
+    shelf.objects()
 }

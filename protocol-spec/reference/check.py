@@ -22,6 +22,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import check_exchange  # noqa: E402
 from tekd_reference import delta, log, manifest, release, trust  # noqa: E402
 from tekd_reference import frame as fr  # noqa: E402
 from tekd_reference import operations as op  # noqa: E402
@@ -304,15 +305,15 @@ def check_removals(doc: Case, case: Case) -> None:
 
 
 def check_frequencies(doc: Case, case: Case) -> None:
-    members(case, "counts frequencies")
-    same("frequencies", delta.frequencies(case["counts"]), case["frequencies"])
+    members(case, "counts bits frequencies")
+    same("frequencies", delta.frequencies(case["counts"], case["bits"]), case["frequencies"])
 
 
 def check_rans(doc: Case, case: Case) -> None:
-    members(case, "frequencies symbols bytes")
-    symbols, freqs = case["symbols"], case["frequencies"]
-    same("bytes", delta.rans_encode(symbols, freqs).hex(), case["bytes"])
-    same("symbols", delta.rans_decode(unhex(case["bytes"]), freqs, len(symbols)), symbols)
+    members(case, "frequencies bits symbols bytes")
+    symbols, freqs, bits = case["symbols"], case["frequencies"], case["bits"]
+    same("bytes", delta.rans_encode(symbols, freqs, bits).hex(), case["bytes"])
+    same("symbols", delta.rans_decode(unhex(case["bytes"]), freqs, len(symbols), bits), symbols)
 
 
 def check_delta(doc: Case, case: Case) -> None:
@@ -388,8 +389,8 @@ def check_checkpoint_encoding(doc: Case, case: Case) -> None:
     members(f, names + " root log_root manifest history key_epoch")
     checkpoint = trust.Checkpoint(
         1, 0, f["set"], unhex(f["service"]), f["version"], f["time"], f["fresh_until"], f["horizon"],
-        f["schema"], f["bits"], f["count"], f["log_size"], unhex(f["root"]), unhex(f["log_root"]), unhex(f["manifest"]),
-        unhex(f["history"]), f["key_epoch"],
+        f["schema"], f["bits"], f["count"], f["log_size"], unhex(f["root"]), unhex(f["log_root"]),
+        unhex(f["manifest"]), unhex(f["history"]), f["key_epoch"],
     )  # fmt: skip
     same("bytes", checkpoint.pack().hex(), case["bytes"])
     same("read again", trust.parse_checkpoint(unhex(case["bytes"])), checkpoint)
@@ -591,6 +592,7 @@ FILES: Dict[str, Dict[str, Check]] = {
         "log.consistency": check_log_consistency,
         "ages": check_age,
     },
+    "exchange.json": check_exchange.FILE,
 }
 WHOLE = ("log.leaves", "log.roots")  # lists that are one case
 

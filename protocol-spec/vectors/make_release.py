@@ -105,29 +105,29 @@ def rice_section(numbers, ks):
 # --- 3.8.9, 3.8.10 frequencies and rANS ------------------------------------------------------
 
 
-def frequencies(counts):
-    a = sum(counts)
-    f = [max(1, 65536 * n // a) for n in counts]
-    if sum(f) < 65536:
-        rest = [65536 * n % a if 65536 * n // a >= 1 else 0 for n in counts]
+def frequencies(counts, bits=16):
+    a, total = sum(counts), 2**bits
+    f = [max(1, total * n // a) for n in counts]
+    if sum(f) < total:
+        rest = [total * n % a if total * n // a >= 1 else 0 for n in counts]
         order = sorted(range(len(counts)), key=lambda s: (-rest[s], s))
         i = 0
-        while sum(f) < 65536:
+        while sum(f) < total:
             f[order[i % len(order)]] += 1
             i += 1
-    while sum(f) > 65536:
+    while sum(f) > total:
         f[max(range(len(f)), key=lambda s: (f[s], -s))] -= 1
     return f
 
 
-def rans(symbols, f):
+def rans(symbols, f, bits=16):
     c = [sum(f[:s]) for s in range(len(f))]
     x, out = 2**31, []
     for s in reversed(symbols):
-        if x >= 2**47 * f[s]:
+        if x >= 2**(63 - bits) * f[s]:
             out.append(x % 2**32)
             x //= 2**32
-        x = x // f[s] * 65536 + x % f[s] + c[s]
+        x = x // f[s] * 2**bits + x % f[s] + c[s]
     return struct.pack("<Q", x) + b"".join(struct.pack("<I", w) for w in reversed(out))
 
 
@@ -142,6 +142,7 @@ def tuple_sections(tuples):
     low = lambda t: struct.pack("<HBb", t[1], t[2] | t[3] << 4, t[4])
     plain = b"".join(struct.pack("<H", t[0] - base) + low(t) for t in tuples)
     distinct = sorted(set(tuples))
+    assert len(distinct) <= 1024, "no vector has so many tuples that its table is wide"
     if len(distinct) <= 65536:
         f = frequencies([tuples.count(t) for t in distinct])
         rows = [struct.pack("<HH", t[0] - base, f[s] - 1) + low(t) for s, t in enumerate(distinct)]
@@ -297,11 +298,14 @@ def code_vectors():
     models = []
     for counts in ([1], [1, 1, 1], [2, 5], [99, 1], [1, 10_000_000], [3, 3, 3, 3, 3, 3, 3], [1] * 40 + [10_000_000],
                    [7, 1, 1, 500, 20]):
-        models.append({"counts": counts, "frequencies": frequencies(counts)})
+        for bits in (16, 18):
+            models.append({"counts": counts, "bits": bits, "frequencies": frequencies(counts, bits)})
     codes = []
     for counts, symbols in (([4], [0, 0, 0, 0]), ([3, 2, 1], [0, 1, 0, 2, 1, 0]),
                             ([60, 30, 10], [h(b"symbol %d" % i)[0] % 3 for i in range(100)])):
-        codes.append({"frequencies": frequencies(counts), "symbols": symbols, "bytes": rans(symbols, frequencies(counts))})
+        for bits in (16, 18):
+            f = frequencies(counts, bits)
+            codes.append({"frequencies": f, "bits": bits, "symbols": symbols, "bytes": rans(symbols, f, bits)})
     return {"rice": rice, "removals": removal, "frequencies": models, "rans": codes}
 
 
@@ -400,7 +404,7 @@ def reject_vectors():
     for name, at, fmt, value in (
         ("another magic", 0, "<B", 0x55), ("another layout", 8, "<H", 2), ("an unknown schema", 10, "<H", 4),
         ("another schema", 10, "<H", 2), ("kind 3", 12, "<B", 3), ("removal_k 32", 13, "<B", 32), ("key_k 64", 14, "<B", 64),
-        ("tuple mode 2", 15, "<B", 2), ("another service", 16, "<B", 0), ("another set", 24, "<I", SET + 1),
+        ("tuple mode 3", 15, "<B", 3), ("a wide table that is narrow", 15, "<B", 2), ("another service", 16, "<B", 0), ("another set", 24, "<I", SET + 1),
         ("from another version", 32, "<Q", v(2)), ("from not below to", 40, "<Q", start), ("kept is more than the base", 48, "<I", 36),
         ("kept and after one less", 48, "<I", get(good, 48) - 1), ("after does not add up", 60, "<I", get(good, 60) + 1),
         ("removed more than kept", 52, "<I", get(good, 48) + 1), ("rows more than there are", 68, "<I", get(good, 68) + 1),
@@ -482,6 +486,13 @@ def reject_vectors():
     reject("unused bytes after the last entry", "3.8.9", 1, coded(row(1, 65536), start_state + bytes(4)))
     reject("a state cut short", "3.8.9", 1, coded(row(1, 65536), start_state[:7]))
     reject("coded tuples too short", "3.8.9", 1, coded(row(1, 1) + row(2, 65535), start_state))
+    wide_row = lambda period, f: struct.pack("<HHHBb", 0, (f - 1) % 65536, period + (f - 1) // 65536 * 16384, 1, 0)
+    wide = lambda table, code: one(code, mode=2, table=table)
+    wide_start = rans([0], [262144], 18)
+    reject("wide frequencies that sum to 65,536", "3.8.7", 1, wide(wide_row(1, 65536), wide_start))
+    reject("wide frequencies that sum to 262,143", "3.8.7", 1, wide(wide_row(1, 262143), wide_start))
+    reject("a wide table that descends", "3.8.7", 1, wide(wide_row(2, 262143) + wide_row(1, 1), rans([0], [262143, 1], 18)))
+    reject("a wide table without added entries", "3.8.7", 1, changed(hand_made(kept, [], 0), 15, "<B", 2))
 
     old = history_bytes(entries, 0, start)
     held = len(old) // 32
@@ -512,7 +523,9 @@ def reject_vectors():
               {"name": "the hand-made history without a fault", "kind": 2, "schema": 1, "base_version": start, "base": old,
                "delta": added([1], serial_base=2)},
               {"name": "the hand-made code without a fault", "kind": 1, "schema": 1, "base_version": start, "base": base,
-               "delta": coded(row(1, 65535) + row(2, 1), rans([0], [65535, 1]))}]
+               "delta": coded(row(1, 65535) + row(2, 1), rans([0], [65535, 1]))},
+              {"name": "the hand-made wide code without a fault", "kind": 1, "schema": 1, "base_version": start, "base": base,
+               "delta": wide(wide_row(1, 262143) + wide_row(16383, 1), rans([0], [262143, 1], 18))}]
     return vectors, accept
 
 

@@ -141,7 +141,7 @@ impl Commands {
     fn ask(&self, input: Input) -> Result<Reply, ControlReply> {
         let origin = self.origin()?;
         let reply = origin.ask(input).map_err(asked)?;
-        // Who reads the journal's files next finds what was just confirmed: the head is noted before the reply.
+        // Who reads the journal's files next finds what was just confirmed: the head is noted first.
         let noted = origin.act(|o, _| {
             if let Err(e) = o.idle() {
                 tracing::error!("the writer could not note its head: {e}");
@@ -309,7 +309,8 @@ impl Commands {
             .ok_or_else(|| ControlReply::usage(format!("a key has 16 or 32 bytes, this one has {len}")))?;
         match self.ask(Input::WithdrawKey { set, key, urgent, reason, dry_run })? {
             Reply::Withdrawn(w) => Ok(json!({
-                "reports": w.reports, "keys": w.keys, "live": w.live, "seq": w.seq, "dry_run": dry_run, "urgent": urgent,
+                "reports": w.reports, "keys": w.keys, "live": w.live, "seq": w.seq,
+                "dry_run": dry_run, "urgent": urgent,
             })),
             other => Ok(json!({ "reply": format!("{other:?}") })),
         }
@@ -347,7 +348,8 @@ impl Commands {
                 .filter(|(id, _)| only.is_none_or(|o| o == *id))
                 .map(|(id, s)| {
                     let (embargo, ready) = s.waiting_at(now);
-                    json!({ "set": id, "held": { "embargo": embargo, "ready": ready, "leaving": s.leaving() } })
+                    let held = json!({ "embargo": embargo, "ready": ready, "leaving": s.leaving() });
+                    json!({ "set": id, "held": held })
                 })
                 .collect();
             json!({ "clock": alarm, "sets": sets })
@@ -453,8 +455,8 @@ fn add_keys(session: &mut Session, import: u64, keys: &[ImportKey]) -> Done {
     let begun = session.imports.get_mut(&import).ok_or_else(|| no_import(import))?;
     if keys.len() > MAX_IMPORT_CHUNK || begun.keys.len() + keys.len() > MAX_IMPORT_KEYS {
         let why = format!(
-            "{} keys after {} are too many: at most {MAX_IMPORT_CHUNK} at a time and {MAX_IMPORT_KEYS} in all; \
-             nothing of this import was stored",
+            "{} keys after {} are too many: at most {MAX_IMPORT_CHUNK} at a time and {MAX_IMPORT_KEYS} \
+             in all; nothing of this import was stored",
             keys.len(),
             begun.keys.len()
         );

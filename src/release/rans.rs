@@ -1,18 +1,39 @@
 //! rANS: the entropy code of the tuples of a delta (protocol-spec 3.8.9, 3.8.10).
 //!
-//! Symbols are positions in a table of tuples. Their frequencies are whole 65,536ths, worked out
-//! in integers alone, so that equal inputs give equal bytes on every machine. The state has 64 bits
-//! and moves 32 at a time; what the code loses against the entropy is the rounding of frequencies.
+//! Symbols are positions in a table of tuples. Their frequencies are whole 65,536ths or, in large
+//! tables, 262,144ths, worked out in integers alone, so that equal inputs give equal bytes on every
+//! machine. The state has 64 bits and moves 32 at a time; what the code loses against the entropy is
+//! the rounding of frequencies.
 
 use std::collections::BinaryHeap;
 
-/// Sum of all frequencies: 2^16.
-pub const SCALE: u32 = 1 << SCALE_BITS;
+/// What the frequencies of a table sum to (3.8.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Scale {
+    /// 2^16.
+    Narrow = 16,
+    /// 2^18: thousands of rare symbols, each with a frequency of at least 1, leave room for the others.
+    Wide = 18,
+}
+
+impl Scale {
+    /// The logarithm of the sum.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self as u32
+    }
+
+    /// The sum.
+    #[must_use]
+    pub const fn sum(self) -> u32 {
+        1 << self.bits()
+    }
+}
 
 /// Most symbols a table may have (3.8.7): each has a frequency of at least 1.
-pub const MAX_SYMBOLS: usize = SCALE as usize;
+pub const MAX_SYMBOLS: usize = Scale::Narrow.sum() as usize;
 
-const SCALE_BITS: u32 = 16;
 const STATE_LEN: usize = 8;
 const WORD_LEN: usize = 4;
 
@@ -38,25 +59,30 @@ pub enum RansError {
         /// Bytes not used.
         left: usize,
     },
-    /// The frequencies of a table do not sum to 65,536.
-    #[error("frequencies sum to {0}, not {SCALE}")]
-    Sum(u64),
+    /// The frequencies of a table do not sum to what they must.
+    #[error("frequencies sum to {found}, not {expected}")]
+    Sum {
+        /// Their sum.
+        found: u64,
+        /// What they must sum to.
+        expected: u32,
+    },
     /// A table with too many symbols.
     #[error("{0} distinct tuples, more than {MAX_SYMBOLS}")]
     Symbols(usize),
 }
 
-/// The frequencies of symbols that occur `counts` times (3.8.10): at least 1 each, 65,536 in all.
+/// The frequencies of symbols that occur `counts` times (3.8.10): at least 1 each, the scale in all.
 ///
 /// Every count must be at least 1, and there are 1 to [`MAX_SYMBOLS`] of them.
 #[must_use]
-pub fn frequencies(counts: &[u32]) -> Vec<u32> {
+pub fn frequencies(counts: &[u32], scale: Scale) -> Vec<u32> {
     debug_assert!(!counts.is_empty() && counts.len() <= MAX_SYMBOLS && counts.iter().all(|&n| n > 0));
     let all: u64 = counts.iter().map(|&count| u64::from(count)).sum();
-    let scaled = |count: u32| u64::from(count) << SCALE_BITS;
+    let scaled = |count: u32| u64::from(count) << scale.bits();
     let mut frequencies: Vec<u32> = counts.iter().map(|&count| (scaled(count) / all).max(1) as u32).collect();
     let sum: u32 = frequencies.iter().sum();
-    if let Some(missing) = SCALE.checked_sub(sum) {
+    if let Some(missing) = scale.sum().checked_sub(sum) {
         let rest = |count: u32| if scaled(count) < all { 0 } else { scaled(count) % all };
         let mut order: Vec<usize> = (0..counts.len()).collect();
         order.sort_by_key(|&symbol| std::cmp::Reverse(rest(counts[symbol])));
@@ -64,7 +90,7 @@ pub fn frequencies(counts: &[u32]) -> Vec<u32> {
             frequencies[symbol] += 1;
         }
     } else {
-        take_from_greatest(&mut frequencies, sum - SCALE);
+        take_from_greatest(&mut frequencies, sum - scale.sum());
     }
     frequencies
 }
@@ -73,25 +99,26 @@ fn take_from_greatest(frequencies: &mut [u32], excess: u32) {
     let mut greatest: BinaryHeap<(u32, std::cmp::Reverse<usize>)> =
         frequencies.iter().enumerate().map(|(symbol, &f)| (f, std::cmp::Reverse(symbol))).collect();
     for _ in 0..excess {
-        let mut top = greatest.peek_mut().expect("a sum above 65,536 has symbols");
+        let mut top = greatest.peek_mut().expect("a sum above the scale has symbols");
         top.0 -= 1;
         frequencies[top.1.0] -= 1;
     }
 }
 
-/// The code of `symbols` under a table of frequencies that sum to [`SCALE`].
+/// The code of `symbols` under a table of frequencies that sum to the scale.
 #[must_use]
-pub fn encode(symbols: &[u16], frequencies: &[u32]) -> Vec<u8> {
+pub fn encode(symbols: &[u16], frequencies: &[u32], scale: Scale) -> Vec<u8> {
+    let bits = scale.bits();
     let spans: Vec<(u64, u64)> = spans(frequencies).map(|(f, c)| (u64::from(f), u64::from(c))).collect();
     let mut words: Vec<u32> = Vec::with_capacity(symbols.len() / 4 + 1);
     let mut state = LEAST;
     for &symbol in symbols.iter().rev() {
         let (frequency, below) = spans[usize::from(symbol)];
-        if state >= frequency << (63 - SCALE_BITS) {
+        if state >= frequency << (63 - bits) {
             words.push(state as u32);
             state >>= 32;
         }
-        state = ((state / frequency) << SCALE_BITS) + state % frequency + below;
+        state = ((state / frequency) << bits) + state % frequency + below;
     }
     let mut code = Vec::with_capacity(STATE_LEN + words.len() * WORD_LEN);
     code.extend_from_slice(&state.to_le_bytes());
@@ -111,37 +138,38 @@ fn spans(frequencies: &[u32]) -> impl Iterator<Item = (u32, u32)> {
 /// The frequencies of a table, ready for decoding.
 #[derive(Debug)]
 pub struct Model {
+    scale: Scale,
     spans: Vec<Span>,
     slots: Vec<u16>,
 }
 
-/// Frequency of a symbol less one, and the sum of those before it.
+/// Frequency of a symbol, and the sum of those before it.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    frequency_less_one: u16,
-    below: u16,
+    frequency: u32,
+    below: u32,
 }
 
 impl Model {
     /// The model of a table of frequencies, each at least 1.
     ///
     /// # Errors
-    /// If there are more than [`MAX_SYMBOLS`] or they do not sum to [`SCALE`].
-    pub fn new(frequencies: &[u32]) -> Result<Self, RansError> {
+    /// If there are more than [`MAX_SYMBOLS`] or they do not sum to the scale.
+    pub fn new(frequencies: &[u32], scale: Scale) -> Result<Self, RansError> {
         if frequencies.len() > MAX_SYMBOLS {
             return Err(RansError::Symbols(frequencies.len()));
         }
-        let sum: u64 = frequencies.iter().map(|&frequency| u64::from(frequency)).sum();
-        if sum != u64::from(SCALE) || frequencies.contains(&0) {
-            return Err(RansError::Sum(sum));
+        let found: u64 = frequencies.iter().map(|&frequency| u64::from(frequency)).sum();
+        if found != u64::from(scale.sum()) || frequencies.contains(&0) {
+            return Err(RansError::Sum { found, expected: scale.sum() });
         }
-        let mut slots = Vec::with_capacity(SCALE as usize);
+        let mut slots = Vec::with_capacity(scale.sum() as usize);
         let mut model = Vec::with_capacity(frequencies.len());
         for (symbol, (frequency, below)) in spans(frequencies).enumerate() {
             slots.resize(slots.len() + frequency as usize, symbol as u16);
-            model.push(Span { frequency_less_one: (frequency - 1) as u16, below: below as u16 });
+            model.push(Span { frequency, below });
         }
-        Ok(Self { spans: model, slots })
+        Ok(Self { scale, spans: model, slots })
     }
 }
 
@@ -173,11 +201,11 @@ impl<'a> RansReader<'a> {
     /// If the section has no more.
     #[inline]
     pub fn take(&mut self) -> Result<u16, RansError> {
-        let slot = self.state as u16;
-        let symbol = self.model.slots[usize::from(slot)];
-        let Span { frequency_less_one, below } = self.model.spans[usize::from(symbol)];
-        let frequency = u64::from(frequency_less_one) + 1;
-        self.state = frequency * (self.state >> SCALE_BITS) + u64::from(slot - below);
+        let scale = self.model.scale;
+        let slot = self.state as u32 & (scale.sum() - 1);
+        let symbol = self.model.slots[slot as usize];
+        let Span { frequency, below } = self.model.spans[usize::from(symbol)];
+        self.state = u64::from(frequency) * (self.state >> scale.bits()) + u64::from(slot - below);
         if self.state < LEAST {
             let (word, rest) = self.rest.split_first_chunk().ok_or(RansError::Short)?;
             self.state = self.state << 32 | u64::from(u32::from_le_bytes(*word));
@@ -202,8 +230,27 @@ impl<'a> RansReader<'a> {
 mod tests {
     use super::*;
 
+    const SCALE: u32 = Scale::Narrow.sum();
+
+    fn frequencies(counts: &[u32]) -> Vec<u32> {
+        super::frequencies(counts, Scale::Narrow)
+    }
+
+    fn encode(symbols: &[u16], frequencies: &[u32]) -> Vec<u8> {
+        super::encode(symbols, frequencies, Scale::Narrow)
+    }
+
     fn decode(code: &[u8], frequencies: &[u32], count: usize) -> Result<Vec<u16>, RansError> {
-        let mut reader = RansReader::new(Model::new(frequencies)?, code)?;
+        decode_at(Scale::Narrow, code, frequencies, count)
+    }
+
+    fn decode_at(
+        scale: Scale,
+        code: &[u8],
+        frequencies: &[u32],
+        count: usize,
+    ) -> Result<Vec<u16>, RansError> {
+        let mut reader = RansReader::new(Model::new(frequencies, scale)?, code)?;
         let symbols = (0..count).map(|_| reader.take()).collect::<Result<_, _>>()?;
         reader.finish()?;
         Ok(symbols)
@@ -215,9 +262,11 @@ mod tests {
             (0..MAX_SYMBOLS as u32).map(|s| if s == 9 { 1_000_000_000 } else { 1 }).collect();
         for counts in [vec![1], vec![1, 1, 1], vec![u32::MAX, 1], vec![3; 5000], vec![1; MAX_SYMBOLS], skewed]
         {
-            let frequencies = frequencies(&counts);
-            assert_eq!(frequencies.iter().sum::<u32>(), SCALE);
-            assert!(frequencies.iter().all(|&frequency| frequency >= 1));
+            for scale in [Scale::Narrow, Scale::Wide] {
+                let frequencies = super::frequencies(&counts, scale);
+                assert_eq!(frequencies.iter().sum::<u32>(), scale.sum());
+                assert!(frequencies.iter().all(|&frequency| frequency >= 1));
+            }
         }
     }
 
@@ -236,9 +285,11 @@ mod tests {
         let counts = [1_u32, 500, 20, 3, 4000];
         let symbols: Vec<u16> =
             (0..4524_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 7) as u16 % 5).collect();
-        let table = frequencies(&counts);
-        let code = encode(&symbols, &table);
-        assert_eq!(decode(&code, &table, symbols.len()), Ok(symbols));
+        for scale in [Scale::Narrow, Scale::Wide] {
+            let table = super::frequencies(&counts, scale);
+            let code = super::encode(&symbols, &table, scale);
+            assert_eq!(decode_at(scale, &code, &table, symbols.len()).as_ref(), Ok(&symbols));
+        }
     }
 
     #[test]
@@ -257,8 +308,11 @@ mod tests {
         assert!(matches!(decode(&code, &table, 13), Err(RansError::End { .. })));
         assert_eq!(decode(&[0; 8], &table, 1), Err(RansError::State(0)));
         assert_eq!(decode(&[0xFF; 8], &table, 1), Err(RansError::State(u64::MAX)));
-        assert_eq!(Model::new(&[60_000, 5_537]).err(), Some(RansError::Sum(65_537)));
-        assert_eq!(Model::new(&[0, SCALE]).err(), Some(RansError::Sum(65_536)));
-        assert_eq!(Model::new(&[1; MAX_SYMBOLS + 1]).err(), Some(RansError::Symbols(65_537)));
+        let refused = |frequencies: &[u32], scale| Model::new(frequencies, scale).err();
+        let sum = |found, scale: Scale| Some(RansError::Sum { found, expected: scale.sum() });
+        assert_eq!(refused(&[60_000, 5_537], Scale::Narrow), sum(65_537, Scale::Narrow));
+        assert_eq!(refused(&[0, SCALE], Scale::Narrow), sum(65_536, Scale::Narrow));
+        assert_eq!(refused(&table, Scale::Wide), sum(65_536, Scale::Wide));
+        assert_eq!(refused(&[1; MAX_SYMBOLS + 1], Scale::Wide), Some(RansError::Symbols(65_537)));
     }
 }

@@ -124,13 +124,13 @@ fn a_directory_of_a_newer_format_is_refused() {
     let segment = newest(&place.data.join("journal"), "segment-", ".journal");
     let head = place.data.join("journal").join("head");
     for (file, sealed) in
-        [(&identity, vec![0..124]), (&segment, vec![0..4092]), (&head, vec![0..4092, 4096..8188])]
+        [(&identity, vec![(0, 124)]), (&segment, vec![(0, 4092)]), (&head, vec![(0, 4092), (4096, 8188)])]
     {
         let good = std::fs::read(file).expect("a file");
         edit(file, |bytes| {
-            for part in &sealed {
-                bytes[part.start + 8..part.start + 12].copy_from_slice(&9u32.to_le_bytes());
-                seal(bytes, part.start, part.end);
+            for (start, end) in &sealed {
+                bytes[start + 8..start + 12].copy_from_slice(&9u32.to_le_bytes());
+                seal(bytes, *start, *end);
             }
         });
         refused(&place, &[&file.display().to_string(), newer]);

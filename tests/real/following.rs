@@ -39,8 +39,11 @@ fn withdraw(server: &Server, key: &Key) {
     });
 }
 
+/// From, to, length and digest of an object.
+type Offered = (u64, u64, u32, [u8; 32]);
+
 /// Descriptors and digests that a server offers from every version and from nothing, live and history.
-fn all_objects(server: &Server, newest: u64) -> BTreeMap<(u64, bool), Vec<(u64, u64, u32, [u8; 32])>> {
+fn all_objects(server: &Server, newest: u64) -> BTreeMap<(u64, bool), Vec<Offered>> {
     let mut client = tls_client(server.tls(), server.trust());
     let mut found = BTreeMap::new();
     for serial in 0..newest {

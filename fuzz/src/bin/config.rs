@@ -18,7 +18,8 @@ use tekd::service::timetext::{format_duration, parse_duration};
 
 fuzz_target!(init: tekd_fuzz::seeds::offer(seeds), |input: &[u8]| {
     // Each variable is all of the input once in a while: the first byte chooses which.
-    let variable = input.first().and_then(|first| FIELDS.get(usize::from(*first))).and_then(|field| field.env);
+    let field = input.first().and_then(|first| FIELDS.get(usize::from(*first)));
+    let variable = field.and_then(|field| field.env);
     let environment = |name: &str| {
         (variable == Some(name)).then(|| OsString::from_vec(input[1..].to_vec()))
     };

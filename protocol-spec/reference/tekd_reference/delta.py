@@ -16,10 +16,12 @@ from .release import LIVE, Fields, Schema, history_key, schema_of, serial_of, un
 
 MAGIC = b"TEKDDLT1"
 LIVE_KIND, HISTORY_KIND = 1, 2
-CODED, PLAIN = 0, 1
+CODED, PLAIN, WIDE = 0, 1, 2
 TUPLES_MAX = 65_536  # 3.8.7
+NARROW_MAX = 1_024  # tuples of a table that is not wide
+WIDE_PERIOD_BITS = 14
 START_SPAN = 65_535
-TOTAL = 65_536  # what frequencies sum to
+BITS = {CODED: 16, WIDE: 18}  # frequencies sum to two to the power of these
 
 
 class DeltaError(ValueError):
@@ -120,13 +122,13 @@ def best_k(numbers: Sequence[int], candidates: Iterable[int]) -> int:
 LOW = 1 << 31
 
 
-def frequencies(counts: Sequence[int]) -> List[int]:
+def frequencies(counts: Sequence[int], bits: int) -> List[int]:
     """3.8.10"""
-    a = sum(counts)
-    out = [max(1, TOTAL * n // a) for n in counts]
-    missing = TOTAL - sum(out)
+    a, total = sum(counts), 1 << bits
+    out = [max(1, total * n // a) for n in counts]
+    missing = total - sum(out)
     if missing > 0:
-        rest = [TOTAL * n % a if TOTAL * n >= a else 0 for n in counts]
+        rest = [total * n % a if total * n >= a else 0 for n in counts]
         order = sorted(range(len(counts)), key=lambda s: (-rest[s], s))
         for i in range(missing):
             out[order[i % len(order)]] += 1
@@ -148,21 +150,21 @@ def _starts(freqs: Sequence[int]) -> List[int]:
     return out
 
 
-def rans_encode(symbols: Sequence[int], freqs: Sequence[int]) -> bytes:
+def rans_encode(symbols: Sequence[int], freqs: Sequence[int], bits: int) -> bytes:
     starts = _starts(freqs)
     x = LOW
     out: List[int] = []
     for s in reversed(symbols):
         f = freqs[s]
-        if x >= f << 47:
+        if x >= f << (63 - bits):
             out.append(x & 0xFFFFFFFF)
             x >>= 32
-        x = (x // f << 16) + x % f + starts[s]
+        x = (x // f << bits) + x % f + starts[s]
     out.reverse()
     return struct.pack("<Q%dI" % len(out), x, *out)
 
 
-def rans_decode(section: bytes, freqs: Sequence[int], count: int) -> List[int]:
+def rans_decode(section: bytes, freqs: Sequence[int], count: int, bits: int) -> List[int]:
     if len(section) < 8 or len(section) % 4:
         raise DeltaError("length of the tuple section (3.8.9)")
     x, *numbers = struct.unpack("<Q%dI" % ((len(section) - 8) // 4), section)
@@ -175,9 +177,9 @@ def rans_decode(section: bytes, freqs: Sequence[int], count: int) -> List[int]:
     out = []
     at, end = 0, len(numbers)
     for _ in range(count):
-        m = x & 0xFFFF
+        m = x & ((1 << bits) - 1)
         s = symbol_of[m]
-        x = freqs[s] * (x >> 16) + m - starts[s]
+        x = freqs[s] * (x >> bits) + m - starts[s]
         if x < LOW:
             if at == end:
                 raise DeltaError("tuple section too short (3.8.9)")
@@ -211,14 +213,22 @@ def encode_tuples(tuples: Sequence[Fields]) -> Tuple[int, int, bytes, bytes, int
         counts = [0] * len(distinct)
         for s in symbols:
             counts[s] += 1
-        freqs = frequencies(counts)
+        narrow = len(distinct) <= NARROW_MAX or any(t.period >> WIDE_PERIOD_BITS for t in distinct)
+        mode = CODED if narrow else WIDE
+        freqs = frequencies(counts, BITS[mode])
         table = b"".join(
-            _TABLE.pack(t.start - base, f - 1, t.period, t.report | t.risk << 4, t.onset)
+            _TABLE.pack(
+                t.start - base,
+                (f - 1) & 0xFFFF,
+                t.period | (f - 1) >> 16 << WIDE_PERIOD_BITS,
+                t.report | t.risk << 4,
+                t.onset,
+            )
             for t, f in zip(distinct, freqs)
         )
-        section = rans_encode(symbols, freqs)
+        section = rans_encode(symbols, freqs, BITS[mode])
         if len(table) + len(section) <= _PLAIN.size * len(tuples):
-            return base, CODED, table, section, len(distinct)
+            return base, mode, table, section, len(distinct)
     plain = b"".join(_PLAIN.pack(t.start - base, t.period, t.report | t.risk << 4, t.onset) for t in tuples)
     return base, PLAIN, b"", plain, 0
 
@@ -252,14 +262,18 @@ def decode_tuples(schema: Schema, h: "Header", table: bytes, section: bytes) -> 
         return []
     tuples, freqs = [], []
     for start, frequency, period, byte, onset in _TABLE.iter_unpack(table):
+        if h.tuple_mode == WIDE:
+            frequency |= period >> WIDE_PERIOD_BITS << 16
+            period &= (1 << WIDE_PERIOD_BITS) - 1
         tuples.append(_fields(schema, h.start_base, start, period, byte, onset))
         freqs.append(frequency + 1)
     if any(a >= b for a, b in zip(tuples, tuples[1:])):
         raise DeltaError("the table does not ascend (3.8.7)")
-    if sum(freqs) != TOTAL:
-        raise DeltaError("the frequencies do not sum to 65536 (3.8.7)")
+    bits = BITS[h.tuple_mode]
+    if sum(freqs) != 1 << bits:
+        raise DeltaError("the frequencies do not sum to 2^%d (3.8.7)" % bits)
     packed = [schema.pack(t) for t in tuples]
-    return [packed[s] for s in rans_decode(section, freqs, h.added)]
+    return [packed[s] for s in rans_decode(section, freqs, h.added, bits)]
 
 
 # --- Header (3.8.3) ------------------------------------------------------------------------------
@@ -338,7 +352,7 @@ def parse(data: bytes) -> Object:
         schema = schema_of(h.schema)
     except ValueError as e:
         raise DeltaError(str(e))
-    if h.kind not in (LIVE_KIND, HISTORY_KIND) or h.tuple_mode not in (CODED, PLAIN):
+    if h.kind not in (LIVE_KIND, HISTORY_KIND) or h.tuple_mode not in (CODED, PLAIN, WIDE):
         raise DeltaError("kind or tuple mode (3.8.3)")
     if h.removal_k > 31 or h.key_k > 63 or h.serial_bits > 32:
         raise DeltaError("a parameter out of its range (3.8.5, 3.8.6, 3.8.8)")

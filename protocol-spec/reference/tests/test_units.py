@@ -206,10 +206,30 @@ class DeltaTest(unittest.TestCase):
         dice = random.Random(6)
         for _ in range(200):
             counts = [dice.choice((1, 1, 2, 50, 3000)) for _ in range(dice.randrange(1, 400))]
-            self.assertEqual(sum(delta.frequencies(counts)), 65_536)
-            self.assertGreaterEqual(min(delta.frequencies(counts)), 1)
-        self.assertEqual(delta.frequencies([1] * 65_536), [1] * 65_536)
-        self.assertEqual(sum(delta.frequencies([9] + [1] * 65_535)), 65_536)
+            for bits in (16, 18):
+                self.assertEqual(sum(delta.frequencies(counts, bits)), 1 << bits)
+                self.assertGreaterEqual(min(delta.frequencies(counts, bits)), 1)
+        self.assertEqual(delta.frequencies([1] * 65_536, 16), [1] * 65_536)
+        self.assertEqual(sum(delta.frequencies([9] + [1] * 65_535, 16)), 65_536)
+
+    def test_a_full_of_many_tuples_has_a_wide_table(self):
+        """tests/vectors_release.rs makes the same full and expects the same digest."""
+        schema = SCHEMAS[1]
+
+        def history(distinct, period):
+            return [
+                ((i + 1) * ((1 << 128) // 3001)).to_bytes(16, "big")
+                + schema.pack(Fields(3_000_000 + i % distinct, period, 1, 0))
+                + struct.pack("<II", 1, LIVE)
+                for i in range(3000)
+            ]
+
+        for distinct, period, mode in ((1024, 144, 0), (1025, 16_384, 0), (1025, 16_383, 2), (1300, 144, 2)):
+            entries = history(distinct, period)
+            data = delta.encode_live(schema, SERVICE, 1, 0, 1, 0, entries)
+            self.assertEqual(delta.parse(data).header.tuple_mode, mode)
+            self.assertEqual(delta.apply_live(data, []), [e[:24] for e in entries])
+        self.assertEqual(hashlib.sha256(data).hexdigest(), "7e4d49c5781eee87265cd1392b7ac9e2978c47a86c64f87249297c07fa6943d3")
 
     def test_a_full_of_many_keys(self):
         dice = random.Random(7)

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 use tekd::engine::{Configured, Event, Published, Released, Reported, ReportedKey};
 use tekd::node::journal_path;
 use tekd::release::{DELEGATION_LEN, Delegation, Manifest, ONSET_NONE, manifest_digest};
@@ -49,15 +50,19 @@ fn stopped(error: &io::Error) -> Done {
     Err(Failure::failed(format!("writing to stdout: {error}")))
 }
 
+/// A line for programs: what every event has, and then its details.
+#[derive(Serialize)]
+struct Line {
+    seq: u64,
+    time: String,
+    kind: String,
+    #[serde(flatten)]
+    details: Value,
+}
+
 fn program_line(record: &Record, (kind, details): (String, Value)) -> String {
-    let mut line = Map::new();
-    line.insert("seq".to_owned(), record.seq.into());
-    line.insert("time".to_owned(), format_time(record.time_s).into());
-    line.insert("kind".to_owned(), kind.into());
-    if let Value::Object(details) = details {
-        line.extend(details);
-    }
-    Value::Object(line).to_string()
+    let line = Line { seq: record.seq, time: format_time(record.time_s), kind, details };
+    serde_json::to_string(&line).expect("details are an object with text for names")
 }
 
 fn people_line(record: &Record, (kind, details): (String, Value)) -> String {

@@ -1,7 +1,7 @@
 //! `import`: an export package of the field, read and checked here, judged and stored by the server.
 //!
-//! Nothing is sent before the whole package was read and its signature, if a key is given, has verified; nothing
-//! is stored before the server has all keys.
+//! Nothing is sent before the whole package was read and its signature, if a key is given, has verified;
+//! nothing is stored before the server has all keys.
 
 use std::collections::BTreeMap;
 use std::path::Path;

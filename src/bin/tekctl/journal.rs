@@ -1,5 +1,5 @@
-//! `journal verify` and `journal rebuild`: the journal's files read without a lock, beside a running server or in
-//! a copy of its directory.
+//! `journal verify` and `journal rebuild`: the journal's files read without a lock, beside a running server
+//! or in a copy of its directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +47,8 @@ pub(crate) fn verify(global: &Global) -> Done {
     }
 }
 
-/// Computes every release again, compares each with what was signed, and writes the newest generation of each set.
+/// Computes every release again, compares each with what was signed, and writes the newest generation of
+/// each set.
 pub(crate) fn rebuild(global: &Global, into: &Path) -> Done {
     if into.join("sets").exists() {
         return Err(Failure::usage(format!("{} holds sets already: name another directory", into.display())));

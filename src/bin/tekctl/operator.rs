@@ -153,7 +153,8 @@ fn text(request: &ControlRequest, document: &Value) -> String {
         ControlRequest::Metrics {} => field("text"),
         ControlRequest::Health {} => health(document),
         ControlRequest::SetConfigure { set, .. } => format!(
-            "{}\nset {set}: the settings hold from the next release, {}; the horizon follows the retention from {}",
+            "{}\nset {set}: the settings hold from the next release, {}; \
+             the horizon follows the retention from {}",
             tables::lines(document),
             field("next_release"),
             field("horizon_moves_from"),
@@ -259,7 +260,8 @@ mod tests {
         });
         assert_eq!(
             released(1, &document),
-            "set 1, release 2: 5 added, 0 withdrawn, 1 expired, 0 decoys; 9 live, root ab\nheld back: 3 embargo"
+            "set 1, release 2: 5 added, 0 withdrawn, 1 expired, 0 decoys; 9 live, root ab\n\
+             held back: 3 embargo"
         );
     }
 

@@ -132,7 +132,8 @@ pub(crate) fn misused(error: &clap::Error, json: bool) -> ExitCode {
     }
     if json {
         let message = error.to_string();
-        let _ = say(&failure_document(Exit::Usage, message.trim()).to_string());
+        let message = message.trim().trim_start_matches("error: ");
+        let _ = say(&failure_document(Exit::Usage, message).to_string());
     }
     Exit::Usage.into()
 }

@@ -14,6 +14,7 @@ use tekd::release::{
 use tekd::service::control::Exit;
 use tekd::service::timetext::{format_duration, format_interval, format_time};
 use tekd::store::{RealDisk, read_file};
+use tekd::wire::layout::MAX_BUCKET_SPAN;
 use tekd::wire::{Key, ResultCode};
 
 use crate::args::{ClientCommand, Global};
@@ -336,7 +337,7 @@ fn lookup(global: &Global, key: &Key) -> Done {
 
 fn bucket(global: &Global, prefix: Prefix) -> Done {
     let mut client = client_of(global)?;
-    let report = client.bucket(&prefix.bytes, prefix.bits).map_err(|error| too_deep(error, prefix))?;
+    let report = client.bucket(&prefix.bytes, prefix.bits).map_err(|error| out_of_range(error, prefix))?;
     let checkpoint = report.checkpoint;
     let schema = Schema::from_number(checkpoint.schema()).expect("a bucket was read by its schema");
     let keys: Vec<Entry> =
@@ -357,20 +358,21 @@ fn bucket(global: &Global, prefix: Prefix) -> Done {
     Ok(Outcome::new(document, text))
 }
 
-/// A tree that is shallower than what was asked for: says which question it answers.
-fn too_deep(error: ClientError, prefix: Prefix) -> Failure {
-    let depth = error.refused().filter(|r| r.result == ResultCode::Range).map(|r| r.info);
-    let depth = depth.and_then(|depth| u8::try_from(depth).ok()).filter(|depth| *depth < prefix.bits);
-    match depth {
-        Some(depth) => {
-            let instead = Prefix::new(prefix.bytes, depth);
-            Failure::exiting(
-                Exit::Refused,
-                format!("{error}: the tree of the newest release has {depth} bits; ask for {instead}"),
-            )
-        }
-        None => error.into(),
-    }
+/// A tree that is shallower or much deeper than what was asked for: says which question it answers.
+fn out_of_range(error: ClientError, prefix: Prefix) -> Failure {
+    let refused = error.refused().filter(|r| r.result == ResultCode::Range);
+    let Some(depth) = refused.and_then(|r| u8::try_from(r.info).ok()) else { return error.into() };
+    let instead = if depth < prefix.bits {
+        format!("ask for {}", Prefix::new(prefix.bytes, depth))
+    } else {
+        format!("ask for {} to {depth} bits", depth.saturating_sub(MAX_BUCKET_SPAN))
+    };
+    Failure::exiting(
+        Exit::Refused,
+        format!(
+            "BUCKET {prefix} was refused: the tree of the newest release has {depth} bits (RANGE); {instead}"
+        ),
+    )
 }
 
 #[cfg(test)]

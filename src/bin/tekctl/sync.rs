@@ -21,7 +21,8 @@ pub(crate) fn run(global: &Global, args: &SyncArgs) -> Done {
     let stream = stream.map(|stream| fetched.by(stream));
     let mut client = client(fetched.by(first), stream, trust, global.set());
     let synced = client.sync(&mut held, args.full);
-    // What was learnt is kept even if the sync failed: nothing older than the newest checkpoint will do any more.
+    // What was learnt is kept even if the sync failed: nothing older than the newest checkpoint will do any
+    // more.
     if synced.is_ok() || knowledge(&held) != known {
         save_state(&args.state, &held).map_err(|e| Failure::from(ClientError::from(e)))?;
     }

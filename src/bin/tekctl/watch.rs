@@ -1,4 +1,5 @@
-//! Carriers that show how far a sync has come: they hear the lengths of the objects and of the parts that came.
+//! Carriers that show how far a sync has come: they hear the lengths of the objects and of the parts that
+//! came.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -26,7 +26,7 @@ enum Command {
     /// Live a whole life in a temporary directory on a stepped clock, every step verified and printed
     Demo(demo::DemoArgs),
     /// Serve: an origin, or with --upstream a public node
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Check a configuration file
     Check(CheckArgs),
 }
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Demo(args) => demo::run(args),
-        Command::Serve(args) => serve(args),
+        Command::Serve(args) => serve(*args),
         Command::Check(args) => check(&args),
     }
 }

@@ -1,5 +1,5 @@
-//! Three days later: what expired cost nothing, a restart changes nothing, a public node says the same, and the
-//! journal gives everything again.
+//! Three days later: what expired cost nothing, a restart changes nothing, a public node says the same, and
+//! the journal gives everything again.
 
 use std::sync::Arc;
 

@@ -94,8 +94,8 @@ impl<'o> Life<'o> {
     }
 }
 
-/// How a phone got to the newest version, in words. A set of a few keys is not longer than its deltas, and then goes
-/// out whole.
+/// How a phone got to the newest version, in words. A set of a few keys is not longer than its deltas, and
+/// then goes out whole.
 pub(super) fn way(report: &SyncReport) -> &'static str {
     match report.mode {
         SyncMode::Current => "nothing",

@@ -1,9 +1,10 @@
-//! `tekd demo`: a week in the life of an origin, every step verified by the client library and told in a line.
+//! `tekd demo`: five days of an origin, every step verified by the client library and told in a line.
 //!
-//! It is a story for newcomers and a test of the whole: the real writer, journal, builder, gate and client on a
-//! stepped clock in a temporary directory. The first phones come over real sockets, later ones in memory. Secret
-//! keys are drawn by the system; everything that shows in a number is the same in every run. It does not know the
-//! operators' programs: what they do by the control socket, it does by calling the writer.
+//! It is a story for newcomers and a test of the whole: the real writer, journal, builder, gate and client
+//! on a stepped clock in a temporary directory. The first phones come over real sockets, later ones in
+//! memory. Secret keys are drawn by the system; everything that shows in a number is the same in every run.
+//! It does not know the operators' programs: what they do by the control socket, it does by calling the
+//! writer.
 
 mod error;
 mod story;

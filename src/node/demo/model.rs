@@ -59,8 +59,8 @@ impl Model {
         self.live -= u64::from(c.withdrawn) + u64::from(c.decoys_withdrawn) + u64::from(c.expired);
     }
 
-    /// Compares all that a phone holds: every reported key is there exactly while it should be, with its fields, and
-    /// all the rest are decoys. Returns their number.
+    /// Compares all that a phone holds: every reported key is there exactly while it should be, with its
+    /// fields, and all the rest are decoys. Returns their number.
     pub(super) fn check(&self, who: &str, phone: &SetClient) -> Result<u64, DemoError> {
         let (Some(set), Some(checkpoint)) = (phone.data(), phone.checkpoint()) else {
             return Err(DemoError::DoesNotHold(format!("{who} holds a set")));

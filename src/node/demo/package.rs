@@ -65,7 +65,8 @@ impl KeyPackage {
         Ok(KeyPackage { origin, total, keys, zip_bytes: zip.len() as u64, moved_days })
     }
 
-    /// The shortest retention in days with which no key is expired at `now`; `least` at least, `most` at most.
+    /// The shortest retention in days with which no key is expired at `now`; `least` at least, `most` at
+    /// most.
     pub(super) fn retention_days(&self, now: u64, least: u16, most: u16) -> u16 {
         let oldest_end = self.keys.iter().map(|k| u64::from(k.fields.start) + u64::from(k.period)).min();
         let age = u64::from(interval_of(now)).saturating_sub(oldest_end.unwrap_or(u64::MAX));
@@ -96,8 +97,8 @@ fn generated() -> Result<Vec<u8>, DemoError> {
     write_package(&keys, &meta, None).map_err(failed("packing the generated keys"))
 }
 
-/// A key of a package as the writer takes it. What is out of range is left for the writer to judge; an onset that no
-/// schema knows counts as none.
+/// A key of a package as the writer takes it. What is out of range is left for the writer to judge; an
+/// onset that no schema knows counts as none.
 fn imported(key: &ExportedKey) -> ImportedKey {
     let onset = key.onset.filter(|days| (-14..=14).contains(days)).unwrap_or(ONSET_NONE);
     ImportedKey {

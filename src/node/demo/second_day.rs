@@ -1,5 +1,5 @@
-//! Tuesday: a few patients report, their keys go out in company, one is taken back, the last wait for the end of
-//! their embargo.
+//! Tuesday: a few patients report, their keys go out in company, one is taken back, the last wait for the
+//! end of their embargo.
 
 use super::error::{DemoError, equal, failed, must};
 use super::life::{HOUR, Life, Sum, must_be_bare, way};
@@ -12,7 +12,7 @@ use crate::time::{INTERVALS_PER_DAY, interval_of};
 use crate::wire::Key;
 
 /// Seed of Tuesday's patients.
-const PATIENTS_SEED: u64 = 18;
+const PATIENTS_SEED: u64 = 273;
 /// Keys that they report.
 const PATIENTS_KEYS: u64 = 40;
 /// Intervals after which every embargo of Tuesday's keys is over.
@@ -53,7 +53,7 @@ impl Life<'_> {
         let (embargoed, ready) = self.waiting();
         equal("keys that wait", embargoed + ready, keys.len() as u64)?;
         let text = format!(
-            "decoys on; {} patients report {}; {embargoed} of them are in use today:",
+            "decoys on; {} patients report {}; {embargoed} of them in use today:",
             patients.len(),
             counted(keys.len() as u64, "key")
         );
@@ -156,7 +156,7 @@ impl Life<'_> {
         let report = self.sync_near()?;
         equal("keys new to phone A", report.change.added, out.added + out.decoys)?;
         let text = format!(
-            "the last {} leave their embargo among {}; phone A: {} bytes",
+            "the embargo of {} is over: out among {}; phone A: {} bytes",
             counted(out.added, "key"),
             counted(out.decoys, "decoy"),
             count(report.bytes)

@@ -151,7 +151,8 @@ impl World {
         self.origin().turn(input).map_err(failed(doing))
     }
 
-    /// Lets the clock go on by whole intervals of `interval_s` seconds; returns the releases made, oldest first.
+    /// Lets the clock go on by whole intervals of `interval_s` seconds; returns the releases made, oldest
+    /// first.
     pub(super) fn pass(&self, intervals: u64, interval_s: u64) -> Result<Vec<ReleaseOutcome>, DemoError> {
         let mut releases = Vec::new();
         for _ in 0..intervals {

@@ -52,6 +52,8 @@ pub enum TupleMode {
     Coded = 0,
     /// Six bytes per entry.
     Plain = 1,
+    /// As coded, with frequencies in finer steps, for a table of many tuples.
+    Wide = 2,
 }
 
 /// Why a delta is not made or is refused.
@@ -294,6 +296,7 @@ impl Header {
         let tuple_mode = match raw.tuple_mode {
             0 => TupleMode::Coded,
             1 => TupleMode::Plain,
+            2 => TupleMode::Wide,
             other => return Err(DeltaError::Header { field: "tuple_mode", found: other.into() }),
         };
         Ok(Self {
@@ -351,15 +354,15 @@ impl Header {
         field("start_base", self.start_base.into(), adds || self.start_base == 0)?;
         let (rows, tuples) = (u64::from(self.rows), u64::from(self.tuple_len));
         match self.tuple_mode {
-            TupleMode::Coded if adds => {
+            TupleMode::Coded | TupleMode::Wide if adds => {
                 field("rows", rows, (1..=MAX_SYMBOLS as u64).contains(&rows))?;
             }
             TupleMode::Coded => {
                 field("rows", rows, rows == 0)?;
                 field("tuple section", tuples, tuples == 0)?;
             }
-            TupleMode::Plain => {
-                field("tuple_mode", 1, adds)?;
+            TupleMode::Plain | TupleMode::Wide => {
+                field("tuple_mode", self.tuple_mode as u64, adds)?;
                 field("rows", rows, rows == 0)?;
                 field("tuple section", tuples, tuples == u64::from(self.added) * PLAIN_LEN as u64)?;
             }

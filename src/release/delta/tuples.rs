@@ -2,14 +2,25 @@
 //! coded, or plain (protocol-spec 3.8.7).
 //!
 //! A set has few distinct tuples, some of them in most entries: an entropy code brings the 6 bytes
-//! of an entry to well under one. Where it does not, the plain form bounds what fields can cost.
+//! of an entry to well under one. Where there are thousands, most of them rare, frequencies in finer
+//! steps keep it so; where even that does not, the plain form bounds what fields can cost.
 
 use super::header::{DeltaError, PLAIN_LEN, ROW_LEN, TupleMode};
-use crate::release::rans::{self, MAX_SYMBOLS, Model, RansReader};
+use crate::release::rans::{self, MAX_SYMBOLS, Model, RansReader, Scale};
 use crate::release::schema::{Fields, MAX_FIELDS_LEN, Schema};
 
 /// Farthest a start may lie above the least one.
 const MAX_SPAN: u32 = u16::MAX as u32;
+
+/// Most distinct tuples whose frequencies are in the coarser steps.
+const MAX_NARROW: usize = 1024;
+
+/// Greatest period that leaves room for the high bits of a frequency in a wide table.
+const MAX_WIDE_PERIOD: u16 = (1 << WIDE_PERIOD_BITS) - 1;
+const WIDE_PERIOD_BITS: u32 = 14;
+
+const _: () = assert!(Scale::Narrow.bits() <= u16::BITS);
+const _: () = assert!(Scale::Wide.bits() - u16::BITS + WIDE_PERIOD_BITS == u16::BITS);
 
 /// Entries whose tuples are sorted at once while distinct ones are counted.
 const BATCH: usize = 1 << 16;
@@ -35,9 +46,13 @@ const fn start_of(tuple: u64) -> u32 {
     (tuple >> 32) as u32
 }
 
+const fn period_of(tuple: u64) -> u16 {
+    (tuple >> 16) as u16
+}
+
 /// The four bytes `period`, `report | risk << 4`, `onset` of a packed tuple.
 const fn low_fields(tuple: u64) -> [u8; 4] {
-    let [period_low, period_high] = ((tuple >> 16) as u16).to_le_bytes();
+    let [period_low, period_high] = period_of(tuple).to_le_bytes();
     let (report, risk) = (tuple >> 12 & 15, tuple >> 8 & 15);
     [period_low, period_high, (report | risk << 4) as u8, tuple as u8 ^ 0x80]
 }
@@ -95,25 +110,36 @@ fn encode_plain(tuples: &[u64], base: u32) -> TupleSections {
 fn encode_coded(tuples: &[u64], base: u32) -> Option<TupleSections> {
     let distinct = count_distinct(tuples)?;
     let counts: Vec<u32> = distinct.iter().map(|&(_, count)| count).collect();
-    let frequencies = rans::frequencies(&counts);
+    let mode = coded_mode(&distinct);
+    let frequencies = rans::frequencies(&counts, scale(mode));
     let symbols = symbols(tuples, &distinct);
-    let section = rans::encode(&symbols, &frequencies);
+    let section = rans::encode(&symbols, &frequencies, scale(mode));
     if distinct.len() * ROW_LEN + section.len() > tuples.len() * PLAIN_LEN {
         return None;
     }
     let mut table = Vec::with_capacity(distinct.len() * ROW_LEN);
     for (&(tuple, _), frequency) in distinct.iter().zip(&frequencies) {
+        let [low, high, wide, _] = (frequency - 1).to_le_bytes();
+        let [period_low, period_high, fields, onset] = low_fields(tuple);
         table.extend_from_slice(&offset(tuple, base));
-        table.extend_from_slice(&((frequency - 1) as u16).to_le_bytes());
-        table.extend_from_slice(&low_fields(tuple));
+        // In a narrow table `wide` is 0, in a wide one the period has no such bits.
+        let period_high = period_high | wide << (WIDE_PERIOD_BITS - 8);
+        table.extend_from_slice(&[low, high, period_low, period_high, fields, onset]);
     }
-    Some(TupleSections {
-        mode: TupleMode::Coded,
-        start_base: base,
-        rows: distinct.len() as u32,
-        table,
-        section,
-    })
+    Some(TupleSections { mode, start_base: base, rows: distinct.len() as u32, table, section })
+}
+
+/// How a table of these tuples is coded.
+fn coded_mode(distinct: &[(u64, u32)]) -> TupleMode {
+    let fits = |&(tuple, _): &(u64, u32)| period_of(tuple) <= MAX_WIDE_PERIOD;
+    if distinct.len() > MAX_NARROW && distinct.iter().all(fits) { TupleMode::Wide } else { TupleMode::Coded }
+}
+
+const fn scale(mode: TupleMode) -> Scale {
+    match mode {
+        TupleMode::Wide => Scale::Wide,
+        TupleMode::Coded | TupleMode::Plain => Scale::Narrow,
+    }
 }
 
 const fn offset(tuple: u64, base: u32) -> [u8; 2] {
@@ -161,7 +187,7 @@ fn symbols(tuples: &[u64], distinct: &[(u64, u32)]) -> Vec<u16> {
 /// Takes the fields of added entries, as the bytes that stand in an entry.
 #[derive(Debug)]
 pub(super) enum TupleReader<'a> {
-    /// Of mode 0: the fields of each row, and the code.
+    /// Of modes 0 and 2: the fields of each row, and the code.
     Coded(Vec<[u8; MAX_FIELDS_LEN]>, RansReader<'a>),
     /// Of mode 1.
     Plain(PlainReader<'a>),
@@ -189,8 +215,8 @@ impl<'a> TupleReader<'a> {
         match mode {
             TupleMode::Plain => Ok(Self::Plain(PlainReader { schema, base, rest: section })),
             TupleMode::Coded if table.is_empty() => Ok(Self::Empty),
-            TupleMode::Coded => {
-                let (rows, model) = read_table(schema, base, table)?;
+            TupleMode::Coded | TupleMode::Wide => {
+                let (rows, model) = read_table(schema, scale(mode), base, table)?;
                 Ok(Self::Coded(rows, RansReader::new(model, section)?))
             }
         }
@@ -227,6 +253,7 @@ impl PlainReader<'_> {
 
 fn read_table(
     schema: Schema,
+    scale: Scale,
     base: u32,
     table: &[u8],
 ) -> Result<(Vec<[u8; MAX_FIELDS_LEN]>, Model), DeltaError> {
@@ -234,15 +261,22 @@ fn read_table(
     let (mut rows, mut frequencies) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let mut before = None;
     for (i, row) in table.chunks_exact(ROW_LEN).enumerate() {
-        let fields = unpack(schema, base, [row[0], row[1]], [row[4], row[5], row[6], row[7]])?;
+        let period = u16::from_le_bytes([row[4], row[5]]);
+        let (period, high) = match scale {
+            Scale::Narrow => (period, 0),
+            Scale::Wide => (period & MAX_WIDE_PERIOD, period >> WIDE_PERIOD_BITS),
+        };
+        let [period_low, period_high] = period.to_le_bytes();
+        let fields = unpack(schema, base, [row[0], row[1]], [period_low, period_high, row[6], row[7]])?;
         if before.is_some_and(|before| before >= fields) {
             return Err(DeltaError::Table(i));
         }
         before = Some(fields);
         rows.push(schema.field_bytes(&fields));
-        frequencies.push(u32::from(u16::from_le_bytes([row[2], row[3]])) + 1);
+        let low = u16::from_le_bytes([row[2], row[3]]);
+        frequencies.push((u32::from(high) << u16::BITS | u32::from(low)) + 1);
     }
-    Ok((rows, Model::new(&frequencies)?))
+    Ok((rows, Model::new(&frequencies, scale)?))
 }
 
 /// The fields of a tuple as it stands in table or section, checked against the schema.
@@ -302,6 +336,23 @@ mod tests {
     }
 
     #[test]
+    fn many_tuples_are_coded_in_finer_steps_unless_a_period_is_in_the_way() {
+        let many = |distinct: u32, period: u16| -> Vec<Fields> {
+            let one = |i: u32| {
+                let n = if i < 3 * distinct { i % distinct } else { 0 };
+                Fields { start: 2_000_000 + n / 100, period: period + (n % 100) as u16, ..fields(0) }
+            };
+            (0..1_000_000).map(one).collect()
+        };
+        assert_eq!(round_trip(&many(1024, 1)).0, TupleMode::Coded);
+        let (mode, wide) = round_trip(&many(1025, 1));
+        assert_eq!((mode, round_trip(&many(1025, 16_284)).0), (TupleMode::Wide, TupleMode::Wide));
+        let (mode, narrow) = round_trip(&many(1025, 16_285));
+        assert_eq!(mode, TupleMode::Coded);
+        assert!(wide < narrow);
+    }
+
+    #[test]
     fn starts_too_far_apart_are_not_coded() {
         let near = [fields(0), Fields { start: 2_065_535, ..fields(0) }].map(|fields| pack(&fields));
         assert!(encode(&near).is_ok());
@@ -312,8 +363,9 @@ mod tests {
     #[test]
     fn tables_out_of_order_or_range_are_refused() {
         let row = |period: u8, low: u8| [0, 0, 0xFF, 0x7F, period, 0, low, 0];
-        let read =
-            |rows: [[u8; 8]; 2], base| read_table(Schema::GaenMinimal, base, rows.as_flattened()).err();
+        let read = |rows: [[u8; 8]; 2], base| {
+            read_table(Schema::GaenMinimal, Scale::Narrow, base, rows.as_flattened()).err()
+        };
         assert_eq!(read([row(1, 0), row(2, 0)], 0), None);
         assert_eq!(read([row(2, 0), row(1, 0)], 0), Some(DeltaError::Table(1)));
         assert_eq!(read([row(1, 0), row(1, 0)], 0), Some(DeltaError::Table(1)));
