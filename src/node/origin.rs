@@ -357,9 +357,8 @@ fn delegate(service: [u8; 8], epoch: u32, now: u64, online: &SigningKey, root: &
 }
 
 /// Refuses to found an origin where there was one: it would publish other releases under the versions of
-/// the old.
-/// What shows that there was one: `trust.json` and snapshots, made after the first group of the journal,
-/// and the files of `journal`, where they are made after what is missing.
+/// the old. What shows that there was one: `trust.json` and snapshots, made after the first group of the
+/// journal, and the files of `journal`, where they are made after what is missing.
 fn nothing_founded(options: &OriginOptions, what: &str, journal: Option<&Path>) -> Result<(), OriginError> {
     let (trust, snapshots) = (trust_path(&options.dir), snapshots_path(&options.dir));
     for dir in [Some(&*options.dir), Some(&*snapshots), journal].into_iter().flatten() {

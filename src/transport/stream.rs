@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::counters::counters;
 use super::frame::{FrameBuffer, FrameError, MAX_ANSWER, MAX_REQUEST};
@@ -32,11 +32,14 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const LATER_TIMEOUT: Duration = Duration::from_secs(10);
 /// From stop to the end of the last connection.
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// From stop to the end of idle connections: what was sent before the stop may not have been noticed yet.
+pub(super) const STOP_GRACE: Duration = Duration::from_millis(100);
 /// Bytes of answers on their way to clients, over all connections.
 pub(super) const MAX_PENDING_BYTES: usize = 256 << 20;
 /// What a connection keeps of its answer buffer between requests, bytes.
 const KEPT_ANSWER_BYTES: usize = 4096;
 
+const _: () = assert!(STOP_GRACE.as_millis() < DRAIN_TIMEOUT.as_millis());
 const _: () = assert!(MAX_PENDING_BYTES >= MAX_ANSWER && KEPT_ANSWER_BYTES <= MAX_ANSWER);
 
 /// Answers the frames of streams. Shared by all connections, on any thread.
@@ -254,6 +257,8 @@ pub(super) struct Conversation<'a, S> {
     inbound: FrameBuffer,
     answer: Vec<u8>,
     deadline: Instant,
+    /// When an idle connection ends, once the server stops.
+    grace: Option<Instant>,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
@@ -265,7 +270,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
     ) -> Self {
         let inbound = FrameBuffer::new(MAX_REQUEST);
         let deadline = Instant::now() + shared.limits.idle;
-        Conversation { stream, peer, shared, stop, inbound, answer: Vec::new(), deadline }
+        Conversation { stream, peer, shared, stop, inbound, answer: Vec::new(), deadline, grace: None }
     }
 
     /// Answers requests until something ends the connection.
@@ -348,7 +353,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             tokio::select! {
                 biased;
                 read = self.stream.read(self.inbound.space()) => Some(read),
-                () = stopped(&mut self.stop), if idle => None,
+                () = past_grace(&mut self.stop, &mut self.grace), if idle => None,
             }
         };
         match timeout_at(self.deadline, more).await {
@@ -368,6 +373,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
             Ok(Some(Err(_))) => Err(End::IoError),
         }
     }
+}
+
+/// Resolves [`STOP_GRACE`] after the stop was seen; `until` keeps when that is.
+async fn past_grace(stop: &mut watch::Receiver<bool>, until: &mut Option<Instant>) {
+    stopped(stop).await;
+    sleep_until(*until.get_or_insert_with(|| Instant::now() + STOP_GRACE)).await;
 }
 
 /// Resolves once the value is `true` or its owner is gone.

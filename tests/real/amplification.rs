@@ -41,13 +41,16 @@ struct Maker {
 impl Maker {
     /// A frame of any operation and length; most can be read, some cannot. With its transaction id.
     fn question(&mut self, txid: u64) -> Vec<u8> {
-        let length = match self.dice.below(4) {
-            0 => 64,
-            1 => MAX_DATAGRAM,
-            _ => 64 + self.dice.below(MAX_DATAGRAM - 63),
+        let length = match self.dice.below(8) {
+            0 | 1 => 64,
+            2 | 3 => MAX_DATAGRAM,
+            4 => 64 + self.dice.below(MAX_DATAGRAM - 63),
+            _ => 64 + 4 * self.dice.below((MAX_DATAGRAM - 60) / 4),
         };
         let mut frame = vec![0; length];
-        let operations = Operation::ALL;
+        // Those that need a stream are refused alike: now and then will do.
+        let served = if self.dice.one_in(10) { 10 } else { 7 };
+        let operations = &Operation::ALL[..served];
         frame[0] = 0x81;
         frame[1] = operations[self.dice.below(operations.len())] as u8;
         frame[8..16].copy_from_slice(&self.service);
@@ -102,7 +105,8 @@ impl Maker {
         let rest = frame.len() - body;
         if rest >= 4 {
             let value = u16::try_from(rest - 4).expect("short").to_le_bytes();
-            let kind = [[1, 0], [0x0a, 0x0a], [0x23, 0x81], [0x44, 0x03]][dice.below(4)];
+            let kinds = [[1, 0], [1, 0], [1, 0], [0x0a, 0x0a], [0x44, 0x03], [0x23, 0x81]];
+            let kind = kinds[dice.below(6)];
             frame[body..body + 4].copy_from_slice(&[kind, value].concat());
         }
     }

@@ -242,7 +242,7 @@ async fn a_promise_given_up_or_too_late_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn stop_ends_idle_streams_at_once_and_lets_requests_finish() {
+async fn stop_ends_idle_streams_soon_and_lets_requests_finish() {
     let bench = converse(4096, StreamLimits::default());
     bench.stop.send(true).expect("the server listens");
     assert_eq!(bench.end().await.0, End::Stopped);
@@ -255,6 +255,21 @@ async fn stop_ends_idle_streams_at_once_and_lets_requests_finish() {
     sender.send(frame(64, LATER, 9)).expect("the stream waits");
     bench.expect(&[frame(64, LATER, 9), frame(64, ECHO, 2)].concat()).await;
     assert_eq!(bench.end().await.0, End::Stopped);
+}
+
+#[tokio::test]
+async fn what_is_noticed_only_after_stop_is_answered() {
+    let mut bench = converse(4096, StreamLimits::default());
+    tokio::task::yield_now().await;
+    bench.stop.send(true).expect("the server listens");
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
+    bench.send(&frame(64, ECHO, 1)).await;
+    bench.expect(&frame(64, ECHO, 1)).await;
+    let began = Instant::now();
+    assert_eq!(bench.end().await.0, End::Stopped);
+    assert!(began.elapsed() < IDLE_TIMEOUT / 2, "soon");
 }
 
 #[tokio::test]
