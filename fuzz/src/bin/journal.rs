@@ -26,6 +26,8 @@ const SEAL_HEAD: u8 = 1;
 const SEAL_SEGMENTS: u8 = 2;
 const RAW: u8 = 4;
 const ONE_SEGMENT: u8 = 8;
+/// Opened by a later incarnation, which begins a segment of its own.
+const LATER: u8 = 128;
 
 fuzz_target!(init: tekd_fuzz::seeds::offer(seeds), |input: &[u8]| {
     let mut reader = Reader::new(input);
@@ -45,15 +47,15 @@ fuzz_target!(init: tekd_fuzz::seeds::offer(seeds), |input: &[u8]| {
     }
     let present = if control & ONE_SEGMENT == 0 { 3 } else { 2 };
     let disk = disk(&files[..present]);
-    bounded::within(MOST, || check(&disk));
+    let incarnation = if control & LATER == 0 { 1 } else { 9 };
+    bounded::within(MOST, || check(&disk, incarnation));
 });
 
-fn check(disk: &MemoryDisk) {
+fn check(disk: &MemoryDisk, incarnation: u32) {
     let dir = Path::new(DIR);
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let options = |check_all| Options { segment_bytes: 1 << 20, check_all };
     let read = verify(Arc::clone(&shared), dir, &mut |done, all| assert!(done <= all));
-    let incarnation = 9;
     let opened = LocalJournal::open(Arc::clone(&shared), dir, LOG, incarnation, options(true));
     let (mut journal, recovered) = match opened {
         Ok(opened) => opened,
@@ -133,6 +135,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let edit = |control: u8, edits: &[Vec<u8>]| [&[control][..], &edits.concat()].concat();
     vec![
         vec![both],
+        vec![both | LATER],
         vec![0],
         // The last group torn, whole but not acknowledged, and with another number.
         edit(SEAL_HEAD, &[edits::overwriting(2, 3 * page + 200, &[9; 8])]),

@@ -46,7 +46,9 @@ impl JournalReader {
             // A segment is born only when all groups before it are acknowledged.
             until = until.max(last.base.gno);
             let from = if mark.segment == last.number { mark.offset.next_multiple_of(PAGE) } else { PAGE };
-            until = until.max(Walk::open(&*disk, last.clone())?.scan(from)?.acked);
+            // The group at `from` itself can name none after the one before it, which is known already; what
+            // is left of a group that was cut there names anything.
+            until = until.max(Walk::open(&*disk, last.clone())?.scan(from + PAGE)?.acked);
         }
         if until > 0 && segments.is_empty() {
             return Err(JournalError::Short { dir: dir.to_path_buf(), last: 0, acked: until });

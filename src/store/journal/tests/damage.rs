@@ -37,6 +37,18 @@ fn a_last_group_nobody_named_is_cut_whichever_byte_of_it_is_wrong() {
 }
 
 #[test]
+fn what_is_left_of_a_cut_group_names_nothing_as_acknowledged() {
+    let (disk, place) = unnamed_last();
+    // A group number and, below it, an acknowledged one that no group has: found by fuzzing.
+    disk.damage(&segment(1), place.start + 8, 0x80).unwrap();
+    disk.damage(&segment(1), place.start + 48, 0x40).unwrap();
+    let (journal, recovered) = open(&disk).unwrap();
+    assert_eq!((journal.head().gno, recovered.cut.unwrap().gno), (2, 3));
+    assert_eq!(check(&disk).unwrap().head, journal.head());
+    assert_eq!(sequence(read(&disk)), [1, 2, 3]);
+}
+
+#[test]
 fn a_wrong_byte_in_an_acknowledged_group_is_an_error_that_changes_nothing() {
     let (disk, last) = unnamed_last();
     let named = disk.crash_clean();
