@@ -41,6 +41,11 @@ pub enum Event {
     Released(Released),
     /// The release was built, signed, and may be seen.
     Published(Published),
+    /// A copy or a restored backup of the directory was taken over: versions are of this incarnation from here on.
+    Adopted {
+        /// The new incarnation, above all before it.
+        incarnation: u32,
+    },
 }
 
 /// Who this journal belongs to.
@@ -191,6 +196,7 @@ impl Event {
             Event::KeyWithdrawn(_) => 7,
             Event::Released(_) => 8,
             Event::Published(_) => 9,
+            Event::Adopted { .. } => 10,
         }
     }
 
@@ -207,6 +213,7 @@ impl Event {
             Event::KeyWithdrawn(_) => "key-withdrawn",
             Event::Released(_) => "released",
             Event::Published(_) => "published",
+            Event::Adopted { .. } => "adopted",
         }
     }
 
@@ -236,6 +243,9 @@ impl Event {
                 e.u32(w.set).key(&w.key).u8(u8::from(w.urgent)).bytes(w.reason.as_bytes());
             }
             Event::Released(r) => encode_released(&mut e, r),
+            Event::Adopted { incarnation } => {
+                e.u32(*incarnation);
+            }
             Event::Published(p) => {
                 e.u32(p.set).u32(p.serial).u64(p.count).raw(&p.root).raw(&p.history_digest);
                 e.bytes(&p.checkpoint).bytes(&p.signatures);
@@ -280,6 +290,7 @@ impl Event {
                 checkpoint: d.bytes()?.to_vec(),
                 signatures: d.bytes()?.to_vec(),
             }),
+            10 => Event::Adopted { incarnation: d.u32()? },
             other => return Err(DecodeError::Value { what: "an event's kind", value: u64::from(other) }),
         };
         d.end()?;

@@ -19,6 +19,11 @@ pub enum Input {
         /// The signed delegation of the online key.
         delegation: Vec<u8>,
     },
+    /// Go on in a new incarnation: the directory is a copy or a restored backup.
+    Adopt {
+        /// The incarnation of its identity.
+        incarnation: u32,
+    },
     /// Make a set.
     CreateSet {
         /// Its number, not 0.

@@ -529,6 +529,15 @@ impl SetState {
         adds
     }
 
+    /// A new incarnation has a checkpoint log of its own, whose first leaf is the last checkpoint before it
+    /// (spec 3.4.5).
+    pub(crate) fn adopted(&mut self) {
+        self.log = LogTree::new();
+        if let Some(last) = &self.published {
+            self.log.push(crate::release::log_leaf_hash(&last.checkpoint));
+        }
+    }
+
     pub(crate) fn published(&mut self, p: &Published) {
         self.log.push(crate::release::log_leaf_hash(&p.checkpoint));
         self.published = Some(PublishedState {

@@ -127,6 +127,7 @@ impl State {
             Event::Reported(r) => self.set_mut(seq, r.set)?.reported(seq, time, r),
             Event::KeyWithdrawn(w) => self.set_mut(seq, w.set)?.key_withdrawn(time, w),
             Event::Released(r) => return self.released(seq, r).map(Applied::Released),
+            Event::Adopted { incarnation } => self.adopted(seq, *incarnation)?,
             Event::Published(p) => return self.published(seq, p),
         }
         Ok(Applied::Quiet)
@@ -148,6 +149,16 @@ impl State {
 
     pub(crate) fn set_mut(&mut self, seq: u64, set: u32) -> Result<&mut SetState, FoldError> {
         self.sets.get_mut(&set).ok_or(FoldError::NoSet { seq, set })
+    }
+
+    /// A new life of the log: versions of the old one are never signed again, whoever else may still serve it.
+    fn adopted(&mut self, seq: u64, incarnation: u32) -> Result<(), FoldError> {
+        if incarnation <= self.incarnation {
+            return Err(disagrees(seq, "the incarnation", incarnation, self.incarnation + 1));
+        }
+        self.incarnation = incarnation;
+        self.sets.values_mut().for_each(SetState::adopted);
+        Ok(())
     }
 
     fn delegated(&mut self, seq: u64, bytes: &[u8]) -> Result<(), FoldError> {

@@ -155,6 +155,10 @@ impl Writer {
                 self.record(now, &Event::Delegated(delegation));
                 Ok(Some(Reply::Done))
             }
+            Input::Adopt { incarnation } => {
+                self.record(now, &Event::Adopted { incarnation });
+                Ok(Some(Reply::Done))
+            }
             Input::CreateSet { set, params } => self.create_set(now, set, params).map(Some),
             Input::Configure { set, change } => self.configure(now, set, &change).map(Some),
             Input::AddProvider { name, key } => self.add_provider(now, name, key).map(Some),

@@ -193,10 +193,22 @@ impl Origin {
         } else {
             let online = check_keys(&options, &identity, &state)?;
             let writer = Writer::new(state, online, random, now);
-            Origin { options, identity, journal, head, writer }
+            let mut origin = Origin { options, identity, journal, head, writer };
+            origin.enter_incarnation(now)?;
+            origin
         };
         origin.write_trust()?;
         Ok(origin)
+    }
+
+    /// After `tekctl adopt`, the first event of the new incarnation.
+    fn enter_incarnation(&mut self, now: Moment) -> Result<(), OriginError> {
+        let incarnation = self.identity.incarnation;
+        if incarnation > self.state().incarnation() {
+            tracing::warn!("this directory goes on as incarnation {incarnation}");
+            self.step(now, vec![(NOBODY, Input::Adopt { incarnation })])?;
+        }
+        Ok(())
     }
 
     fn found(

@@ -70,6 +70,7 @@ fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         any::<([u8; 8], u32)>()
             .prop_map(|(service, incarnation)| Event::Founded(Founded { service, incarnation })),
+        any::<u32>().prop_map(|incarnation| Event::Adopted { incarnation }),
         blob().prop_map(Event::Delegated),
         (any::<u32>(), params()).prop_map(|(set, params)| Event::Configured(Configured { set, params })),
         (any::<u32>(), blob()).prop_map(|(set, bytes)| Event::ManifestIssued { set, bytes }),
@@ -187,7 +188,8 @@ fn events_lie_as_the_tables_say() {
     let (reported, released, published) = longer_events(key, long, fields);
     let withdrawn = KeyWithdrawn { set: 1, key, urgent: true, reason: "so".to_owned() };
     let provider = |key| ProviderAdded { provider: 4, name: "x".to_owned(), key };
-    let cases: [(u16, Event, Vec<u8>); 10] = [
+    let cases: [(u16, Event, Vec<u8>); 11] = [
+        (10, Event::Adopted { incarnation: 2 }, hexes(&["02000000"])),
         (
             1,
             Event::Founded(Founded { service: *b"12345678", incarnation: 2 }),

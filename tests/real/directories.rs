@@ -5,6 +5,7 @@ use std::process::Command;
 
 use tekd::store::{Identity, RealDisk};
 
+use super::asker::tls_client;
 use super::keys::{import_all, keys};
 use super::server::Place;
 use super::tree::{contents, copy, edit, newest, seal};
@@ -101,6 +102,9 @@ fn a_copied_directory_is_refused_until_it_is_adopted() {
     let adopted = twin.start();
     let (_, again) = adopted.release();
     assert_eq!(again, root);
+    let version =
+        tls_client(adopted.tls(), adopted.trust()).checkpoint().expect("a verified checkpoint").version();
+    assert_eq!(version >> 32, 2, "no version of the first incarnation is signed again");
     place.start().stop();
 }
 

@@ -80,6 +80,7 @@ fn details(record: &Record, keys: bool) -> (String, Value) {
 
 fn of_event(event: &Event, keys: bool) -> Value {
     match event {
+        Event::Adopted { incarnation } => json!({ "incarnation": incarnation }),
         Event::Founded(f) => json!({ "service": hex::encode(f.service), "incarnation": f.incarnation }),
         Event::Delegated(bytes) => delegated(bytes),
         Event::Configured(c) => configured(c),

@@ -13,6 +13,7 @@ mod operator;
 mod import;
 mod journal;
 mod dump;
+mod adopt;
 mod remote;
 mod watch;
 mod sync;
@@ -43,6 +44,7 @@ fn run(cli: &args::Cli) -> Done {
         Command::Operator(OperatorCommand::Journal(JournalCommand::Rebuild { into })) => {
             journal::rebuild(global, into)
         }
+        Command::Operator(OperatorCommand::Adopt) => adopt::run(global),
         Command::Operator(command) => operator::run(global, command),
         Command::Client(ClientCommand::Sync(args)) => sync::run(global, args),
         Command::Client(command) => remote::run(global, command),

@@ -74,7 +74,7 @@ fn request(global: &Global, command: &OperatorCommand) -> Result<ControlRequest,
         OperatorCommand::Keys(command) => keys_request(command)?,
         OperatorCommand::Drain => ControlRequest::Drain {},
         OperatorCommand::Undrain => ControlRequest::Undrain {},
-        OperatorCommand::Import(_) | OperatorCommand::Journal(_) => {
+        OperatorCommand::Import(_) | OperatorCommand::Journal(_) | OperatorCommand::Adopt => {
             unreachable!("these are more than one request, or none, and are carried out elsewhere")
         }
     })
