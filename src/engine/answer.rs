@@ -182,7 +182,8 @@ fn bucket(
     let Some(prefix) = q.node() else { return Err(range) };
     let public_len = set.schema.public_len();
     let live = generation.bucket(prefix, q.bits).map(|i| generation.entry(i)).filter(|e| is_live(e));
-    let entries = live.clone().count();
+    // bounded: what cannot fit is not counted to its end.
+    let entries = live.clone().take(out.len() / public_len + 1).count();
     let mut bucket_head = BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
     bucket_head.entries = U32::new(u32::try_from(entries).map_err(|_| DoesNotFit(usize::MAX))?);
     let body = bucket_head.answer_len(public_len);

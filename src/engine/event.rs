@@ -41,7 +41,8 @@ pub enum Event {
     Released(Released),
     /// The release was built, signed, and may be seen.
     Published(Published),
-    /// A copy or a restored backup of the directory was taken over: versions are of this incarnation from here on.
+    /// A copy or a restored backup of the directory was taken over: versions are of this incarnation from
+    /// here on.
     Adopted {
         /// The new incarnation, above all before it.
         incarnation: u32,

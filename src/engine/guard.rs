@@ -9,6 +9,10 @@ use super::slot::Moment;
 /// How far the wall clock may part from the monotonic clock, or fall behind the journal, in seconds.
 pub const MAX_JUMP_S: u64 = 3600;
 
+/// How far the clock may be ahead of the journal at a start, in seconds: longer downtime is confirmed by
+/// hand.
+pub(crate) const MAX_DOWNTIME_S: u64 = 30 * 86_400;
+
 /// A clock that cannot be believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -25,22 +29,25 @@ pub struct ClockAlarm {
 /// Watches the clock of one writer.
 #[derive(Debug)]
 pub struct ClockGuard {
+    /// Where the clocks were believed last: many small steps away from here are as bad as one.
+    anchor: Moment,
     last: Moment,
     alarm: Option<ClockAlarm>,
 }
 
 impl ClockGuard {
-    /// Starts watching at `now`; `newest` is the time of the newest event in the journal.
+    /// Starts watching at `now`; `newest` is the time of the newest event in the journal, 0 for none.
     pub fn new(now: Moment, newest: u64) -> Self {
         let behind = now.unix.saturating_add(MAX_JUMP_S) < newest;
-        let alarm = behind.then_some(ClockAlarm { clock: now.unix, expected: newest });
-        ClockGuard { last: now, alarm }
+        let ahead = newest > 0 && now.unix > newest.saturating_add(MAX_DOWNTIME_S);
+        let alarm = (behind || ahead).then_some(ClockAlarm { clock: now.unix, expected: newest });
+        ClockGuard { anchor: now, last: now, alarm }
     }
 
     /// Looks at the clock again.
     pub fn see(&mut self, now: Moment) {
-        let passed = now.monotonic_ms.saturating_sub(self.last.monotonic_ms) / 1000;
-        let expected = self.last.unix.saturating_add(passed);
+        let passed = now.monotonic_ms.saturating_sub(self.anchor.monotonic_ms) / 1000;
+        let expected = self.anchor.unix.saturating_add(passed);
         if now.unix.abs_diff(expected) > MAX_JUMP_S {
             self.alarm.get_or_insert(ClockAlarm { clock: now.unix, expected });
         }
@@ -54,6 +61,7 @@ impl ClockGuard {
 
     /// Believes the clock from now on; returns the alarm that was lifted.
     pub fn approve(&mut self) -> Option<ClockAlarm> {
+        self.anchor = self.last;
         self.alarm.take()
     }
 }
@@ -84,5 +92,21 @@ mod tests {
     fn a_clock_far_behind_the_journal_holds_from_the_start() {
         assert!(ClockGuard::new(at(1_000_000, 0), 1_003_601).alarm().is_some());
         assert!(ClockGuard::new(at(1_000_000, 0), 1_003_600).alarm().is_none());
+    }
+
+    #[test]
+    fn many_small_steps_are_as_bad_as_one() {
+        let mut guard = ClockGuard::new(at(1_000_000, 0), 0);
+        guard.see(at(1_003_000, 1));
+        assert!(guard.alarm().is_none());
+        guard.see(at(1_006_000, 2));
+        assert!(guard.alarm().is_some());
+    }
+
+    #[test]
+    fn a_clock_far_ahead_of_the_journal_holds_from_the_start() {
+        let newest = 1_000_000;
+        assert!(ClockGuard::new(at(newest + MAX_DOWNTIME_S, 0), newest).alarm().is_none());
+        assert!(ClockGuard::new(at(newest + MAX_DOWNTIME_S + 1, 0), newest).alarm().is_some());
     }
 }

@@ -151,7 +151,6 @@ impl Shelf {
         let mut bases: BTreeSet<(Kind, u64)> = BTreeSet::from([(Kind::Live, 0)]);
         bases.extend(self.recent.iter().rev().take(RECENT_BASES).map(|v| (Kind::Live, *v)));
         bases.extend(self.day_ends.values().map(|v| (Kind::Live, *v)));
-        bases.extend(self.wanted.keys().copied());
         if self.wanted.keys().any(|(kind, _)| *kind == Kind::History) {
             bases.extend(self.recent.last().map(|v| (Kind::History, *v)));
         }
@@ -163,6 +162,18 @@ impl Shelf {
         self.recent.drain(..surplus);
         self.day_ends.insert(days_kept, source.version);
         Ok(self.objects())
+    }
+
+    /// Makes one base that was asked for at a release before and has nothing yet; whether there was one.
+    /// For when nobody waits: strangers choose these bases, and no release waits for them.
+    ///
+    /// # Errors
+    /// [`DeltaError`] if the table cannot be encoded.
+    pub fn remember(&mut self, source: &Source) -> Result<bool, DeltaError> {
+        let missing = self.wanted.keys().find(|asked| !self.offers.contains_key(asked));
+        let Some((kind, from)) = missing.filter(|_| !self.is_crowded()).copied() else { return Ok(false) };
+        self.make(source, kind, from)?;
+        Ok(self.offers.contains_key(&(kind, from)))
     }
 
     /// Somebody holds `from` and nothing is made for it: makes it now, for [`Shelf::objects`] to show.

@@ -120,6 +120,8 @@ pub(crate) struct PublishedState {
     pub(crate) serial: u32,
     /// The manifest its checkpoint names; a newer one may have been issued since.
     pub(crate) manifest: Vec<u8>,
+    /// The delegation it was signed under; a newer one may be in force since.
+    pub(crate) delegation: Vec<u8>,
     pub(crate) checkpoint: Vec<u8>,
     pub(crate) signatures: Vec<u8>,
 }
@@ -295,6 +297,11 @@ impl SetState {
     /// The newest published checkpoint and its signature list.
     pub fn published_checkpoint(&self) -> Option<(&[u8], &[u8])> {
         self.published.as_ref().map(|p| (&p.checkpoint[..], &p.signatures[..]))
+    }
+
+    /// The delegation that the newest published checkpoint was signed under, with its signature list.
+    pub fn published_delegation(&self) -> Option<&[u8]> {
+        self.published.as_ref().map(|p| &p.delegation[..])
     }
 
     /// Waiting keys by reason at `now`: still under embargo, or ready for the next release.
@@ -538,11 +545,12 @@ impl SetState {
         }
     }
 
-    pub(crate) fn published(&mut self, p: &Published) {
+    pub(crate) fn published(&mut self, p: &Published, delegation: Vec<u8>) {
         self.log.push(crate::release::log_leaf_hash(&p.checkpoint));
         self.published = Some(PublishedState {
             serial: p.serial,
             manifest: self.manifest.clone(),
+            delegation,
             checkpoint: p.checkpoint.clone(),
             signatures: p.signatures.clone(),
         });

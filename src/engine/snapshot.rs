@@ -75,7 +75,7 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     e.u32(s.table.serial).u16(s.table.schema.number()).u64(s.table.time).u32(s.table.horizon);
     e.u8(u8::from(s.published.is_some()));
     if let Some(p) = &s.published {
-        e.u32(p.serial).bytes(&p.manifest).bytes(&p.checkpoint).bytes(&p.signatures);
+        e.u32(p.serial).bytes(&p.manifest).bytes(&p.delegation).bytes(&p.checkpoint).bytes(&p.signatures);
     }
     e.count(s.log.leaves().len());
     for leaf in s.log.leaves() {
@@ -120,6 +120,7 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
         s.published = Some(PublishedState {
             serial: d.u32()?,
             manifest: d.bytes()?.to_vec(),
+            delegation: d.bytes()?.to_vec(),
             checkpoint: d.bytes()?.to_vec(),
             signatures: d.bytes()?.to_vec(),
         });

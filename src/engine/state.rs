@@ -151,7 +151,8 @@ impl State {
         self.sets.get_mut(&set).ok_or(FoldError::NoSet { seq, set })
     }
 
-    /// A new life of the log: versions of the old one are never signed again, whoever else may still serve it.
+    /// A new life of the log: versions of the old one are never signed again, whoever else may still serve
+    /// it.
     fn adopted(&mut self, seq: u64, incarnation: u32) -> Result<(), FoldError> {
         if incarnation <= self.incarnation {
             return Err(disagrees(seq, "the incarnation", incarnation, self.incarnation + 1));
@@ -198,6 +199,7 @@ impl State {
 
     fn published(&mut self, seq: u64, p: &Published) -> Result<Applied, FoldError> {
         let version = self.version(p.serial);
+        let delegation = self.delegation.clone();
         let set = self.set_mut(seq, p.set)?;
         if p.serial != set.serial || !set.in_flight() {
             return Err(disagrees(seq, "the published serial", p.serial, set.serial));
@@ -210,7 +212,7 @@ impl State {
         if checkpoint.version() != version {
             return Err(disagrees(seq, "the checkpoint's version", checkpoint.version(), version));
         }
-        set.published(p);
+        set.published(p, delegation);
         Ok(Applied::Published { set: p.set, serial: p.serial })
     }
 }

@@ -33,6 +33,17 @@ pub enum BuildError {
     /// An object cannot be made.
     #[error(transparent)]
     Delta(#[from] DeltaError),
+    /// What the journal gives is not what was signed.
+    #[error(
+        "release {serial} of set {set} made again from the journal has another root than was signed: nothing of it \
+         is served; run `tekctl journal rebuild`, which says at which release they part"
+    )]
+    Deviates {
+        /// The set.
+        set: u32,
+        /// Its newest release.
+        serial: u32,
+    },
     /// Readers of an old view never leave.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -72,7 +83,7 @@ impl SetNews {
             published_manifest: Arc::new(s.published_manifest().unwrap_or_default().to_vec()),
             published: s.published_checkpoint().map(|(c, sig)| (c.to_vec(), sig.to_vec())),
             log: s.log().clone(),
-            delegation: state.delegation().to_vec(),
+            delegation: s.published_delegation().unwrap_or(state.delegation()).to_vec(),
         })
     }
 }
@@ -116,6 +127,16 @@ impl std::fmt::Debug for TableStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TableStore").field("dir", &self.dir).field("mode", &self.mode).finish_non_exhaustive()
     }
+}
+
+/// A table made again has to be the one that was signed (state-is-a-fold).
+fn check_recovered(s: &SetState, built: &BuiltRelease) -> Result<(), BuildError> {
+    let published = s.published_checkpoint().filter(|_| !s.in_flight());
+    let Some(checkpoint) = published.and_then(|(c, _)| Checkpoint::parse(c).ok()) else { return Ok(()) };
+    if (checkpoint.root(), checkpoint.history()) == (built.root, built.history_digest) {
+        return Ok(());
+    }
+    Err(BuildError::Deviates { set: s.id(), serial: s.serial() })
 }
 
 /// Makes what readers see.
@@ -183,6 +204,7 @@ impl Builder {
         };
         table.built.serial = s.serial();
         let built = table.built;
+        check_recovered(s, &built)?;
         self.tables.insert(set, table);
         Ok(Some(built))
     }
@@ -328,10 +350,10 @@ impl Builder {
             leaves: Arc::new(leaves.to_vec()),
             manifest: Arc::clone(&news.published_manifest),
         };
-        let (mut shelf, _) = self.shelves.remove(&news.set).unwrap_or_else(|| (Shelf::new(), source.clone()));
+        let (shelf, newest) = self.shelves.entry(news.set).or_insert_with(|| (Shelf::new(), source.clone()));
         let objects = shelf.release(&source)?;
+        *newest = source;
         let generation = Arc::clone(&table.generation);
-        self.shelves.insert(news.set, (shelf, source));
         Ok(Some(ReleaseView {
             checkpoint: parsed,
             checkpoint_answer: Arc::new(compose_answer_body(checkpoint, signatures, &news.delegation)),
@@ -358,14 +380,33 @@ impl Builder {
             for wish in of_set {
                 shelf.want(source, wish.kind, wish.from)?;
             }
-            let now = self.view.load();
-            let Some(set) = now.set(id) else { continue };
-            let Some(release) = &set.release else { continue };
-            let release = ReleaseView { objects: shelf.objects(), ..release.clone() };
-            let set = SetView { release: Some(release), ..set.clone() };
-            self.view.publish(Arc::new(now.with_set(set)))?;
+            self.show_objects(id)?;
+        }
+        if taken == 0 {
+            self.remember_wish()?;
         }
         Ok(taken)
+    }
+
+    /// While nobody waits, makes one object that somebody asked for at a release before.
+    fn remember_wish(&mut self) -> Result<(), BuildError> {
+        for (id, (shelf, source)) in &mut self.shelves {
+            if shelf.remember(source)? {
+                let id = *id;
+                return self.show_objects(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn show_objects(&self, id: u32) -> Result<(), BuildError> {
+        let now = self.view.load();
+        let Some((shelf, _)) = self.shelves.get(&id) else { return Ok(()) };
+        let Some(set) = now.set(id) else { return Ok(()) };
+        let Some(release) = &set.release else { return Ok(()) };
+        let release = ReleaseView { objects: shelf.objects(), ..release.clone() };
+        let set = SetView { release: Some(release), ..set.clone() };
+        Ok(self.view.publish(Arc::new(now.with_set(set)))?)
     }
 }
 

@@ -376,9 +376,14 @@ impl Commands {
     }
 
     fn approve(&self, reason: &str) -> Done {
+        if reason.trim().is_empty() {
+            return Err(ControlReply::usage("an approval needs a reason: say it with --reason TEXT"));
+        }
         match self.ask(Input::ApproveClock)? {
             Reply::Approved { was } => {
-                tracing::warn!("the clock was approved by an operator: {reason}");
+                if was.is_some() {
+                    tracing::warn!("the clock was approved by an operator: {reason}");
+                }
                 Ok(json!({ "approved": was.is_some(), "was": was.map(|a| a.to_string()) }))
             }
             other => Ok(json!({ "reply": format!("{other:?}") })),
@@ -426,6 +431,7 @@ impl Commands {
                        put keys/root.key back for this command";
             return Err(ControlReply::refused(why));
         }
+        let before = origin.look(|o| o.state().key_epoch()).map_err(asked)?;
         let acted = origin.act(|o, clock| match o.next_online(clock.now().unix, &mut SystemRandom) {
             Ok(input) => input.into_iter().collect(),
             Err(e) => {
@@ -435,6 +441,11 @@ impl Commands {
         });
         acted.map_err(asked)?;
         self.note_head()?;
+        if origin.look(|o| o.state().key_epoch()).map_err(asked)? == before {
+            return Err(failed(format!(
+                "no new online key was made, epoch {before} goes on; the log says why"
+            )));
+        }
         let online = origin.look(listing::delegation).map_err(asked)?;
         Ok(json!({ "online": online }))
     }

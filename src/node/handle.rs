@@ -69,7 +69,9 @@ enum Job {
 /// A running origin. Dropping it stops its threads.
 pub struct OriginHandle {
     commands: SyncSender<Command>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    jobs: SyncSender<Job>,
+    /// The writer's thread and the builder's.
+    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
     stopped: Arc<Mutex<Option<String>>>,
     view: Arc<Published<View>>,
 }
@@ -132,7 +134,7 @@ impl OriginHandle {
         let (commands, inbox) = sync_channel(QUEUE_MAX);
         let (jobs, work) = sync_channel(QUEUE_MAX);
         let stopped = Arc::new(Mutex::new(None));
-        let back = commands.clone();
+        let (back, hand) = (commands.clone(), jobs.clone());
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let building = thread("tekd-builder").spawn(move || build_loop(builder, &work, &back))?;
         let state = WriterThread {
@@ -146,7 +148,8 @@ impl OriginHandle {
         };
         let latch = Arc::clone(&stopped);
         let writing = thread("tekd-writer").spawn(move || state.run(&inbox, &latch))?;
-        Ok(OriginHandle { commands, threads: Mutex::new(vec![writing, building]), stopped, view })
+        let threads = Mutex::new(Some([writing, building]));
+        Ok(OriginHandle { commands, jobs: hand, threads, stopped, view })
     }
 
     /// What readers see.
@@ -200,11 +203,15 @@ impl OriginHandle {
     pub fn stop(&self) {
         // A full queue empties; a closed one means that the writer has stopped already.
         let _ = self.commands.send(Command::Stop);
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the origin panicked");
-            }
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some([writing, building]) = threads else { return };
+        if writing.join().is_err() {
+            tracing::error!("the writer's thread panicked");
+        }
+        // fail-stop: the builder outlives a writer that failed, for readers go on asking; it ends here.
+        let _ = self.jobs.send(Job::Stop);
+        if building.join().is_err() {
+            tracing::error!("the builder's thread panicked");
         }
     }
 
@@ -255,7 +262,6 @@ impl WriterThread {
                 // fail-stop: nothing is confirmed any more; readers go on.
                 tracing::error!("the writer stops: {e}");
                 *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
-                let _ = self.jobs.send(Job::Stop);
                 return;
             }
             dirty |= self.origin.head().gno != before;
@@ -274,7 +280,6 @@ impl WriterThread {
             tracing::error!("the writer could not note its head: {e}");
         }
         self.snapshot_when_due(1);
-        let _ = self.jobs.send(Job::Stop);
     }
 
     /// What is to be decided in this turn, and whether it is the last.

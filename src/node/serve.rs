@@ -221,8 +221,8 @@ impl Serving {
             tls: tls_address,
             quic: None,
             metrics: page.as_ref().map(MetricsPage::address),
-            control: config.listen.control.clone(),
-            trust,
+            control: std::path::absolute(&config.listen.control)?,
+            trust: std::path::absolute(trust)?,
             pid: std::process::id(),
         };
         if let Some(file) = &config.ready_file {

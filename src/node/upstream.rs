@@ -248,7 +248,9 @@ fn served(history: &HistoryClient, now: u64) -> String {
 /// Shows what a poll brought, all of it verified, and keeps it.
 fn take_over(builder: &Mutex<Builder>, followed: &Followed, mode: SyncMode) -> Result<(), String> {
     let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
-    if mode != SyncMode::Current || builder.table(followed.history.set()).is_none() {
+    let view = builder.view().load();
+    let shown = view.set(followed.history.set()).and_then(|s| s.release.as_ref()).map(|r| r.checkpoint);
+    if mode != SyncMode::Current || shown.as_ref() != followed.history.checkpoint() {
         show(&mut builder, &followed.history).map_err(|e| e.to_string())?;
         if let Some(file) = &followed.state {
             save_state(file, &followed.history).map_err(|e| e.to_string())?;

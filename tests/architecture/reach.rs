@@ -9,15 +9,12 @@ use super::tree::{Finding, Place, Tree};
 const DRIVERS: [&str; 4] = ["udp", "tls", "quic", "state_file"];
 
 /// Files of the store that touch the operating system's files.
-const STORE_FILES: [&str; 4] =
-    ["src/store/disk.rs", "src/store/map.rs", "src/store/direct.rs", "src/store/identity.rs"];
+const STORE_FILES: [&str; 3] = ["src/store/disk.rs", "src/store/map.rs", "src/store/identity.rs"];
 
 /// Files that may hold `unsafe`.
-const UNSAFE_FILES: [&str; 8] = [
+const UNSAFE_FILES: [&str; 6] = [
     "src/store/map.rs",            // mapping a generation file
     "src/store/publish.rs",        // the pointer readers follow
-    "src/store/direct.rs",         // aligned buffers for direct I/O
-    "src/engine/prefetch.rs",      // prefetch of cache lines
     "src/transport/mmsg.rs",       // batched system calls
     "loadtest/src/system.rs",      // the same on the asking side, and cores
     "fuzz/src/bounded.rs",         // an allocator that refuses

@@ -79,7 +79,8 @@ fn buckets_have_their_range_and_their_padding() {
     assert_eq!(whole.body().len(), 8 + entries * 24 + 13 * 32, "not padded on UDP");
     assert!(whole.body()[8..8 + entries * 24].chunks_exact(24).any(|e| &e[..16] == key.as_bytes()));
     let unproved = f.udp(SHORT, 0, &bucket(start(&key), depth, 0));
-    assert_eq!((unproved.result(), unproved.info() as usize), (ResultCode::Truncated, whole.0.len()));
+    assert_eq!(unproved.result(), ResultCode::Truncated);
+    assert!((65..=whole.0.len()).contains(&(unproved.info() as usize)), "a length it has at least (1.4)");
     let wide = f.udp(SHORT, cookie, &bucket(start(&key), 1, 0));
     assert_eq!(wide.result(), ResultCode::Truncated, "try a stream");
     for bits in 1..depth {

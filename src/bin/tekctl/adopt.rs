@@ -1,7 +1,7 @@
 //! `adopt`: takes over a copied or restored data directory, while no server serves it.
 //!
-//! The directory goes on as a new incarnation, so that nothing it signs can contradict what the original signed or
-//! still signs. The server records it in the journal at its next start.
+//! The directory goes on as a new incarnation, so that nothing it signs can contradict what the original
+//! signed or still signs. The server records it in the journal at its next start.
 
 use serde_json::json;
 use tekd::store::{DirLock, Identity, RealDisk};
