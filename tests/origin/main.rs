@@ -7,6 +7,7 @@ mod checks;
 mod model;
 mod life;
 mod founding;
+mod failstop;
 mod crash;
 mod asking;
 mod answers;

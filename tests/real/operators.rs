@@ -10,6 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 use tekd::service::control::{ControlRequest, ImportKey, SignatureState};
 
+use super::asker::tls_client;
 use super::directories::refused;
 use super::keys::{import_all, keys};
 use super::server::{NEVER, Place, Server, until};
@@ -52,6 +53,24 @@ fn what_is_no_command_is_refused_and_the_conversation_goes_on() {
     }
     let status = say(&mut socket, b"{\"command\":\"status\"}");
     assert_eq!(status["result"]["sets"][0]["serial"], 0);
+}
+
+#[test]
+fn a_new_online_key_holds_through_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::new(dir.path(), "origin");
+    let server = place.start();
+    let (serial, root) = server.release();
+    server.done(&ControlRequest::KeysRotateOnline {});
+    server.stop();
+    let server = place.start();
+    let checkpoint =
+        tls_client(server.tls(), server.trust()).checkpoint().expect("verified under the key before");
+    assert_eq!((u64::from(checkpoint.serial()), hex::encode(checkpoint.root())), (serial, root));
+    let (serial, _) = server.release();
+    let checkpoint =
+        tls_client(server.tls(), server.trust()).checkpoint().expect("verified under the new key");
+    assert_eq!((u64::from(checkpoint.serial()), checkpoint.key_epoch()), (serial, 2));
 }
 
 #[test]
