@@ -71,6 +71,11 @@ fn failed(e: impl std::fmt::Display) -> ControlReply {
     ControlReply::failed(e.to_string())
 }
 
+/// The writer answered something else than what it was asked: a mistake of this program.
+fn unexpected(reply: &Reply) -> ControlReply {
+    failed(format!("the writer answered {reply:?}, which is no answer to this command"))
+}
+
 fn asked(e: AskError) -> ControlReply {
     match e {
         AskError::Refused(
@@ -115,7 +120,7 @@ impl Commands {
                 self.withdraw_key(set, &key.0, reason, urgent, dry_run)
             }
             ControlRequest::ReleaseNow { set, allow_small } => self.release_now(set, allow_small),
-            ControlRequest::ReleaseList { set } => self.releases(set).map(Value::from),
+            ControlRequest::ReleaseList { set } => self.releases(set, None).map(Value::from),
             ControlRequest::ReleaseShow { set, serial } => self.release(set, serial),
             ControlRequest::ReleaseHeld { set } => self.held(set),
             ControlRequest::ReleaseApprove { reason, .. } => self.approve(&reason),
@@ -276,7 +281,7 @@ impl Commands {
         });
         match self.ask(Input::AddProvider { name, key: key.transpose()? })? {
             Reply::Provider { provider, name } => Ok(json!({ "provider": provider, "name": name })),
-            other => Ok(json!({ "reply": format!("{other:?}") })),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -316,14 +321,14 @@ impl Commands {
                 "reports": w.reports, "keys": w.keys, "live": w.live, "seq": w.seq,
                 "dry_run": dry_run, "urgent": urgent,
             })),
-            other => Ok(json!({ "reply": format!("{other:?}") })),
+            other => Err(unexpected(&other)),
         }
     }
 
     fn release_now(&self, set: u32, allow_small: bool) -> Done {
         match self.ask(Input::Release { set, allow_small })? {
             Reply::Released(summary) => self.seen(&summary),
-            other => Ok(json!({ "reply": format!("{other:?}") })),
+            other => Err(unexpected(&other)),
         }
     }
 
@@ -341,13 +346,14 @@ impl Commands {
         Err(ControlReply::degraded(document, what))
     }
 
-    fn releases(&self, set: u32) -> Result<Vec<Value>, ControlReply> {
+    /// The newest releases of a set, or the one of that serial.
+    fn releases(&self, set: u32, only: Option<u32>) -> Result<Vec<Value>, ControlReply> {
         self.origin()?;
-        listing::releases(Arc::clone(&self.disk), &self.data, set).map_err(failed)
+        listing::releases(Arc::clone(&self.disk), &self.data, set, only).map_err(failed)
     }
 
     fn release(&self, set: u32, serial: u32) -> Done {
-        let found = self.releases(set)?.into_iter().find(|r| r["serial"] == serial);
+        let found = self.releases(set, Some(serial))?.into_iter().next();
         found.ok_or_else(|| {
             ControlReply::usage(format!(
                 "set {set} has no release {serial} in its journal; `tekctl release list` shows them"
@@ -386,7 +392,7 @@ impl Commands {
                 }
                 Ok(json!({ "approved": was.is_some(), "was": was.map(|a| a.to_string()) }))
             }
-            other => Ok(json!({ "reply": format!("{other:?}") })),
+            other => Err(unexpected(&other)),
         }
     }
 

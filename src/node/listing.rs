@@ -92,16 +92,23 @@ pub(crate) fn release_summary(r: &ReleaseSummary) -> Value {
     })
 }
 
-/// The releases of a set from its journal, newest first.
+/// The releases of a set from its journal, newest first: the newest [`LISTED_RELEASES`], or the one of
+/// serial `only`.
 ///
 /// # Errors
 /// If the journal cannot be read.
-pub(crate) fn releases(disk: Arc<dyn Disk>, data: &Path, set: u32) -> Result<Vec<Value>, JournalError> {
+pub(crate) fn releases(
+    disk: Arc<dyn Disk>,
+    data: &Path,
+    set: u32,
+    only: Option<u32>,
+) -> Result<Vec<Value>, JournalError> {
+    let wanted = |of: u32, serial: u32| of == set && only.is_none_or(|o| o == serial);
     let mut found: Vec<Value> = Vec::new();
     for group in JournalReader::open(disk, &journal_path(data))? {
         for record in group?.records {
             match Event::decode(record.kind, record.version, &record.payload) {
-                Ok(Event::Released(r)) if r.set == set => {
+                Ok(Event::Released(r)) if wanted(r.set, r.serial) => {
                     if found.len() == LISTED_RELEASES {
                         found.remove(0);
                     }
@@ -119,7 +126,7 @@ pub(crate) fn releases(disk: Arc<dyn Disk>, data: &Path, set: u32) -> Result<Vec
                         "decoys_withdrawn": r.changes.decoys_withdrawn,
                     }));
                 }
-                Ok(Event::Published(p)) if p.set == set => {
+                Ok(Event::Published(p)) if wanted(p.set, p.serial) => {
                     if let Some(Value::Object(last)) = found.last_mut() {
                         last.insert("live".to_owned(), p.count.into());
                         last.insert("root".to_owned(), hex::encode(p.root).into());

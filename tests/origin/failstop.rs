@@ -1,4 +1,5 @@
-//! A journal that fails stops the writer and nobody else: readers go on asking, and get what was not made before.
+//! A journal that fails stops the writer and nobody else: readers go on asking, and get what was not made
+//! before.
 
 use std::path::PathBuf;
 use std::sync::Arc;
