@@ -3,7 +3,7 @@
 //! It is not an entry of a set: nothing here says whether the key is live, in range or wanted.
 
 /// Intervals of ten minutes in a day of UTC.
-pub const INTERVALS_PER_DAY: u32 = 144;
+pub const INTERVALS_PER_DAY: u32 = crate::time::INTERVALS_PER_DAY;
 
 /// The rolling period of a key that states none (proto2 default of the export format), in intervals.
 pub const DEFAULT_ROLLING_PERIOD: u32 = INTERVALS_PER_DAY;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 
 /// Seconds of one interval number, the unit in which keys count time.
-const INTERVAL_SECONDS: u64 = 600;
+const INTERVAL_SECONDS: u64 = crate::time::INTERVAL_S;
 
 /// The last second RFC 3339 can write: 9999-12-31T23:59:59Z.
 pub const MAX_TIME: u64 = 253_402_300_799;

@@ -8,11 +8,11 @@
 use std::ops::{Range, RangeInclusive};
 
 /// The header every frame begins with, bytes; no frame is shorter.
-pub const HEADER_BYTES: usize = 64;
+pub const HEADER_BYTES: usize = crate::wire::HEADER_LEN;
 /// The longest request on a stream, bytes: a sealed report.
-pub const MAX_REQUEST: usize = 4096;
+pub const MAX_REQUEST: usize = crate::wire::MAX_QUESTION_STREAM;
 /// The longest answer on a stream, bytes.
-pub const MAX_ANSWER: usize = 1 << 20;
+pub const MAX_ANSWER: usize = crate::wire::MAX_ANSWER_STREAM;
 /// What a frame's first byte may be; anything else closes the stream.
 pub const FIRST_BYTES: RangeInclusive<u8> = 0x80..=0xBF;
 /// Where the length stands in the header.

@@ -25,7 +25,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Datagrams per system call.
 pub const BATCH: usize = 64;
 /// The longest datagram in either direction, bytes: 1280 (IPv6 minimum MTU) − 40 − 8.
-pub const MAX_DATAGRAM: usize = 1232;
+pub const MAX_DATAGRAM: usize = crate::wire::MAX_DATAGRAM;
 /// What one receive may write: one byte more, so that too long is told from just fitting.
 const RECEIVE_BYTES: usize = MAX_DATAGRAM + 1;
 /// The stride of buffers, bytes: whole cache lines.
