@@ -6,6 +6,7 @@
 //! [`reply`]. What an answer proves is judged a floor above, in `release`.
 
 pub mod key;
+pub mod report;
 pub mod header;
 pub mod tlv;
 pub mod slot;
