@@ -79,6 +79,14 @@ impl Encoder {
         self.count(bytes.len()).raw(bytes)
     }
 
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    pub(crate) fn flag(&mut self, flag: bool) -> &mut Self {
+        self.u8(u8::from(flag))
+    }
+
     /// The length of a list.
     pub(crate) fn count(&mut self, n: usize) -> &mut Self {
         self.u32(u32::try_from(n).expect("lists are bounded far below 2^32 items"))

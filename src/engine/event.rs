@@ -1,17 +1,22 @@
-//! Events: the decisions the journal keeps, and their bytes.
+//! Events: the decisions the journal keeps.
 //!
 //! An event carries everything its effect depends on: verdicts, embargo ends, random draws,
 //! signatures. Applying it needs no clock, no key and no judgement (state-is-a-fold).
 
-use super::codec::{DecodeError, Decoder, Encoder};
 use super::params::Params;
+use crate::authority::{Grant, ProviderKey, Scope, Standing};
 use crate::release::Fields;
 use crate::wire::Key;
+use crate::wire::report::{ReportType, Verdict};
 
 /// Most keys in one report; the manifest announces at most this.
 pub const MAX_KEYS_PER_REPORT: usize = 30;
 /// Longest text (a name, a reason) in an event, in bytes.
 pub const MAX_TEXT: usize = 500;
+/// Bytes of a receipt (spec 7.7.1).
+pub const RECEIPT_LEN: usize = 128;
+/// Bytes of its signature list: one signature (spec 7.6.1).
+pub const RECEIPT_LIST_LEN: usize = 80;
 /// Version of every event's layout written by this program.
 pub const EVENT_VERSION: u16 = 0;
 
@@ -35,8 +40,8 @@ pub enum Event {
     ProviderAdded(ProviderAdded),
     /// A report, or a decoy, was accepted.
     Reported(Reported),
-    /// A key was taken back, with every claim on it.
-    KeyWithdrawn(KeyWithdrawn),
+    /// Claims were taken back.
+    Withdrawn(Withdrawn),
     /// A release was decided; readers do not see it yet.
     Released(Released),
     /// The release was built, signed, and may be seen.
@@ -47,6 +52,49 @@ pub enum Event {
         /// The new incarnation, above all before it.
         incarnation: u32,
     },
+    /// A report got more keys, or another report type.
+    Amended(Amended),
+    /// A withdrawal was undone.
+    Reinstated {
+        /// Sequence number of the event that is undone.
+        seq: u64,
+    },
+    /// A provider got a key.
+    ProviderKeyAdded {
+        /// The provider.
+        provider: u32,
+        /// The key.
+        key: ProviderKey,
+    },
+    /// A provider's key was revoked.
+    ProviderKeyRevoked {
+        /// The provider.
+        provider: u32,
+        /// Fingerprint of the key.
+        fingerprint: [u8; 8],
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// A provider was suspended, resumed or revoked.
+    ProviderStood(ProviderStood),
+    /// A batch of codes was issued.
+    CodesIssued(CodesIssued),
+    /// What is left of a batch was revoked.
+    BatchRevoked {
+        /// The batch.
+        batch: u32,
+        /// The reports it authorised are taken back too.
+        retroactive: bool,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// The codes of all keys but one cannot be told any more.
+    CodesVoided {
+        /// The id of the key whose codes hold.
+        key_id: [u8; 8],
+    },
+    /// A key to seal to was made.
+    SealKeyMade(SealKey),
 }
 
 /// Who this journal belongs to.
@@ -74,8 +122,8 @@ pub struct ProviderAdded {
     pub provider: u32,
     /// Its name, unique.
     pub name: String,
-    /// Ed25519 key of its certificates, if it has one.
-    pub key: Option<[u8; 32]>,
+    /// What its JWTs call it, and whom they are for.
+    pub issuer: Option<(String, String)>,
 }
 
 /// One accepted key of a report, coarsened to the set's schema.
@@ -89,6 +137,32 @@ pub struct ReportedKey {
     pub embargo_end: u64,
 }
 
+/// What a phone was told about its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Content of the request (spec 7.2.5).
+    pub content: [u8; 32],
+    /// The verdict on each of its keys.
+    pub verdicts: Vec<Verdict>,
+    /// The receipt (spec 7.7.1).
+    pub receipt: [u8; RECEIPT_LEN],
+    /// Its signature list.
+    pub signatures: [u8; RECEIPT_LIST_LEN],
+}
+
+/// What ties a report to the phone that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authored {
+    /// H of the secret that the phone keeps.
+    pub secret_hash: [u8; 32],
+    /// Day of onset, days since 1970.
+    pub onset_day: Option<u32>,
+    /// What the report says.
+    pub report_type: ReportType,
+    /// What it was told.
+    pub told: Told,
+}
+
 /// The accepted keys of one report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reported {
@@ -98,6 +172,10 @@ pub struct Reported {
     pub provider: u32,
     /// 16 fresh random bytes.
     pub report: [u8; 16],
+    /// What authorised it; spent by this event.
+    pub grant: Grant,
+    /// The phone's part; none in an import or a decoy.
+    pub authored: Option<Authored>,
     /// The keys, at least one.
     pub keys: Vec<ReportedKey>,
 }
@@ -106,23 +184,96 @@ pub struct Reported {
 pub const DECOY_PROVIDER: u32 = 0;
 
 impl Reported {
+    /// A report without a phone: an import, or a decoy.
+    pub fn unauthored(set: u32, provider: u32, report: [u8; 16], keys: Vec<ReportedKey>) -> Self {
+        Reported { set, provider, report, grant: Grant::None, authored: None, keys }
+    }
+
     /// Whether the writer made this report up to keep others company.
     pub fn is_decoy(&self) -> bool {
         self.provider == DECOY_PROVIDER
     }
 }
 
-/// A key taken back.
+/// A change of a report by its author.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyWithdrawn {
+pub struct Amended {
     /// The set.
     pub set: u32,
-    /// The key.
-    pub key: Key,
+    /// Sequence number of the report's event.
+    pub report: u64,
+    /// What the report says from now on, if that changes.
+    pub report_type: Option<ReportType>,
+    /// What authorised the change of type; spent by this event.
+    pub grant: Grant,
+    /// The provider of that grant, 0 for none.
+    pub provider: u32,
+    /// More keys.
+    pub keys: Vec<ReportedKey>,
+    /// What the phone was told.
+    pub told: Told,
+}
+
+/// Claims taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// Which.
+    pub scope: Scope,
     /// Goes out in the next release even without company.
     pub urgent: bool,
+    /// Why, in the operator's words; empty from an author.
+    pub reason: String,
+    /// What the author was told who took back the report; none from an operator.
+    pub told: Option<Told>,
+}
+
+/// A provider's standing changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderStood {
+    /// The provider.
+    pub provider: u32,
+    /// Its standing from here on.
+    pub standing: Standing,
+    /// What it authorised at or after this time is taken back too.
+    pub since: Option<u64>,
     /// Why, in the operator's words.
     pub reason: String,
+}
+
+/// A batch of codes; the codes themselves stand nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodesIssued {
+    /// Its number.
+    pub batch: u32,
+    /// Who hands the codes out.
+    pub provider: u32,
+    /// The set they are for.
+    pub set: u32,
+    /// What a report with one of them says.
+    pub report_type: ReportType,
+    /// Day of onset, days since 1970.
+    pub onset_day: Option<u32>,
+    /// What the codes come from, with the codes key.
+    pub nonce: [u8; 16],
+    /// Id of the codes key.
+    pub key_id: [u8; 8],
+    /// How many codes.
+    pub count: u32,
+    /// The last second they hold, Unix time.
+    pub expires: u64,
+}
+
+/// A key reports are sealed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealKey {
+    /// The public key (X25519).
+    pub public: [u8; 32],
+    /// Its id (spec 7.1.1).
+    pub id: [u8; 8],
+    /// First second it may be sealed to.
+    pub not_before: u64,
+    /// Last second it may be sealed to.
+    pub not_after: u64,
 }
 
 /// What a release does, counted. Decoys apart.
@@ -182,179 +333,4 @@ pub struct Published {
     pub checkpoint: Vec<u8>,
     /// Its signature list.
     pub signatures: Vec<u8>,
-}
-
-impl Event {
-    /// The record kind in the journal.
-    pub fn kind(&self) -> u16 {
-        match self {
-            Event::Founded(_) => 1,
-            Event::Delegated(_) => 2,
-            Event::Configured(_) => 3,
-            Event::ManifestIssued { .. } => 4,
-            Event::ProviderAdded(_) => 5,
-            Event::Reported(_) => 6,
-            Event::KeyWithdrawn(_) => 7,
-            Event::Released(_) => 8,
-            Event::Published(_) => 9,
-            Event::Adopted { .. } => 10,
-        }
-    }
-
-    /// The word for this kind in listings and logs.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Event::Founded(_) => "founded",
-            Event::Delegated(_) => "delegated",
-            Event::Configured(_) => "configured",
-            Event::ManifestIssued { .. } => "manifest-issued",
-            Event::ProviderAdded(_) => "provider-added",
-            Event::Reported(r) if r.is_decoy() => "decoy",
-            Event::Reported(_) => "reported",
-            Event::KeyWithdrawn(_) => "key-withdrawn",
-            Event::Released(_) => "released",
-            Event::Published(_) => "published",
-            Event::Adopted { .. } => "adopted",
-        }
-    }
-
-    /// The payload of the record (file format 5.7).
-    pub fn encode(&self) -> Vec<u8> {
-        let mut e = Encoder::new();
-        match self {
-            Event::Founded(f) => {
-                e.raw(&f.service).u32(f.incarnation);
-            }
-            Event::Delegated(bytes) => {
-                e.bytes(bytes);
-            }
-            Event::Configured(c) => {
-                e.u32(c.set);
-                c.params.encode(&mut e);
-            }
-            Event::ManifestIssued { set, bytes } => {
-                e.u32(*set).bytes(bytes);
-            }
-            Event::ProviderAdded(p) => {
-                e.u32(p.provider).bytes(p.name.as_bytes()).u8(u8::from(p.key.is_some()));
-                e.raw(p.key.as_ref().map_or(&[][..], |k| k));
-            }
-            Event::Reported(r) => encode_reported(&mut e, r),
-            Event::KeyWithdrawn(w) => {
-                e.u32(w.set).key(&w.key).u8(u8::from(w.urgent)).bytes(w.reason.as_bytes());
-            }
-            Event::Released(r) => encode_released(&mut e, r),
-            Event::Adopted { incarnation } => {
-                e.u32(*incarnation);
-            }
-            Event::Published(p) => {
-                e.u32(p.set).u32(p.serial).u64(p.count).raw(&p.root).raw(&p.history_digest);
-                e.bytes(&p.checkpoint).bytes(&p.signatures);
-            }
-        }
-        e.finish()
-    }
-
-    /// Reads a payload back.
-    ///
-    /// # Errors
-    /// [`DecodeError`] for a kind or version this program does not know, and for bytes that are not one.
-    pub fn decode(kind: u16, version: u16, payload: &[u8]) -> Result<Event, DecodeError> {
-        if version != EVENT_VERSION {
-            return Err(DecodeError::Value { what: "an event's version", value: u64::from(version) });
-        }
-        let mut d = Decoder::new("an event", payload);
-        let event = match kind {
-            1 => Event::Founded(Founded { service: d.array()?, incarnation: d.u32()? }),
-            2 => Event::Delegated(d.bytes()?.to_vec()),
-            3 => Event::Configured(Configured { set: d.u32()?, params: Params::decode(&mut d)? }),
-            4 => Event::ManifestIssued { set: d.u32()?, bytes: d.bytes()?.to_vec() },
-            5 => Event::ProviderAdded(ProviderAdded {
-                provider: d.u32()?,
-                name: d.text()?,
-                key: if d.bool()? { Some(d.array()?) } else { None },
-            }),
-            6 => Event::Reported(decode_reported(&mut d)?),
-            7 => Event::KeyWithdrawn(KeyWithdrawn {
-                set: d.u32()?,
-                key: d.key()?,
-                urgent: d.bool()?,
-                reason: d.text()?,
-            }),
-            8 => Event::Released(decode_released(&mut d)?),
-            9 => Event::Published(Published {
-                set: d.u32()?,
-                serial: d.u32()?,
-                count: d.u64()?,
-                root: d.array()?,
-                history_digest: d.array()?,
-                checkpoint: d.bytes()?.to_vec(),
-                signatures: d.bytes()?.to_vec(),
-            }),
-            10 => Event::Adopted { incarnation: d.u32()? },
-            other => return Err(DecodeError::Value { what: "an event's kind", value: u64::from(other) }),
-        };
-        d.end()?;
-        Ok(event)
-    }
-}
-
-fn encode_reported(e: &mut Encoder, r: &Reported) {
-    e.u32(r.set).u32(r.provider).raw(&r.report).count(r.keys.len());
-    for k in &r.keys {
-        e.key(&k.key).fields(&k.fields).u64(k.embargo_end);
-    }
-}
-
-fn decode_reported(d: &mut Decoder<'_>) -> Result<Reported, DecodeError> {
-    let (set, provider, report) = (d.u32()?, d.u32()?, d.array()?);
-    let n = d.count(16)?;
-    if n == 0 || n > MAX_KEYS_PER_REPORT {
-        return Err(d.value(n as u64));
-    }
-    let mut keys = Vec::with_capacity(n);
-    for _ in 0..n {
-        keys.push(ReportedKey { key: d.key()?, fields: d.fields()?, embargo_end: d.u64()? });
-    }
-    Ok(Reported { set, provider, report, keys })
-}
-
-fn encode_released(e: &mut Encoder, r: &Released) {
-    let flags = u8::from(r.admit) | u8::from(r.withdraw) << 1 | u8::from(r.forced) << 2;
-    e.u32(r.set).u32(r.serial).u64(r.time).u32(r.horizon).u8(r.bits).u8(flags);
-    let c = &r.changes;
-    e.u32(c.added).u32(c.withdrawn).u32(c.expired).u32(c.decoys_added).u32(c.decoys_withdrawn);
-    e.count(r.decoys_leaving.len());
-    for seq in &r.decoys_leaving {
-        e.u64(*seq);
-    }
-}
-
-fn decode_released(d: &mut Decoder<'_>) -> Result<Released, DecodeError> {
-    let (set, serial, time, horizon, bits, flags) =
-        (d.u32()?, d.u32()?, d.u64()?, d.u32()?, d.u8()?, d.u8()?);
-    if flags > 7 {
-        return Err(d.value(u64::from(flags)));
-    }
-    let changes = Changes {
-        added: d.u32()?,
-        withdrawn: d.u32()?,
-        expired: d.u32()?,
-        decoys_added: d.u32()?,
-        decoys_withdrawn: d.u32()?,
-    };
-    let n = d.count(8)?;
-    let decoys_leaving = (0..n).map(|_| d.u64()).collect::<Result<_, _>>()?;
-    Ok(Released {
-        set,
-        serial,
-        time,
-        horizon,
-        bits,
-        admit: flags & 1 != 0,
-        withdraw: flags & 2 != 0,
-        forced: flags & 4 != 0,
-        decoys_leaving,
-        changes,
-    })
 }

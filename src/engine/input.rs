@@ -1,11 +1,14 @@
 //! What the writer is asked, and what it answers.
 
-use super::event::Changes;
+use super::event::{Changes, RECEIPT_LEN, RECEIPT_LIST_LEN};
 use super::guard::ClockAlarm;
 use super::params::{Params, ParamsError};
 use super::releasing::Held;
+use super::set::{ClaimCount, ReportStanding};
+use crate::authority::{Code, ProviderKey, Scope, Standing, Vouched};
 use crate::release::{Fields, Schema, SigningKey};
 use crate::wire::Key;
+use crate::wire::report::{Outcome, ReportType, RequestKind, Verdict};
 
 /// A request to the writer.
 #[derive(Debug)]
@@ -42,9 +45,62 @@ pub enum Input {
     AddProvider {
         /// Its name, unique.
         name: String,
-        /// Ed25519 key of its certificates.
-        key: Option<[u8; 32]>,
+        /// What its JWTs call it, and whom they are for.
+        issuer: Option<(String, String)>,
+        /// Its first key.
+        key: Option<ProviderKey>,
     },
+    /// Register a key of a provider.
+    AddProviderKey {
+        /// The provider.
+        provider: u32,
+        /// The key.
+        key: ProviderKey,
+    },
+    /// Revoke a key of a provider.
+    RevokeProviderKey {
+        /// The provider.
+        provider: u32,
+        /// Fingerprint of the key.
+        fingerprint: [u8; 8],
+        /// Why.
+        reason: String,
+    },
+    /// Suspend, resume or revoke a provider.
+    SetStanding {
+        /// The provider.
+        provider: u32,
+        /// Its standing from now on.
+        standing: Standing,
+        /// With [`Standing::Revoked`]: take back what it authorised at or after this time, Unix seconds.
+        since: Option<u64>,
+        /// Why.
+        reason: String,
+        /// Only count.
+        dry_run: bool,
+    },
+    /// Issue codes.
+    IssueCodes(CodeOrder),
+    /// Revoke what is left of a batch of codes.
+    RevokeBatch {
+        /// The batch.
+        batch: u32,
+        /// Take back the reports it authorised too.
+        retroactive: bool,
+        /// Why.
+        reason: String,
+        /// Only count.
+        dry_run: bool,
+    },
+    /// Give up codes whose key is lost.
+    VoidCodes,
+    /// A new key to seal to, whose secret is safe already.
+    AddSealKey {
+        /// The public key.
+        public: [u8; 32],
+    },
+    /// A sealed request, opened.
+    Report(Box<ReportRequest>),
     /// Take keys from elsewhere as reports of a provider, which is made if there is none of that name.
     Import {
         /// The set.
@@ -54,18 +110,21 @@ pub enum Input {
         /// The keys.
         keys: Vec<ImportedKey>,
     },
-    /// Take a key back.
-    WithdrawKey {
-        /// The set.
-        set: u32,
-        /// The key.
-        key: Key,
+    /// Take claims back.
+    Withdraw {
+        /// Which.
+        scope: Scope,
         /// Leave in the next release even without company.
         urgent: bool,
         /// Why.
         reason: String,
         /// Only count.
         dry_run: bool,
+    },
+    /// Undo a withdrawal.
+    Reinstate {
+        /// Sequence number of the withdrawal.
+        seq: u64,
     },
     /// Release now.
     Release {
@@ -87,6 +146,95 @@ pub enum Input {
     },
     /// The clock is right after all.
     ApproveClock,
+}
+
+/// Codes to be issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeOrder {
+    /// Who hands them out.
+    pub provider: u32,
+    /// The set they are for.
+    pub set: u32,
+    /// How many.
+    pub count: u32,
+    /// What a report with one of them says.
+    pub report_type: ReportType,
+    /// Day of onset that holds for all of them, days since 1970.
+    pub onset_day: Option<u32>,
+    /// How long they hold, in seconds.
+    pub lifetime_s: u64,
+}
+
+/// What was inside a sealed question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportRequest {
+    /// The set.
+    pub set: u32,
+    /// What is wanted.
+    pub kind: RequestKind,
+    /// The report's id.
+    pub report: [u8; 16],
+    /// H of its secret for SUBMIT and DUMMY, else the secret.
+    pub secret: [u8; 32],
+    /// The report type asked for; none = that of the grant.
+    pub report_type: Option<ReportType>,
+    /// Day of onset, days since 1970.
+    pub onset_day: Option<u32>,
+    /// What authorises it, as far as that can be told without the state.
+    pub grant: Presented,
+    /// Seed and solution of a puzzle; zeros for none.
+    pub puzzle: ([u8; 16], u64),
+    /// The grant's value, which the puzzle is about.
+    pub grant_bytes: Vec<u8>,
+    /// The keys.
+    pub keys: Vec<PresentedKey>,
+    /// Content of the request (spec 7.2.5).
+    pub content: [u8; 32],
+}
+
+/// A key of a request, of any length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentedKey {
+    /// The key; 16 or 32 bytes.
+    pub key: Key,
+    /// Rolling start interval number.
+    pub start: u32,
+    /// Rolling period, in intervals.
+    pub period: u32,
+    /// Transmission risk level.
+    pub risk: u8,
+}
+
+/// A grant as it was presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presented {
+    /// None.
+    None,
+    /// A code with the right check symbol.
+    Code(Code),
+    /// A certificate or JWT whose signature holds.
+    Vouched(Vouched),
+    /// It fails already, and whose it would have been if that can be told.
+    Faulty(Outcome, Option<u32>),
+}
+
+/// What a request is answered (spec 7.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportReply {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where the report stands, if one is meant.
+    pub standing: Option<ReportStanding>,
+    /// The verdict on each key.
+    pub verdicts: Vec<Verdict>,
+    /// Seed and bits of a puzzle to solve.
+    pub puzzle: Option<([u8; 16], u8)>,
+    /// Seconds before the client asks again, 0 for none.
+    pub wait_s: u16,
+    /// Time of the server, Unix seconds.
+    pub time: u64,
+    /// Receipt and its signature list.
+    pub receipt: Option<([u8; RECEIPT_LEN], [u8; RECEIPT_LIST_LEN])>,
 }
 
 /// A key as it arrives: not judged, not coarsened.
@@ -170,8 +318,14 @@ pub enum Reply {
     },
     /// An import was judged and what was good is stored.
     Imported(ImportCounts),
-    /// A key was, or would be, taken back.
+    /// Claims were, or would be, taken back or brought back.
     Withdrawn(WithdrawCount),
+    /// Codes were issued.
+    Codes(IssuedCodes),
+    /// So many outstanding codes were given up.
+    Voided(u64),
+    /// What a request is answered.
+    Report(Box<ReportReply>),
     /// A release is published.
     Released(ReleaseSummary),
     /// The clock alarm was lifted.
@@ -192,17 +346,26 @@ pub struct ImportCounts {
     pub rejected: Vec<(&'static str, u64)>,
 }
 
-/// Counts of a withdrawal.
+/// Counts of a withdrawal or a reinstatement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WithdrawCount {
-    /// Reports that claimed the key.
-    pub reports: u64,
-    /// Keys taken back.
-    pub keys: u64,
-    /// Of these, keys the public sees until the next release.
-    pub live: u64,
+    /// What it changes.
+    pub claims: ClaimCount,
     /// Sequence number of the event; none in a dry run.
     pub seq: Option<u64>,
+}
+
+/// A batch of codes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedCodes {
+    /// Its number.
+    pub batch: u32,
+    /// Who hands them out.
+    pub provider: u32,
+    /// The last second they hold, Unix time.
+    pub expires: u64,
+    /// The codes, those that were used apart.
+    pub codes: Vec<Code>,
 }
 
 /// What a release did.
@@ -222,94 +385,4 @@ pub struct ReleaseSummary {
     pub live: u64,
     /// Root of the bucket tree.
     pub root: [u8; 32],
-}
-
-/// Why the writer refuses. Nothing was changed.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-pub enum Refusal {
-    /// No such set.
-    #[error(
-        "there is no set {set}; `tekctl set list` shows those there are, `tekctl set create {set}` makes it"
-    )]
-    NoSet {
-        /// The set asked for.
-        set: u32,
-    },
-    /// The set is there already, or its number is 0.
-    #[error("set {set} cannot be made: it exists already, or its number is 0; nothing was changed")]
-    SetExists {
-        /// The set asked for.
-        set: u32,
-    },
-    /// A parameter is outside its limits.
-    #[error(transparent)]
-    Params(#[from] ParamsError),
-    /// The schema changes only while a set is empty.
-    #[error(
-        "set {set} has {live} live and {waiting} waiting keys in schema {schema}; the schema changes only while \
-         a set is empty: make another set, or wait until its keys have expired"
-    )]
-    SchemaInUse {
-        /// The set.
-        set: u32,
-        /// The schema it has.
-        schema: &'static str,
-        /// Live entries.
-        live: u64,
-        /// Waiting keys.
-        waiting: usize,
-    },
-    /// A name is taken.
-    #[error("provider {provider} has the name {name:?} already; choose another name")]
-    ProviderExists {
-        /// Who has it.
-        provider: u32,
-        /// The name.
-        name: String,
-    },
-    /// A limit is reached.
-    #[error("there are {limit} {what} already, the most allowed; nothing was changed")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many are allowed.
-        limit: usize,
-    },
-    /// A text is empty, too long, or has control characters.
-    #[error("{what} has {len} bytes; it needs 1 to {limit} and no control characters; nothing was changed")]
-    Text {
-        /// Which text.
-        what: &'static str,
-        /// Its length in bytes.
-        len: usize,
-        /// The longest allowed.
-        limit: usize,
-    },
-    /// Nobody claims this key.
-    #[error(
-        "no report in set {set} claims this key: it was never accepted, is withdrawn already, or has expired"
-    )]
-    NoKey {
-        /// The set.
-        set: u32,
-    },
-    /// The release before is not out yet.
-    #[error("release {serial} of set {set} is being built; ask again when it is published")]
-    ReleaseInFlight {
-        /// The set.
-        set: u32,
-        /// The serial being built.
-        serial: u32,
-    },
-    /// A table for a release nobody waits for.
-    #[error("no release {serial} of set {set} is being built")]
-    NotInFlight {
-        /// The set.
-        set: u32,
-        /// The serial offered.
-        serial: u32,
-    },
-    /// The clock jumped.
-    #[error("{0}")]
-    ClockHeld(ClockAlarm),
 }

@@ -1,9 +1,10 @@
 //! What a set's parameters say in public: its manifest, its limits, how long it is fresh.
 
-use super::event::MAX_KEYS_PER_REPORT;
+use super::event::{MAX_KEYS_PER_REPORT, SealKey};
 use super::params::Params;
 use super::set::SetState;
 use crate::authority::Limits;
+use crate::authority::seal::{SUITE_AEAD, SUITE_KDF, SUITE_KEM};
 use crate::release::Manifest;
 
 /// Least and greatest rolling period accepted, in intervals.
@@ -27,6 +28,8 @@ pub(crate) fn key_limits(params: &Params, horizon: u32) -> Limits {
         max_period: PERIOD.1,
         max_future_s: MAX_FUTURE_S,
         horizon,
+        max_keys: MAX_KEYS_PER_REPORT,
+        max_keys_per_start: MAX_KEYS_PER_START,
     }
 }
 
@@ -40,7 +43,13 @@ pub(crate) fn fresh_until(params: &Params, time: u64) -> u64 {
 }
 
 /// The manifest that follows the newest one of `set`.
-pub(crate) fn manifest_of(set: &SetState, service: [u8; 8], now: u64, key_epoch: u32) -> Manifest {
+pub(crate) fn manifest_of(
+    set: &SetState,
+    seal_keys: &[SealKey],
+    service: [u8; 8],
+    now: u64,
+    key_epoch: u32,
+) -> Manifest {
     let p = set.params();
     Manifest {
         service,
@@ -65,8 +74,21 @@ pub(crate) fn manifest_of(set: &SetState, service: [u8; 8], now: u64, key_epoch:
         client_wait_s: p.interval_s,
         key_epoch,
         nodes: Vec::new(),
-        seal_keys: Vec::new(),
+        seal_keys: seal_keys.iter().filter(|key| key.not_after >= now).map(public_key).collect(),
         witnesses: Vec::new(),
         other: Vec::new(),
+    }
+}
+
+/// A seal key as clients read it (spec 3.6.2).
+fn public_key(key: &SealKey) -> crate::release::SealKey {
+    crate::release::SealKey {
+        kem: SUITE_KEM,
+        kdf: SUITE_KDF,
+        aead: SUITE_AEAD,
+        not_before: key.not_before,
+        not_after: key.not_after,
+        id: key.id,
+        public: key.public.to_vec(),
     }
 }

@@ -13,12 +13,15 @@ mod random;
 mod codec;
 mod params;
 mod event;
+mod event_bytes;
 mod set;
 mod state;
 mod snapshot;
 mod guard;
 mod releasing;
 mod input;
+mod refusal;
+mod codes;
 mod manifest;
 mod checkpoint;
 mod table;
@@ -33,15 +36,17 @@ mod gate;
 
 pub use codec::DecodeError;
 pub use cookie::{Cookies, Proof};
+pub use codes::Codes;
 pub use event::{
-    Changes, Configured, DECOY_PROVIDER, EVENT_VERSION, Event, Founded, KeyWithdrawn, MAX_KEYS_PER_REPORT,
-    MAX_TEXT, ProviderAdded, Published, Released, Reported, ReportedKey,
+    Amended, Authored, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event, Founded,
+    MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderStood, Published, RECEIPT_LEN, RECEIPT_LIST_LEN,
+    Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
 pub use gate::{AnswerCounters, Gate};
 pub use guard::{ClockAlarm, ClockGuard, MAX_JUMP_S};
 pub use input::{
-    BuiltRelease, ImportCounts, ImportedKey, Input, ParamsChange, Refusal, ReleaseSummary, Reply,
-    WithdrawCount,
+    BuiltRelease, CodeOrder, ImportCounts, ImportedKey, Input, IssuedCodes, ParamsChange, Presented,
+    PresentedKey, ReleaseSummary, Reply, ReportReply, ReportRequest, WithdrawCount,
 };
 pub use limiter::{Admission, Limiter};
 pub use manifest::{MAX_FUTURE_S, MAX_KEYS_PER_START, PERIOD, TOO_OLD_S, fresh_s};
@@ -49,10 +54,11 @@ pub use objects::{Kind, Objects, Offer, Shelf, Source};
 pub use params::{DEFAULT_PARAMS, Params, ParamsError};
 pub use random::{Random, Seeded};
 pub use rebuild::{Rebuild, RebuildError, replay};
+pub use refusal::Refusal;
 pub use releasing::{Held, Occasion};
-pub use set::{FoldError, ReleaseOutcome, SetState, TableMark};
+pub use set::{ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark};
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
-pub use state::{Applied, Provider, State};
+pub use state::{Applied, State};
 pub use table::{BuiltTable, Place, TableContext, build_from, next_table};
 pub use view::{ReleaseView, SetView, View, WISHES_MAX, Wish};
-pub use writer::{Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SETS, Work, Writer, next_release};
+pub use writer::{Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work, Writer, next_release};

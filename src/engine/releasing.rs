@@ -227,7 +227,7 @@ impl Planning<'_> {
                 ReportedKey { key, fields: *fields, embargo_end: *embargo_end }
             })
             .collect();
-        Reported { set: self.set.id, provider: DECOY_PROVIDER, report, keys }
+        Reported::unauthored(self.set.id, DECOY_PROVIDER, report, keys)
     }
 }
 

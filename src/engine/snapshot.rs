@@ -3,14 +3,19 @@
 //! A snapshot saves a restart from reading the whole journal. It is a cache: what cannot be read is not
 //! used, and the journal gives the same state. Sums and indices are not stored but found again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::codec::{DecodeError, Decoder, Encoder};
+use super::event::{Authored, DECOY_PROVIDER, SealKey, Told};
+use super::event_bytes::{day, report_type, standing};
 use super::params::{Params, schema};
 use super::set::{
-    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportState, SetState, TableMark,
+    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark, TakenBack,
 };
-use super::state::{Provider, State};
+use super::state::State;
+use crate::authority::{
+    Batch, BatchStanding, Grant, Provider, ProviderCounts, ProviderKey, Registry, SpentCertificate,
+};
 use crate::release::LIVE;
 
 /// Layout of a snapshot's payload (file format 5.8).
@@ -21,11 +26,10 @@ impl State {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut e = Encoder::new();
         e.u16(SNAPSHOT_LAYOUT).raw(&self.service).u32(self.incarnation).u64(self.seq).u64(self.time);
-        e.u32(self.key_epoch).bytes(&self.delegation).count(self.providers.len());
-        for (id, p) in &self.providers {
-            e.u32(*id).bytes(p.name.as_bytes()).u64(p.since).u8(u8::from(p.key.is_some()));
-            e.raw(p.key.as_ref().map_or(&[][..], |k| k));
-        }
+        e.u32(self.key_epoch).bytes(&self.delegation);
+        encode_registry(&mut e, &self.registry);
+        e.count(self.seal_keys.len());
+        self.seal_keys.iter().for_each(|key| key.encode(&mut e));
         e.count(self.sets.len());
         for set in self.sets.values() {
             encode_set(&mut e, set);
@@ -52,11 +56,9 @@ impl State {
             delegation: d.bytes()?.to_vec(),
             ..State::default()
         };
-        for _ in 0..d.count(17)? {
-            let id = d.u32()?;
-            let (name, since) = (d.text()?, d.u64()?);
-            let key = if d.bool()? { Some(d.array()?) } else { None };
-            state.providers.insert(id, Provider { name, key, since });
+        state.registry = decode_registry(&mut d)?;
+        for _ in 0..d.count(56)? {
+            state.seal_keys.push(SealKey::decode(&mut d)?);
         }
         for _ in 0..d.count(32)? {
             let set = decode_set(&mut d)?;
@@ -65,6 +67,91 @@ impl State {
         d.end()?;
         Ok(state)
     }
+}
+
+fn encode_registry(e: &mut Encoder, r: &Registry) {
+    e.count(r.providers.len());
+    for (id, p) in &r.providers {
+        e.u32(*id).text(&p.name).u64(p.since).flag(p.issuer.is_some());
+        if let (Some(issuer), Some(audience)) = (&p.issuer, &p.audience) {
+            e.text(issuer).text(audience);
+        }
+        e.u8(p.standing.number());
+        let c = &p.counts;
+        e.u64(c.reports).u64(c.keys).u64(c.withdrawn).u64(c.codes).u64(c.spent).count(p.keys.len());
+        p.keys.iter().for_each(|key| key.encode(e));
+    }
+    e.u32(r.last_batch).count(r.batches.len());
+    for (id, b) in &r.batches {
+        e.u32(*id).u32(b.provider).u32(b.set).u8(b.report_type.number()).u32(b.onset_day.unwrap_or(0));
+        e.raw(&b.nonce).raw(&b.key_id).u32(b.count).u64(b.issued).u64(b.expires).u8(b.standing.number());
+        e.count(b.spent.len());
+        b.spent.iter().for_each(|(index, seq)| {
+            e.u32(*index).u64(*seq);
+        });
+    }
+    e.count(r.certificates.len());
+    for (identity, used) in &r.certificates {
+        e.raw(identity).u32(used.set).u64(used.until).u64(used.seq);
+    }
+}
+
+fn decode_registry(d: &mut Decoder<'_>) -> Result<Registry, DecodeError> {
+    let mut r = Registry::default();
+    for _ in 0..d.count(62)? {
+        let (id, name, since) = (d.u32()?, d.text()?, d.u64()?);
+        let mut p = Provider::new(name, since);
+        if d.bool()? {
+            (p.issuer, p.audience) = (Some(d.text()?), Some(d.text()?));
+        }
+        p.standing = standing(d)?;
+        p.counts = ProviderCounts {
+            reports: d.u64()?,
+            keys: d.u64()?,
+            withdrawn: d.u64()?,
+            codes: d.u64()?,
+            spent: d.u64()?,
+        };
+        for _ in 0..d.count(61)? {
+            p.keys.push(ProviderKey::decode(d)?);
+        }
+        r.providers.insert(id, p);
+    }
+    r.last_batch = d.u32()?;
+    for _ in 0..d.count(66)? {
+        let id = d.u32()?;
+        let batch = decode_batch(d)?;
+        r.batches.insert(id, batch);
+    }
+    for _ in 0..d.count(36)? {
+        let identity = d.array()?;
+        let used = SpentCertificate { set: d.u32()?, until: d.u64()?, seq: d.u64()? };
+        r.certificates.insert(identity, used);
+    }
+    Ok(r)
+}
+
+fn decode_batch(d: &mut Decoder<'_>) -> Result<Batch, DecodeError> {
+    let mut batch = Batch {
+        provider: d.u32()?,
+        set: d.u32()?,
+        report_type: report_type(d)?,
+        onset_day: day(d)?,
+        nonce: d.array()?,
+        key_id: d.array()?,
+        count: d.u32()?,
+        issued: d.u64()?,
+        expires: d.u64()?,
+        standing: {
+            let number = d.u8()?;
+            BatchStanding::from_number(number).ok_or(d.value(number.into()))?
+        },
+        spent: BTreeMap::new(),
+    };
+    for _ in 0..d.count(12)? {
+        batch.spent.insert(d.u32()?, d.u64()?);
+    }
+    Ok(batch)
 }
 
 fn encode_set(e: &mut Encoder, s: &SetState) {
@@ -83,16 +170,18 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     }
     e.count(s.reports.len());
     for (seq, r) in &s.reports {
-        e.u64(*seq).raw(&r.report).u32(r.provider).u64(r.received).count(r.keys.len());
-        for key in &r.keys {
-            e.key(key);
-        }
+        encode_report(e, *seq, r);
     }
     e.count(s.keys.len());
     for (key, state) in &s.keys {
         e.key(key).count(state.claims.len());
         for c in &state.claims {
-            e.u64(c.report).fields(&c.fields).u64(c.embargo_end).u8(u8::from(c.decoy));
+            e.u64(c.report).u64(c.seq).fields(&c.fields).u64(c.embargo_end).flag(c.decoy);
+            e.u64(c.received).u64(c.since);
+            match c.taken_back {
+                None => e.u8(0),
+                Some(TakenBack { seq, by_author }) => e.u8(1 + u8::from(by_author)).u64(seq),
+            };
         }
         e.count(state.entries.len());
         for entry in &state.entries {
@@ -107,6 +196,33 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     for (key, l) in &s.leaving {
         e.key(key).u64(l.report).u8(u8::from(l.urgent)).u64(l.since);
     }
+}
+
+fn encode_report(e: &mut Encoder, seq: u64, r: &ReportRecord) {
+    e.u64(seq).raw(&r.report).u32(r.provider);
+    r.grant.encode(e);
+    e.u64(r.received).count(r.keys.len());
+    for key in &r.keys {
+        e.key(key);
+    }
+    e.flag(r.authored.is_some());
+    if let Some(authored) = &r.authored {
+        authored.encode(e);
+    }
+    e.count(r.told.len());
+    r.told.iter().for_each(|told| told.encode(e));
+    e.u32(r.released).flag(r.withdrawn);
+}
+
+fn decode_report(d: &mut Decoder<'_>) -> Result<ReportRecord, DecodeError> {
+    let (report, provider, grant, received) = (d.array()?, d.u32()?, Grant::decode(d)?, d.u64()?);
+    let n = d.count(17)?;
+    let keys = (0..n).map(|_| d.key()).collect::<Result<_, _>>()?;
+    let authored = if d.bool()? { Some(Authored::decode(d)?) } else { None };
+    let n = d.count(244)?;
+    let told = (0..n).map(|_| Told::decode(d)).collect::<Result<_, _>>()?;
+    let (released, withdrawn) = (d.u32()?, d.bool()?);
+    Ok(ReportRecord { report, provider, grant, received, keys, authored, told, released, withdrawn })
 }
 
 fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
@@ -128,15 +244,14 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
     for _ in 0..d.count(32)? {
         s.log.push(d.array()?);
     }
-    for _ in 0..d.count(40)? {
+    for _ in 0..d.count(51)? {
         let seq = d.u64()?;
-        let (report, provider, received) = (d.array()?, d.u32()?, d.u64()?);
-        let n = d.count(17)?;
-        let keys = (0..n).map(|_| d.key()).collect::<Result<_, _>>()?;
-        if provider == super::event::DECOY_PROVIDER {
+        let record = decode_report(d)?;
+        if record.provider == DECOY_PROVIDER {
             s.decoys.insert(seq);
         }
-        s.reports.insert(seq, ReportState { report, provider, received, keys });
+        s.by_id.insert(record.report, seq);
+        s.reports.insert(seq, record);
     }
     for _ in 0..d.count(25)? {
         decode_key(d, &mut s)?;
@@ -154,12 +269,29 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
     Ok(s)
 }
 
+fn decode_claim(d: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
+    Ok(Claim {
+        report: d.u64()?,
+        seq: d.u64()?,
+        fields: d.fields()?,
+        embargo_end: d.u64()?,
+        decoy: d.bool()?,
+        received: d.u64()?,
+        since: d.u64()?,
+        taken_back: match d.u8()? {
+            0 => None,
+            who @ (1 | 2) => Some(TakenBack { seq: d.u64()?, by_author: who == 2 }),
+            other => return Err(d.value(other.into())),
+        },
+    })
+}
+
 fn decode_key(d: &mut Decoder<'_>, s: &mut SetState) -> Result<(), DecodeError> {
     let key = d.key()?;
     let mut state = KeyState::default();
     let mut ends = BTreeSet::new();
-    for _ in 0..d.count(26)? {
-        let claim = Claim { report: d.u64()?, fields: d.fields()?, embargo_end: d.u64()?, decoy: d.bool()? };
+    for _ in 0..d.count(51)? {
+        let claim = decode_claim(d)?;
         ends.insert(super::set::end_of(&claim.fields));
         state.claims.push(claim);
     }

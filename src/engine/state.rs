@@ -5,20 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Configured, Event, ProviderAdded, Published, Released};
-use super::set::{FoldError, ReleaseOutcome, SetState};
+use super::event::{
+    Amended, CodesIssued, Configured, Event, ProviderAdded, Published, Released, Reported, SealKey, Withdrawn,
+};
+use super::set::{ClaimCount, FoldError, ReleaseOutcome, SetState, TakenBack};
+use crate::authority::{Batch, BatchStanding, Provider, Registry, Scope};
 use crate::release::{Checkpoint, DELEGATION_LEN, Delegation};
 
-/// A registered health-care provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Provider {
-    /// Its name.
-    pub name: String,
-    /// Key of its certificates.
-    pub key: Option<[u8; 32]>,
-    /// When it was registered, Unix time.
-    pub since: u64,
-}
+/// Seconds after its end that a seal key is remembered: what was sealed to it may still come (spec 7.1.4).
+pub(crate) const SEAL_KEY_GRACE_S: u64 = 86_400;
 
 /// All private state.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +22,9 @@ pub struct State {
     pub(crate) incarnation: u32,
     pub(crate) delegation: Vec<u8>,
     pub(crate) key_epoch: u32,
-    pub(crate) providers: BTreeMap<u32, Provider>,
+    pub(crate) registry: Registry,
+    /// Keys to seal to, the oldest first.
+    pub(crate) seal_keys: Vec<SealKey>,
     pub(crate) sets: BTreeMap<u32, SetState>,
     pub(crate) seq: u64,
     /// Time of the newest event, Unix seconds.
@@ -93,7 +90,17 @@ impl State {
 
     /// Providers by number.
     pub fn providers(&self) -> impl Iterator<Item = (u32, &Provider)> {
-        self.providers.iter().map(|(id, p)| (*id, p))
+        self.registry.providers.iter().map(|(id, p)| (*id, p))
+    }
+
+    /// Who may report, and what was used for it.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Keys to seal to, the oldest first; those that are over are kept for a day.
+    pub fn seal_keys(&self) -> &[SealKey] {
+        &self.seal_keys
     }
 
     /// The version of a release of this incarnation.
@@ -124,8 +131,37 @@ impl State {
                 state.manifest.clone_from(bytes);
             }
             Event::ProviderAdded(p) => self.provider_added(time, p),
-            Event::Reported(r) => self.set_mut(seq, r.set)?.reported(seq, time, r),
-            Event::KeyWithdrawn(w) => self.set_mut(seq, w.set)?.key_withdrawn(time, w),
+            Event::Reported(r) => self.reported(seq, time, r)?,
+            Event::Amended(a) => self.amended(seq, time, a)?,
+            Event::Withdrawn(w) => self.withdrawn(seq, time, w),
+            Event::Reinstated { seq: undone } => self.reinstated(*undone, time),
+            Event::ProviderKeyAdded { provider, key } => {
+                self.provider_mut(seq, *provider)?.keys.push(key.clone());
+            }
+            Event::ProviderKeyRevoked { provider, fingerprint, .. } => {
+                let keys = &mut self.provider_mut(seq, *provider)?.keys;
+                keys.iter_mut().filter(|k| k.fingerprint() == *fingerprint).for_each(|k| k.revoked = Some(time));
+            }
+            Event::ProviderStood(p) => {
+                self.provider_mut(seq, p.provider)?.standing = p.standing;
+                if let Some(since) = p.since {
+                    self.take_back(seq, time, &Scope::Provider { provider: p.provider, since }, false, false);
+                }
+            }
+            Event::CodesIssued(c) => self.codes_issued(time, c),
+            Event::BatchRevoked { batch, retroactive, .. } => {
+                if let Some(batch) = self.registry.batches.get_mut(batch) {
+                    batch.standing = BatchStanding::Revoked;
+                }
+                if *retroactive {
+                    self.take_back(seq, time, &Scope::Batch { batch: *batch }, false, false);
+                }
+            }
+            Event::CodesVoided { key_id } => self.registry.voided(key_id),
+            Event::SealKeyMade(key) => {
+                self.seal_keys.retain(|old| old.not_after.saturating_add(SEAL_KEY_GRACE_S) >= time);
+                self.seal_keys.push(key.clone());
+            }
             Event::Released(r) => return self.released(seq, r).map(Applied::Released),
             Event::Adopted { incarnation } => self.adopted(seq, *incarnation)?,
             Event::Published(p) => return self.published(seq, p),
@@ -144,6 +180,7 @@ impl State {
         self.seq = seq;
         self.time = self.time.max(time);
         let outcome = self.set_mut(seq, draft.set)?.released(&draft);
+        self.registry.forget(draft.set, draft.horizon);
         Ok((Released { changes: outcome.changes, bits: outcome.bits, ..draft }, outcome))
     }
 
@@ -175,8 +212,94 @@ impl State {
     }
 
     fn provider_added(&mut self, time: u64, p: &ProviderAdded) {
-        let provider = Provider { name: p.name.clone(), key: p.key, since: time };
-        self.providers.insert(p.provider, provider);
+        let mut provider = Provider::new(p.name.clone(), time);
+        (provider.issuer, provider.audience) = p.issuer.clone().unzip();
+        self.registry.providers.insert(p.provider, provider);
+    }
+
+    fn provider_mut(&mut self, seq: u64, provider: u32) -> Result<&mut Provider, FoldError> {
+        let known = self.registry.providers.get_mut(&provider);
+        known.ok_or_else(|| disagrees(seq, "the provider", provider, "a provider that was added"))
+    }
+
+    fn codes_issued(&mut self, time: u64, c: &CodesIssued) {
+        let batch = Batch {
+            provider: c.provider,
+            set: c.set,
+            report_type: c.report_type,
+            onset_day: c.onset_day,
+            nonce: c.nonce,
+            key_id: c.key_id,
+            count: c.count,
+            issued: time,
+            expires: c.expires,
+            standing: BatchStanding::Active,
+            spent: BTreeMap::new(),
+        };
+        self.registry.issued(c.batch, batch);
+    }
+
+    fn reported(&mut self, seq: u64, time: u64, r: &Reported) -> Result<(), FoldError> {
+        self.set_mut(seq, r.set)?.reported(seq, time, r);
+        // spent-with-report: the same event does both.
+        self.registry.spend(r.set, seq, r.provider, &r.grant);
+        self.count_keys(r.provider, 1, r.keys.len());
+        Ok(())
+    }
+
+    fn amended(&mut self, seq: u64, time: u64, a: &Amended) -> Result<(), FoldError> {
+        let set = self.set_mut(seq, a.set)?;
+        set.amended(seq, time, a);
+        let provider = set.reports.get(&a.report).map_or(0, |r| r.provider);
+        self.registry.spend(a.set, seq, a.provider, &a.grant);
+        self.count_keys(provider, 0, a.keys.len());
+        Ok(())
+    }
+
+    fn count_keys(&mut self, provider: u32, reports: u64, keys: usize) {
+        if let Some(provider) = self.registry.providers.get_mut(&provider) {
+            provider.counts.reports += reports;
+            provider.counts.keys += keys as u64;
+        }
+    }
+
+    fn withdrawn(&mut self, seq: u64, time: u64, w: &Withdrawn) {
+        self.take_back(seq, time, &w.scope, w.urgent, w.told.is_some());
+        if let (Some(told), Scope::Report { report }) = (&w.told, w.scope) {
+            self.sets.values_mut().for_each(|set| set.cancelled(report, told));
+        }
+    }
+
+    fn take_back(&mut self, seq: u64, time: u64, scope: &Scope, urgent: bool, by_author: bool) {
+        for set in self.sets.values_mut() {
+            let chosen = set.covered(scope, by_author);
+            for (provider, claims) in set.take_back(&chosen, TakenBack { seq, by_author }, time, urgent) {
+                if let Some(provider) = self.registry.providers.get_mut(&provider) {
+                    provider.counts.withdrawn += claims;
+                }
+            }
+        }
+    }
+
+    fn reinstated(&mut self, undone: u64, time: u64) {
+        for set in self.sets.values_mut() {
+            let chosen = set.taken_by(undone);
+            set.reinstate(&chosen, time);
+        }
+    }
+
+    /// What a withdrawal by an operator would take back.
+    pub fn would_take_back(&self, scope: &Scope) -> ClaimCount {
+        let mut count = ClaimCount::default();
+        self.sets.values().for_each(|set| count.add(set.count(&set.covered(scope, false))));
+        count
+    }
+
+    /// What undoing the event of that sequence number would bring back.
+    pub fn would_reinstate(&self, seq: u64) -> ClaimCount {
+        let mut count = ClaimCount::default();
+        self.sets.values().for_each(|set| count.add(set.count(&set.taken_by(seq))));
+        count
     }
 
     fn released(&mut self, seq: u64, r: &Released) -> Result<ReleaseOutcome, FoldError> {
@@ -194,6 +317,7 @@ impl State {
         if outcome.bits != r.bits {
             return Err(disagrees(seq, "the depth of the bucket tree", r.bits, outcome.bits));
         }
+        self.registry.forget(r.set, r.horizon);
         Ok(outcome)
     }
 

@@ -16,6 +16,7 @@ pub mod delta;
 mod signature;
 mod delegation;
 mod checkpoint;
+mod receipt;
 mod answer;
 mod log;
 mod manifest_tlv;
@@ -29,6 +30,7 @@ pub use answer::{
     AnswerError, CheckpointAnswer, MAX_ANSWER_BODY, compose_answer_body, parse_answer_body,
     parse_answer_prefix,
 };
+pub use receipt::{Receipt, ReceiptFields};
 pub use checkpoint::{CHECKPOINT_LEN, Checkpoint, CheckpointError, CheckpointFields, MAX_BITS};
 pub use delegation::{
     DELEGATION_LEN, Delegation, DelegationError, DelegationFields, MAX_DELEGATION_SIGNATURES,

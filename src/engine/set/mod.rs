@@ -1,13 +1,21 @@
 //! The private state of one set: which keys are claimed, live, waiting or leaving.
 //!
-//! Every method here is a step of the fold: it takes a decision and changes the state, the
-//! same way for a fresh event and for a replayed one.
+//! Here is what a set is and what can be asked of it. It changes in two ways, both steps of the fold, the same
+//! for a fresh event and for a replayed one: claims come and go in `claims.rs`, a release turns the public
+//! page in `turn.rs`.
+
+mod claims;
+mod turn;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Changes, KeyWithdrawn, Published, Released, Reported};
+pub use claims::ClaimCount;
+pub use standing::ReportStanding;
+
+use super::event::{Authored, Changes, Published, Told};
 use super::params::Params;
-use crate::release::tree::depth;
+use crate::authority::Grant;
 use crate::release::{Fields, LIVE, LogTree, Schema};
 use crate::time;
 use crate::wire::Key;
@@ -45,13 +53,36 @@ pub enum FoldError {
     },
 }
 
+/// Who took a claim back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TakenBack {
+    /// Sequence number of the event.
+    pub(crate) seq: u64,
+    /// The author did: no operator brings it back.
+    pub(crate) by_author: bool,
+}
+
 /// A report's claim on a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
+    /// The report, by the sequence number of its event.
     pub(crate) report: u64,
+    /// Sequence number of the event that brought it: the report's or an amendment's.
+    pub(crate) seq: u64,
     pub(crate) fields: Fields,
     pub(crate) embargo_end: u64,
     pub(crate) decoy: bool,
+    /// When that event was recorded, Unix seconds.
+    pub(crate) received: u64,
+    /// Since when it has been as it is: made, revised or reinstated.
+    pub(crate) since: u64,
+    pub(crate) taken_back: Option<TakenBack>,
+}
+
+impl Claim {
+    pub(crate) fn stands(&self) -> bool {
+        self.taken_back.is_none()
+    }
 }
 
 /// One published entry of a key.
@@ -66,7 +97,7 @@ pub(crate) struct EntryState {
 /// What is known of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyState {
-    /// Claims in the order they were made.
+    /// Unexpired claims in the order they were made, those that were taken back among them.
     pub(crate) claims: Vec<Claim>,
     /// Unexpired entries in the order of their serials; at most the last is live.
     pub(crate) entries: Vec<EntryState>,
@@ -75,6 +106,15 @@ pub(crate) struct KeyState {
 impl KeyState {
     pub(crate) fn live(&self) -> Option<&EntryState> {
         self.entries.last().filter(|e| e.del_serial == LIVE)
+    }
+
+    /// The earliest claim that stands: the key has its fields.
+    pub(crate) fn first(&self) -> Option<&Claim> {
+        self.claims.iter().find(|claim| claim.stands())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.claims.is_empty() && self.entries.is_empty()
     }
 }
 
@@ -90,13 +130,13 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    fn of(claim: &Claim, received: u64) -> Self {
-        let Claim { report, fields, embargo_end, decoy } = *claim;
-        Pending { fields, embargo_end, report, decoy, since: received.max(embargo_end) }
+    fn of(claim: &Claim) -> Self {
+        let Claim { report, fields, embargo_end, decoy, since, .. } = *claim;
+        Pending { fields, embargo_end, report, decoy, since: since.max(embargo_end) }
     }
 }
 
-/// A live key that nobody claims any more.
+/// A live key that nobody claims any more, or whose fields have changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Leaving {
     pub(crate) report: u64,
@@ -104,14 +144,27 @@ pub(crate) struct Leaving {
     pub(crate) since: u64,
 }
 
-/// One report as the origin remembers it until its keys expire.
+/// One report as the origin remembers it (spec 7.3.8); a decoy, until its keys expire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ReportState {
-    pub(crate) report: [u8; 16],
-    pub(crate) provider: u32,
-    pub(crate) received: u64,
-    /// Keys it still claims.
-    pub(crate) keys: Vec<Key>,
+pub struct ReportRecord {
+    /// 16 random bytes, by which its author calls it.
+    pub report: [u8; 16],
+    /// Who authorised it.
+    pub provider: u32,
+    /// What authorised it.
+    pub grant: Grant,
+    /// When, Unix seconds.
+    pub received: u64,
+    /// Its unexpired keys, taken back or not.
+    pub keys: Vec<Key>,
+    /// The phone's part; none in an import or a decoy.
+    pub authored: Option<Authored>,
+    /// What its author was told of later requests that changed something.
+    pub told: Vec<Told>,
+    /// Serial of the newest release that brought a key of it, 0 for none.
+    pub released: u32,
+    /// Whether its last claim was taken back.
+    pub withdrawn: bool,
 }
 
 /// The newest release readers may see.
@@ -187,7 +240,9 @@ pub struct SetState {
     pub(crate) keys: BTreeMap<Key, KeyState>,
     pub(crate) pending: BTreeMap<Key, Pending>,
     pub(crate) leaving: BTreeMap<Key, Leaving>,
-    pub(crate) reports: BTreeMap<u64, ReportState>,
+    pub(crate) reports: BTreeMap<u64, ReportRecord>,
+    /// Reports by the id their authors call them by; decoys and imports too.
+    pub(crate) by_id: BTreeMap<[u8; 16], u64>,
     /// Reports of decoys.
     pub(crate) decoys: BTreeSet<u64>,
     /// Keys by the interval at which a claim or entry of theirs ends.
@@ -222,6 +277,7 @@ impl SetState {
             pending: BTreeMap::new(),
             leaving: BTreeMap::new(),
             reports: BTreeMap::new(),
+            by_id: BTreeMap::new(),
             decoys: BTreeSet::new(),
             ends: BTreeMap::new(),
             live: 0,
@@ -340,200 +396,6 @@ impl SetState {
     pub fn horizon_at(&self, now: u64) -> u32 {
         let plain = time::horizon(now, self.params.retention_days);
         if self.unexpired == 0 { plain } else { plain.max(self.horizon) }
-    }
-
-    pub(crate) fn reported(&mut self, seq: u64, received: u64, r: &Reported) {
-        let decoy = r.is_decoy();
-        for k in &r.keys {
-            let state = self.keys.entry(k.key).or_default();
-            let first = state.claims.is_empty();
-            let claim = Claim { report: seq, fields: k.fields, embargo_end: k.embargo_end, decoy };
-            self.ends.entry(end_of(&k.fields)).or_default().push(k.key);
-            // A key is unique by its bytes: a claim on a live or waiting key changes nothing in public.
-            let leaves = self.leaving.contains_key(&k.key);
-            if first && (state.live().is_none() || leaves) {
-                self.pending.insert(k.key, Pending::of(&claim, received));
-            }
-            state.claims.push(claim);
-        }
-        let keys = r.keys.iter().map(|k| k.key).collect();
-        self.reports.insert(seq, ReportState { report: r.report, provider: r.provider, received, keys });
-        if decoy {
-            self.decoys.insert(seq);
-        }
-    }
-
-    pub(crate) fn key_withdrawn(&mut self, at: u64, w: &KeyWithdrawn) {
-        let Some(state) = self.keys.get_mut(&w.key) else { return };
-        let claims = std::mem::take(&mut state.claims);
-        let live = state.live().is_some();
-        let gone = state.entries.is_empty();
-        for claim in &claims {
-            self.unclaim(claim.report, &w.key);
-        }
-        self.pending.remove(&w.key);
-        if live {
-            let report = claims.first().map_or(0, |c| c.report);
-            self.leaving.entry(w.key).or_insert(Leaving { report, urgent: w.urgent, since: at }).urgent |=
-                w.urgent;
-        } else if gone {
-            self.keys.remove(&w.key);
-        }
-    }
-
-    fn unclaim(&mut self, report: u64, key: &Key) {
-        let Some(state) = self.reports.get_mut(&report) else { return };
-        state.keys.retain(|k| k != key);
-        if state.keys.is_empty() {
-            self.reports.remove(&report);
-            self.decoys.remove(&report);
-        }
-    }
-
-    /// Carries out a release: expiry, then withdrawals, then additions. The counts and the depth
-    /// are found here; a planner records them, a replay compares them.
-    pub(crate) fn released(&mut self, r: &Released) -> ReleaseOutcome {
-        let mut changes = Changes::default();
-        // What was planned comes in, not what expiry uncovers: another report's claim on a key waits for
-        // its own turn.
-        let ready: Vec<Key> = if r.admit {
-            self.ready(r.time, r.horizon, r.withdraw).map(|(key, _)| *key).collect()
-        } else {
-            Vec::new()
-        };
-        let dropped = self.expire(r.horizon, &mut changes);
-        let mut dels = Vec::new();
-        if r.withdraw {
-            for (key, _) in std::mem::take(&mut self.leaving) {
-                if let Some(add) = self.end_entry(&key, r.serial, &mut changes) {
-                    dels.push((key, add));
-                }
-            }
-        }
-        for seq in &r.decoys_leaving {
-            self.withdraw_decoy(*seq, r.serial, &mut changes, &mut dels);
-        }
-        dels.sort_unstable();
-        let adds = self.admit(ready, r.serial, &mut changes);
-        self.serial = r.serial;
-        self.time = r.time;
-        self.horizon = r.horizon;
-        let (live, bits) = (self.live, depth(self.live));
-        let (set, serial, time, horizon) = (self.id, r.serial, r.time, r.horizon);
-        let outcome = ReleaseOutcome { set, serial, time, horizon, live, bits, changes, adds, dels, dropped };
-        let schema = self.params.schema;
-        if !outcome.is_empty() || self.table.serial == 0 || self.table.schema != schema {
-            self.table = TableMark { serial, schema, time, horizon };
-        }
-        outcome
-    }
-
-    /// Forgets everything that ended at or below the horizon; says whether an entry was among it.
-    fn expire(&mut self, horizon: u32, changes: &mut Changes) -> bool {
-        let later = self.ends.split_off(&(u64::from(horizon) + 1));
-        let ended = std::mem::replace(&mut self.ends, later);
-        let mut dropped = false;
-        for key in ended.into_values().flatten() {
-            dropped |= self.expire_key(&key, horizon, changes);
-        }
-        dropped
-    }
-
-    fn expire_key(&mut self, key: &Key, horizon: u32, changes: &mut Changes) -> bool {
-        let Some(state) = self.keys.get_mut(key) else { return false };
-        let expired = |f: &Fields| !time::is_live(f.start, f.period, horizon);
-        let before = state.entries.len();
-        let mut was_live = false;
-        state.entries.retain(|e| {
-            let drop = expired(&e.fields);
-            was_live |= drop && e.del_serial == LIVE;
-            !drop
-        });
-        let dropped = before - state.entries.len();
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut state.claims).into_iter().partition(|c| expired(&c.fields));
-        state.claims = kept;
-        let forget = state.claims.is_empty() && state.entries.is_empty();
-        if self.pending.get(key).is_some_and(|p| expired(&p.fields)) {
-            self.pending.remove(key);
-        }
-        self.unexpired -= dropped as u64;
-        if was_live {
-            self.live -= 1;
-            changes.expired += 1;
-            self.leaving.remove(key);
-        }
-        for claim in &gone {
-            self.unclaim(claim.report, key);
-        }
-        if forget {
-            self.keys.remove(key);
-        }
-        self.next_claim(key);
-        dropped > 0
-    }
-
-    /// Lets the earliest claim on a key wait for a release when the entry or the waiting claim before it is
-    /// gone: another report's claim may outlive the one that came first.
-    fn next_claim(&mut self, key: &Key) {
-        let Some(state) = self.keys.get(key) else { return };
-        let leaves = state.live().is_none() || self.leaving.contains_key(key);
-        let Some(claim) = state.claims.first().filter(|_| leaves && !self.pending.contains_key(key)) else {
-            return;
-        };
-        let received = self.reports.get(&claim.report).map_or(0, |r| r.received);
-        self.pending.insert(*key, Pending::of(claim, received));
-    }
-
-    /// Ends the live entry of a key; its `add_serial`, if there was one.
-    fn end_entry(&mut self, key: &Key, serial: u32, changes: &mut Changes) -> Option<u32> {
-        let entry = self.keys.get_mut(key)?.entries.last_mut().filter(|e| e.del_serial == LIVE)?;
-        entry.del_serial = serial;
-        let (add, decoy) = (entry.add_serial, entry.decoy);
-        self.live -= 1;
-        if decoy {
-            changes.decoys_withdrawn += 1;
-        } else {
-            changes.withdrawn += 1;
-        }
-        Some(add)
-    }
-
-    fn withdraw_decoy(&mut self, seq: u64, serial: u32, changes: &mut Changes, dels: &mut Vec<(Key, u32)>) {
-        let Some(report) = self.reports.remove(&seq) else { return };
-        self.decoys.remove(&seq);
-        for key in report.keys {
-            self.pending.remove(&key);
-            if let Some(add) = self.end_entry(&key, serial, changes) {
-                dels.push((key, add));
-            }
-            if let Some(state) = self.keys.get_mut(&key) {
-                state.claims.retain(|c| c.report != seq);
-                if state.claims.is_empty() && state.entries.is_empty() {
-                    self.keys.remove(&key);
-                }
-            }
-            self.next_claim(&key);
-        }
-    }
-
-    fn admit(&mut self, ready: Vec<Key>, serial: u32, changes: &mut Changes) -> Vec<(Key, Fields)> {
-        let mut adds = Vec::with_capacity(ready.len());
-        for key in ready {
-            let Some(p) = self.pending.remove(&key) else { continue };
-            let Some(state) = self.keys.get_mut(&key) else { continue };
-            let (fields, decoy) = (p.fields, p.decoy);
-            state.entries.push(EntryState { fields, add_serial: serial, del_serial: LIVE, decoy });
-            self.live += 1;
-            self.unexpired += 1;
-            if decoy {
-                changes.decoys_added += 1;
-            } else {
-                changes.added += 1;
-            }
-            adds.push((key, fields));
-        }
-        adds
     }
 
     /// A new incarnation has a checkpoint log of its own, whose first leaf is the last checkpoint before it

@@ -1,0 +1,225 @@
+//! Who may report: providers, batches of codes, certificates that were used.
+//!
+//! The registry judges grants and remembers which were spent. It changes only by the methods named after
+//! decisions, each a step of the fold over the journal.
+
+use std::collections::BTreeMap;
+
+use super::batch::{Batch, BatchStanding};
+use super::certificate::Vouched;
+use super::provider::{Provider, Standing};
+use super::provider_key::{KeyDirectory, KeyMaterial, ProviderKey};
+use crate::wire::report::{Outcome, ReportType};
+
+/// Intervals after its receipt in which a report may have had a key (spec 7.3.8): a day of validity and
+/// two hours ahead.
+pub const REPORT_INTERVALS: u32 = 156;
+/// Seconds by which the clocks of a provider and of the origin may differ (spec 7.8.6).
+pub const CLOCK_GRACE_S: u64 = 300;
+
+/// What authorised a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// An operator's import, or a decoy.
+    None,
+    /// A code.
+    Code {
+        /// Its batch.
+        batch: u32,
+        /// Its place in the batch.
+        index: u32,
+    },
+    /// A certificate or a JWT.
+    Certificate {
+        /// Which (spec 7.8.8).
+        identity: [u8; 16],
+        /// The last second it holds.
+        until: u64,
+    },
+}
+
+impl Grant {
+    /// The batch, of a code.
+    #[must_use]
+    pub fn batch(&self) -> Option<u32> {
+        match self {
+            Grant::Code { batch, .. } => Some(*batch),
+            Grant::None | Grant::Certificate { .. } => None,
+        }
+    }
+}
+
+/// What a grant allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Authorisation {
+    /// Whose it is.
+    pub provider: u32,
+    /// What the report says.
+    pub report_type: ReportType,
+    /// Day of onset, days since 1970.
+    pub onset_day: Option<u32>,
+    /// What is spent by it.
+    pub grant: Grant,
+}
+
+/// A certificate that was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpentCertificate {
+    /// The set it was used for.
+    pub set: u32,
+    /// The last second it would hold.
+    pub until: u64,
+    /// Sequence number of the event that used it.
+    pub seq: u64,
+}
+
+/// All providers, batches and used certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registry {
+    /// Providers by number.
+    pub providers: BTreeMap<u32, Provider>,
+    /// Batches by number.
+    pub batches: BTreeMap<u32, Batch>,
+    /// Used certificates by identity.
+    pub certificates: BTreeMap<[u8; 16], SpentCertificate>,
+    /// The highest number any batch had.
+    pub last_batch: u32,
+}
+
+impl Registry {
+    /// Judges a code that was found in the book.
+    ///
+    /// # Errors
+    /// Why it does not hold (spec 7.6.3).
+    pub fn judge_code(&self, batch: u32, index: u32, set: u32, now: u64) -> Result<Authorisation, Outcome> {
+        let found = self.batches.get(&batch).ok_or(Outcome::Unknown)?;
+        let provider = self.providers.get(&found.provider).ok_or(Outcome::Unknown)?;
+        found.judge(index, set, now)?;
+        provider.standing.judge()?;
+        Ok(Authorisation {
+            provider: found.provider,
+            report_type: found.report_type,
+            onset_day: found.onset_day,
+            grant: Grant::Code { batch, index },
+        })
+    }
+
+    /// Judges a certificate or JWT whose signature was verified.
+    ///
+    /// # Errors
+    /// Why it does not hold (spec 7.6.3).
+    pub fn judge_vouched(&self, vouched: &Vouched, set: u32, now: u64) -> Result<Authorisation, Outcome> {
+        let provider = self.providers.get(&vouched.provider).ok_or(Outcome::Unknown)?;
+        let key = provider.keys.iter().find(|key| key.fingerprint() == vouched.key);
+        let key = key.ok_or(Outcome::Unknown)?;
+        if self.certificates.contains_key(&vouched.identity) {
+            return Err(Outcome::Spent);
+        }
+        if key.revoked.is_some() {
+            return Err(Outcome::Revoked);
+        }
+        provider.standing.judge()?;
+        if !key.holds_at(now, CLOCK_GRACE_S) {
+            return Err(Outcome::Expired);
+        }
+        vouched.judge(now, set)?;
+        Ok(Authorisation {
+            provider: vouched.provider,
+            report_type: vouched.report_type,
+            onset_day: vouched.onset_day,
+            grant: Grant::Certificate { identity: vouched.identity, until: vouched.not_after },
+        })
+    }
+
+    /// Whether what authorised an earlier report still holds: its amendments live on it (spec 7.3.4).
+    ///
+    /// # Errors
+    /// REVOKED or SUSPENDED.
+    pub fn still_holds(&self, provider: u32, grant: &Grant) -> Result<(), Outcome> {
+        let standing = self.providers.get(&provider).map_or(Standing::Revoked, |p| p.standing);
+        standing.judge()?;
+        let batch = grant.batch().and_then(|batch| self.batches.get(&batch));
+        match batch.map(|b| b.standing) {
+            Some(BatchStanding::Revoked) => Err(Outcome::Revoked),
+            _ => Ok(()),
+        }
+    }
+
+    /// spent-with-report: the event that stores a report spends its grant.
+    pub fn spend(&mut self, set: u32, seq: u64, provider: u32, grant: &Grant) {
+        match *grant {
+            Grant::None => {}
+            Grant::Code { batch, index } => {
+                if let Some(batch) = self.batches.get_mut(&batch) {
+                    batch.spent.insert(index, seq);
+                }
+                if let Some(provider) = self.providers.get_mut(&provider) {
+                    provider.counts.spent += 1;
+                }
+            }
+            Grant::Certificate { identity, until } => {
+                self.certificates.insert(identity, SpentCertificate { set, until, seq });
+            }
+        }
+    }
+
+    /// A batch was issued.
+    pub fn issued(&mut self, number: u32, batch: Batch) {
+        if let Some(provider) = self.providers.get_mut(&batch.provider) {
+            provider.counts.codes += u64::from(batch.count);
+        }
+        self.last_batch = self.last_batch.max(number);
+        self.batches.insert(number, batch);
+    }
+
+    /// Codes of other keys than `key` cannot be told any more.
+    pub fn voided(&mut self, key: &[u8; 8]) {
+        for batch in self.batches.values_mut() {
+            if batch.standing == BatchStanding::Active && batch.key_id != *key {
+                batch.standing = BatchStanding::Voided;
+            }
+        }
+    }
+
+    /// Forgets what no report of `set` can need any more under `horizon` (spec 7.3.8).
+    pub fn forget(&mut self, set: u32, horizon: u32) {
+        let over = |until: u64| is_forgotten(until, horizon);
+        self.batches.retain(|_, batch| batch.set != set || !over(batch.expires));
+        self.certificates.retain(|_, used| used.set != set || !over(used.until));
+    }
+}
+
+/// Whether a report received at `received`, or what authorised one until then, is past under `horizon`
+/// (spec 7.3.8).
+#[must_use]
+pub fn is_forgotten(received: u64, horizon: u32) -> bool {
+    crate::time::interval_of(received).saturating_add(REPORT_INTERVALS) <= horizon
+}
+
+/// The keys of all providers, for whoever verifies signatures.
+#[derive(Debug, Clone, Default)]
+pub struct Keyring(Vec<(u32, Option<String>, Option<String>, Vec<ProviderKey>)>);
+
+impl Keyring {
+    /// The keys of these providers.
+    #[must_use]
+    pub fn of(registry: &Registry) -> Self {
+        let with_keys = registry.providers.iter().filter(|(_, p)| !p.keys.is_empty());
+        Keyring(with_keys.map(|(id, p)| (*id, p.issuer.clone(), p.audience.clone(), p.keys.clone())).collect())
+    }
+}
+
+impl KeyDirectory for Keyring {
+    fn ed25519(&self, provider: u32, id: [u8; 8]) -> Option<&ProviderKey> {
+        let at = self.0.binary_search_by_key(&provider, |(number, ..)| *number).ok()?;
+        let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Ed25519(_));
+        self.0[at].3.iter().filter(of_kind).find(|key| key.fingerprint() == id)
+    }
+
+    fn es256(&self, issuer: &str, kid: &str) -> Option<(u32, &str, &ProviderKey)> {
+        let (number, _, audience, keys) = self.0.iter().find(|(_, iss, ..)| iss.as_deref() == Some(issuer))?;
+        let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Es256(_));
+        let key = keys.iter().filter(of_kind).find(|key| key.key_id == kid)?;
+        Some((*number, audience.as_deref()?, key))
+    }
+}

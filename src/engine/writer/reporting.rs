@@ -1,0 +1,345 @@
+//! What a phone asks inside SEALED: a report, its amendment, its standing, its end (spec 7.3).
+//!
+//! spent-with-report: one event stores a report and spends its grant; a repetition is told what was told
+//! before. Everything is judged here, at the writer, because two phones may hold the same code.
+
+use sha2::{Digest, Sha256};
+
+use super::super::event::{Amended, Authored, Event, Reported, ReportedKey, Told, Withdrawn};
+use super::super::input::{Presented, ReportReply, ReportRequest};
+use super::super::manifest::key_limits;
+use super::super::set::ReportRecord;
+use super::Writer;
+use crate::authority::{Authorisation, Level, ReportJudge, Scope, solved};
+use crate::release::{Fields, ONSET_NONE, Receipt, ReceiptFields, Schema};
+use crate::time;
+use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
+
+/// Seconds after its receipt in which a report takes more keys (spec 7.3.4).
+pub const AMEND_S: u64 = 48 * 3600;
+/// Most days between a key and the onset of symptoms (spec 7.4.1).
+const MAX_ONSET_DAYS: i64 = 14;
+/// Greatest transmission risk level (spec 3.1.2).
+const MAX_RISK: u8 = 8;
+
+/// Keys as they were judged.
+struct Judged {
+    verdicts: Vec<Verdict>,
+    accepted: Vec<ReportedKey>,
+}
+
+/// An answer that ends a request early.
+struct Ended(Outcome, Vec<Verdict>);
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        Ended(outcome, Vec::new())
+    }
+}
+
+impl Writer {
+    /// Answers an opened request.
+    pub(super) fn request(&mut self, now: u64, r: &ReportRequest) -> ReportReply {
+        if self.state.set(r.set).is_none() {
+            return reply(now, Outcome::Set);
+        }
+        let done = match r.kind {
+            RequestKind::Submit => self.submit(now, r),
+            RequestKind::Amend => self.amend(now, r),
+            RequestKind::Status => self.find(r).map(|seq| self.told(now, r.set, seq, None)),
+            RequestKind::Cancel => self.cancel(now, r),
+            RequestKind::Dummy => Ok(self.dummy(now, r)),
+        };
+        match done {
+            Ok(reply) => reply,
+            Err(Ended(Outcome::Puzzle, _)) => self.puzzle(now, r),
+            Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..reply(now, outcome) },
+        }
+    }
+
+    fn submit(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
+        let set = &self.state.sets[&r.set];
+        if let Some(seq) = set.by_id.get(&r.report) {
+            let authored = set.reports.get(seq).and_then(|record| record.authored.as_ref());
+            return match authored.filter(|a| a.told.content == r.content) {
+                Some(authored) => Ok(self.told(now, r.set, *seq, Some(authored.told.clone()))),
+                None => Err(Outcome::Conflict.into()),
+            };
+        }
+        let granted = self.authorise(now, r)?;
+        if granted.report_type == ReportType::Negative {
+            return Err(Outcome::Type.into());
+        }
+        let onset_day = r.onset_day.or(granted.onset_day);
+        let Judged { verdicts, accepted } = self.judge_keys(now, r, None, granted.report_type, onset_day);
+        if accepted.is_empty() {
+            return Err(Ended(Outcome::Nothing, verdicts));
+        }
+        let told = self.tell(now, r, accepted.len(), verdicts);
+        let reported = Reported {
+            set: r.set,
+            provider: granted.provider,
+            report: r.report,
+            grant: granted.grant,
+            authored: Some(Authored {
+                secret_hash: r.secret,
+                onset_day,
+                report_type: granted.report_type,
+                told: told.clone(),
+            }),
+            keys: accepted,
+        };
+        let seq = self.record(now, &Event::Reported(reported));
+        Ok(self.told(now, r.set, seq, Some(told)))
+    }
+
+    fn amend(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
+        let seq = self.find(r)?;
+        if let Some(told) = self.repeated(r, seq) {
+            return Ok(self.told(now, r.set, seq, Some(told)));
+        }
+        let record = self.record_of(r, seq);
+        let (provider, grant, received) = (record.provider, record.grant, record.received);
+        let authored = record.authored.as_ref().ok_or(Outcome::Report)?;
+        let (was, onset_day) = (authored.report_type, r.onset_day.or(authored.onset_day));
+        if record.withdrawn || record.keys.is_empty() {
+            return Err(Outcome::Withdrawn.into());
+        }
+        let change = if r.grant == Presented::None {
+            if now > received.saturating_add(AMEND_S) {
+                return Err(Outcome::Late.into());
+            }
+            self.state.registry.still_holds(provider, &grant)?;
+            None
+        } else {
+            let granted = self.authorise(now, r)?;
+            if !may_change(was, granted.report_type) {
+                return Err(Outcome::Change.into());
+            }
+            Some(granted)
+        };
+        let type_now = change.map_or(was, |granted| granted.report_type);
+        if type_now == ReportType::Negative && !r.keys.is_empty() {
+            return Err(Outcome::Type.into());
+        }
+        let Judged { verdicts, accepted } = self.judge_keys(now, r, Some(seq), type_now, onset_day);
+        if change.is_none() && accepted.is_empty() {
+            return Err(Ended(Outcome::Nothing, verdicts));
+        }
+        let told = self.tell(now, r, accepted.len(), verdicts);
+        let amended = Amended {
+            set: r.set,
+            report: seq,
+            report_type: change.map(|granted| granted.report_type),
+            grant: change.map_or(crate::authority::Grant::None, |granted| granted.grant),
+            provider: change.map_or(0, |granted| granted.provider),
+            keys: accepted,
+            told: told.clone(),
+        };
+        self.record(now, &Event::Amended(amended));
+        Ok(self.told(now, r.set, seq, Some(told)))
+    }
+
+    fn cancel(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
+        let seq = self.find(r)?;
+        if let Some(told) = self.repeated(r, seq) {
+            return Ok(self.told(now, r.set, seq, Some(told)));
+        }
+        let scope = Scope::Report { report: seq };
+        if self.state.sets[&r.set].covered(&scope, true).is_empty() {
+            return Err(Outcome::Withdrawn.into());
+        }
+        let told = self.tell(now, r, 0, Vec::new());
+        let (urgent, reason) = (false, String::new());
+        let event = Event::Withdrawn(Withdrawn { scope, urgent, reason, told: Some(told.clone()) });
+        self.record(now, &event);
+        Ok(self.told(now, r.set, seq, Some(told)))
+    }
+
+    /// The way of a report through every check and to its signature; then nothing is kept.
+    fn dummy(&mut self, now: u64, r: &ReportRequest) -> ReportReply {
+        let known = self.state.sets[&r.set].by_id.contains_key(&r.report);
+        let granted = self.look_at_grant(now, r).ok().filter(|_| !known);
+        let report_type = granted.map_or(ReportType::Confirmed, |granted| granted.report_type);
+        let judged = self.judge_keys(now, r, None, report_type, r.onset_day);
+        let told = self.tell(now, r, judged.accepted.len(), judged.verdicts);
+        std::hint::black_box(&told);
+        reply(now, Outcome::Done)
+    }
+
+    /// The report a request is about, if it knows its secret.
+    fn find(&self, r: &ReportRequest) -> Result<u64, Ended> {
+        let set = &self.state.sets[&r.set];
+        let seq = set.by_id.get(&r.report).ok_or(Outcome::Report)?;
+        let authored = set.reports.get(seq).and_then(|record| record.authored.as_ref());
+        let hash: [u8; 32] = Sha256::digest(r.secret).into();
+        match authored {
+            Some(authored) if authored.secret_hash == hash => Ok(*seq),
+            _ => Err(Outcome::Report.into()),
+        }
+    }
+
+    fn record_of(&self, r: &ReportRequest, seq: u64) -> &ReportRecord {
+        self.state.sets[&r.set].reports.get(&seq).expect("found a moment ago")
+    }
+
+    fn repeated(&self, r: &ReportRequest, seq: u64) -> Option<Told> {
+        self.record_of(r, seq).told.iter().find(|told| told.content == r.content).cloned()
+    }
+
+    /// What the grant allows, once a puzzle is solved where one is due; what is wrong is counted.
+    fn authorise(&mut self, now: u64, r: &ReportRequest) -> Result<Authorisation, Ended> {
+        let named = self.named_provider(r);
+        if let Level::Puzzle { bits } = self.budgets.level(now, named) {
+            let (seed, solution) = r.puzzle;
+            let holds = self.seeds.holds(&seed, now);
+            if !holds || !solved(&seed, bits, &r.report, &r.grant_bytes, solution) {
+                return Err(Outcome::Puzzle.into());
+            }
+        }
+        let granted = self.look_at_grant(now, r);
+        if let Err(outcome) = granted
+            && is_guess(outcome)
+        {
+            self.budgets.fail(now, self.blamed_provider(r));
+        }
+        Ok(granted?)
+    }
+
+    fn look_at_grant(&self, now: u64, r: &ReportRequest) -> Result<Authorisation, Outcome> {
+        let registry = &self.state.registry;
+        let granted = match &r.grant {
+            Presented::None => Err(Outcome::Grant),
+            Presented::Faulty(outcome, _) => Err(*outcome),
+            Presented::Code(code) => {
+                let (batch, index) = self.codes.find(code).ok_or(Outcome::Unknown)?;
+                registry.judge_code(batch, index, r.set, now)
+            }
+            Presented::Vouched(vouched) => registry.judge_vouched(vouched, r.set, now),
+        }?;
+        match r.report_type {
+            Some(asked) if asked != granted.report_type => Err(Outcome::Type),
+            _ => Ok(granted),
+        }
+    }
+
+    /// The provider a grant names in clear.
+    fn named_provider(&self, r: &ReportRequest) -> Option<u32> {
+        match &r.grant {
+            Presented::Vouched(vouched) => Some(vouched.provider),
+            Presented::Faulty(_, provider) => *provider,
+            Presented::None | Presented::Code(_) => None,
+        }
+    }
+
+    /// The provider a wrong grant is of.
+    fn blamed_provider(&self, r: &ReportRequest) -> Option<u32> {
+        let Presented::Code(code) = &r.grant else { return self.named_provider(r) };
+        let (batch, _) = self.codes.find(code)?;
+        self.state.registry.batches.get(&batch).map(|batch| batch.provider)
+    }
+
+    fn puzzle(&mut self, now: u64, r: &ReportRequest) -> ReportReply {
+        let random = &mut self.random;
+        let seed = self.seeds.at(now, |seed| random.fill(seed));
+        let bits = match self.budgets.level(now, self.named_provider(r)) {
+            Level::Puzzle { bits } => bits,
+            Level::Calm | Level::Alarm => crate::authority::MIN_PUZZLE_BITS,
+        };
+        ReportReply { puzzle: Some((seed, bits)), ..reply(now, Outcome::Puzzle) }
+    }
+
+    /// A verdict on every key of the request, beside those the report `of` has already.
+    fn judge_keys(
+        &self,
+        now: u64,
+        r: &ReportRequest,
+        of: Option<u64>,
+        report_type: ReportType,
+        onset_day: Option<u32>,
+    ) -> Judged {
+        let set = &self.state.sets[&r.set];
+        let params = set.params();
+        let limits = key_limits(params, set.horizon_at(now));
+        let mut judge = ReportJudge::new(&limits, now);
+        for (key, start) in of.iter().flat_map(|seq| set.keys_of(*seq)) {
+            judge.holds(key.as_bytes(), start);
+        }
+        let mut judged = Judged { verdicts: Vec::with_capacity(r.keys.len()), accepted: Vec::new() };
+        for k in &r.keys {
+            let days = onset_day.map(|day| i64::from(k.start / time::INTERVALS_PER_DAY) - i64::from(day));
+            let near = params.schema != Schema::GaenFull || days.is_none_or(|d| d.abs() <= MAX_ONSET_DAYS);
+            let verdict = judge.judge(k.key.as_bytes(), k.start, k.period, k.risk <= MAX_RISK, near);
+            judged.verdicts.push(verdict);
+            let Some(period) = u16::try_from(k.period).ok().filter(|_| verdict == Verdict::Accepted) else {
+                continue;
+            };
+            let onset = days.filter(|_| near).and_then(|d| i8::try_from(d).ok());
+            let sent = Fields {
+                start: k.start,
+                period,
+                report: report_type.number(),
+                risk: k.risk,
+                onset: onset.filter(|d| i64::from(*d).abs() <= MAX_ONSET_DAYS).unwrap_or(ONSET_NONE),
+            };
+            judged.accepted.push(ReportedKey {
+                key: k.key,
+                fields: params.schema.coarsen(sent),
+                // unlinkable: nothing is published before the key is over and two hours have passed.
+                embargo_end: time::end_of_validity(k.start, period) + u64::from(params.embargo_s),
+            });
+        }
+        judged
+    }
+
+    /// The receipt of the event that comes next, signed.
+    fn tell(&self, now: u64, r: &ReportRequest, keys: usize, verdicts: Vec<Verdict>) -> Told {
+        let numbers: Vec<u8> = verdicts.iter().map(|verdict| verdict.number()).collect();
+        let receipt = Receipt::new(&ReceiptFields {
+            service: self.state.service(),
+            set: r.set,
+            incarnation: self.state.incarnation(),
+            report: r.report,
+            seq: self.state.seq() + 1,
+            time: now,
+            durability: Durability::Disk,
+            kind: r.kind,
+            keys: u16::try_from(keys).expect("a request has at most 36 keys"),
+            key_epoch: self.state.key_epoch(),
+            content: r.content,
+            verdicts: Sha256::digest(&numbers).into(),
+        });
+        let signatures = receipt.sign(&self.online);
+        Told { content: r.content, verdicts, receipt: *receipt.as_bytes(), signatures }
+    }
+
+    fn told(&self, now: u64, set: u32, seq: u64, told: Option<Told>) -> ReportReply {
+        let standing = self.state.sets[&set].standing(seq, now);
+        let receipt = told.as_ref().map(|told| (told.receipt, told.signatures));
+        let verdicts = told.map(|told| told.verdicts).unwrap_or_default();
+        ReportReply { standing, verdicts, receipt, ..reply(now, Outcome::Done) }
+    }
+}
+
+fn reply(time: u64, outcome: Outcome) -> ReportReply {
+    ReportReply {
+        outcome,
+        standing: None,
+        verdicts: Vec::new(),
+        puzzle: None,
+        wait_s: 0,
+        time,
+        receipt: None,
+    }
+}
+
+/// Whether a wrong grant may be a guess (spec 7.5.3).
+fn is_guess(outcome: Outcome) -> bool {
+    !matches!(outcome, Outcome::Mistyped | Outcome::Kind | Outcome::Grant | Outcome::Type | Outcome::Suspended)
+}
+
+/// Whether a report of one type may become one of another (spec 7.3.4).
+fn may_change(from: ReportType, to: ReportType) -> bool {
+    use ReportType::{Confirmed, Likely, Negative, SelfReport};
+    matches!((from, to), (Likely, Confirmed | Negative) | (SelfReport, Likely | Confirmed | Negative))
+}
