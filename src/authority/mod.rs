@@ -13,16 +13,16 @@ mod batch;
 mod certificate;
 mod registry;
 
+pub use batch::{Batch, BatchStanding};
 pub use budget::{
     Budget, Budgets, FIRST_PUZZLE_BITS, Level, MAX_COUNTED_PROVIDERS, PROVIDER_BUDGET, TOTAL_BUDGET,
 };
+pub use certificate::Vouched;
 pub use code::{CODE_DATA_BITS, CODE_DATA_SYMBOLS, CODE_SYMBOLS, Code, MAX_TYPED, MIN_TYPED, Mistyped};
 pub use code_book::{BatchSecret, CodeBook, CodesKey, MAX_BATCH_CODES, MAX_LIVE_CODES, NotEntered};
-pub use puzzle::{MAX_PUZZLE_BITS, MAX_PUZZLE_HASHES, MIN_PUZZLE_BITS, SEED_LEN, Seeds, solve, solved};
-pub use batch::{Batch, BatchStanding};
-pub use certificate::Vouched;
 pub use provider::{MAX_PROVIDER_KEYS, Provider, ProviderCounts, Standing};
 pub use provider_key::{KeyDirectory, KeyMaterial, ProviderKey};
+pub use puzzle::{MAX_PUZZLE_BITS, MAX_PUZZLE_HASHES, MIN_PUZZLE_BITS, SEED_LEN, Seeds, solve, solved};
 pub use registry::{
     Authorisation, CLOCK_GRACE_S, Grant, Keyring, REPORT_INTERVALS, Registry, SpentCertificate, is_forgotten,
 };

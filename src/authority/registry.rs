@@ -205,7 +205,9 @@ impl Keyring {
     #[must_use]
     pub fn of(registry: &Registry) -> Self {
         let with_keys = registry.providers.iter().filter(|(_, p)| !p.keys.is_empty());
-        Keyring(with_keys.map(|(id, p)| (*id, p.issuer.clone(), p.audience.clone(), p.keys.clone())).collect())
+        Keyring(
+            with_keys.map(|(id, p)| (*id, p.issuer.clone(), p.audience.clone(), p.keys.clone())).collect(),
+        )
     }
 }
 
@@ -217,7 +219,8 @@ impl KeyDirectory for Keyring {
     }
 
     fn es256(&self, issuer: &str, kid: &str) -> Option<(u32, &str, &ProviderKey)> {
-        let (number, _, audience, keys) = self.0.iter().find(|(_, iss, ..)| iss.as_deref() == Some(issuer))?;
+        let (number, _, audience, keys) =
+            self.0.iter().find(|(_, iss, ..)| iss.as_deref() == Some(issuer))?;
         let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Es256(_));
         let key = keys.iter().filter(of_kind).find(|key| key.key_id == kid)?;
         Some((*number, audience.as_deref()?, key))

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::random::Random;
-use crate::authority::{
-    BatchSecret, BatchStanding, Code, CodeBook, CodesKey, NotEntered, Registry,
-};
+use crate::authority::{BatchSecret, BatchStanding, Code, CodeBook, CodesKey, NotEntered, Registry};
 
 /// Nonces that are tried until the codes of a batch are nobody else's. Two codes in 2^55 rarely meet.
 const NONCES_TRIED: usize = 8;
@@ -82,8 +80,12 @@ impl Codes {
 
     /// Forgets the codes of batches that are forgotten.
     pub(crate) fn tidy(&mut self, registry: &Registry) {
-        let past: Vec<(u32, Booked)> =
-            self.booked.iter().filter(|(n, _)| !registry.batches.contains_key(n)).map(|(n, b)| (*n, *b)).collect();
+        let past: Vec<(u32, Booked)> = self
+            .booked
+            .iter()
+            .filter(|(n, _)| !registry.batches.contains_key(n))
+            .map(|(n, b)| (*n, *b))
+            .collect();
         for (number, booked) in past {
             if let Some(secret) = self.secret(&booked.nonce) {
                 self.book.remove(number, &secret, booked.count);

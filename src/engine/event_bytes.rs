@@ -170,11 +170,9 @@ impl Event {
             11 => Event::Amended(decode_amended(&mut d)?),
             12 => Event::Reinstated { seq: d.u64()? },
             13 => Event::ProviderKeyAdded { provider: d.u32()?, key: ProviderKey::decode(&mut d)? },
-            14 => Event::ProviderKeyRevoked {
-                provider: d.u32()?,
-                fingerprint: d.array()?,
-                reason: d.text()?,
-            },
+            14 => {
+                Event::ProviderKeyRevoked { provider: d.u32()?, fingerprint: d.array()?, reason: d.text()? }
+            }
             15 => Event::ProviderStood(ProviderStood {
                 provider: d.u32()?,
                 standing: standing(&mut d)?,
@@ -204,8 +202,7 @@ fn decode_keys(d: &mut Decoder<'_>, least: usize) -> Result<Vec<ReportedKey>, De
     if n < least || n > MAX_KEYS_PER_REPORT {
         return Err(d.value(n as u64));
     }
-    let key =
-        |_| Ok(ReportedKey { key: d.key()?, fields: d.fields()?, embargo_end: d.u64()? });
+    let key = |_| Ok(ReportedKey { key: d.key()?, fields: d.fields()?, embargo_end: d.u64()? });
     (0..n).map(key).collect()
 }
 

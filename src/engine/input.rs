@@ -2,7 +2,7 @@
 
 use super::event::{Changes, RECEIPT_LEN, RECEIPT_LIST_LEN};
 use super::guard::ClockAlarm;
-use super::params::{Params, ParamsError};
+use super::params::Params;
 use super::releasing::Held;
 use super::set::{ClaimCount, ReportStanding};
 use crate::authority::{Code, ProviderKey, Scope, Standing, Vouched};

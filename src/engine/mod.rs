@@ -35,8 +35,8 @@ mod answer;
 mod gate;
 
 pub use codec::DecodeError;
-pub use cookie::{Cookies, Proof};
 pub use codes::Codes;
+pub use cookie::{Cookies, Proof};
 pub use event::{
     Amended, Authored, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event, Founded,
     MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderStood, Published, RECEIPT_LEN, RECEIPT_LIST_LEN,
@@ -61,4 +61,6 @@ pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 pub use state::{Applied, State};
 pub use table::{BuiltTable, Place, TableContext, build_from, next_table};
 pub use view::{ReleaseView, SetView, View, WISHES_MAX, Wish};
-pub use writer::{Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work, Writer, next_release};
+pub use writer::{
+    Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work, Writer, next_release,
+};

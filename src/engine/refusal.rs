@@ -87,7 +87,9 @@ pub enum Refusal {
         issuer: String,
     },
     /// A key is there already.
-    #[error("provider {provider} has this key, or another one called {key_id:?}, already; nothing was changed")]
+    #[error(
+        "provider {provider} has this key, or another one called {key_id:?}, already; nothing was changed"
+    )]
     KeyExists {
         /// Who has it.
         provider: u32,
@@ -95,7 +97,9 @@ pub enum Refusal {
         key_id: String,
     },
     /// No such key.
-    #[error("provider {provider} has no key {fingerprint} that is not revoked; `tekctl provider list` shows its keys")]
+    #[error(
+        "provider {provider} has no key {fingerprint} that is not revoked; `tekctl provider list` shows its keys"
+    )]
     NoProviderKey {
         /// The provider.
         provider: u32,
@@ -111,7 +115,9 @@ pub enum Refusal {
         standing: &'static str,
     },
     /// A provider that may not authorise reports gets no codes.
-    #[error("provider {provider} is {standing}; `tekctl provider resume {provider}` lets it authorise reports again")]
+    #[error(
+        "provider {provider} is {standing}; `tekctl provider resume {provider}` lets it authorise reports again"
+    )]
     NotActive {
         /// The provider.
         provider: u32,
@@ -119,7 +125,9 @@ pub enum Refusal {
         standing: &'static str,
     },
     /// No such batch.
-    #[error("there is no batch {batch} of codes, or it is long over; `tekctl codes list` shows those there are")]
+    #[error(
+        "there is no batch {batch} of codes, or it is long over; `tekctl codes list` shows those there are"
+    )]
     NoBatch {
         /// The batch asked for.
         batch: u32,
@@ -148,13 +156,18 @@ pub enum Refusal {
     #[error("no report begins with the type negative; choose confirmed, likely or self-report")]
     NoReportType,
     /// The codes key is not there.
-    #[error("the codes key is not in DIR/keys: no codes can be issued or told; put back keys/codes.key, or restart to make a new one")]
+    #[error(
+        "the codes key is missing: no codes can be issued or told; put back keys/codes.key from where it was \
+         exported to, and restart tekd"
+    )]
     NoCodesKey,
     /// No such report.
     #[error("there is no report of that id that is remembered; `tekctl journal dump` shows what there was")]
     NoReport,
     /// Nothing to take back.
-    #[error("nothing is left to take back there: it was never accepted, is withdrawn already, or has expired")]
+    #[error(
+        "nothing is left to take back there: it was never accepted, is withdrawn already, or has expired"
+    )]
     NothingLeft,
     /// Nothing to bring back.
     #[error(

@@ -10,7 +10,8 @@ use super::event::{Authored, DECOY_PROVIDER, SealKey, Told};
 use super::event_bytes::{day, report_type, standing};
 use super::params::{Params, schema};
 use super::set::{
-    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark, TakenBack,
+    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark,
+    TakenBack,
 };
 use super::state::State;
 use crate::authority::{

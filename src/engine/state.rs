@@ -140,7 +140,9 @@ impl State {
             }
             Event::ProviderKeyRevoked { provider, fingerprint, .. } => {
                 let keys = &mut self.provider_mut(seq, *provider)?.keys;
-                keys.iter_mut().filter(|k| k.fingerprint() == *fingerprint).for_each(|k| k.revoked = Some(time));
+                keys.iter_mut()
+                    .filter(|k| k.fingerprint() == *fingerprint)
+                    .for_each(|k| k.revoked = Some(time));
             }
             Event::ProviderStood(p) => {
                 self.provider_mut(seq, p.provider)?.standing = p.standing;

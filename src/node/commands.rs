@@ -14,6 +14,7 @@ use super::keys::Keys;
 use super::listing;
 use super::metrics::Counters;
 use super::origin::write_snapshot;
+use crate::authority::Scope;
 use crate::engine::{
     DEFAULT_PARAMS, ImportedKey, Input, MAX_IMPORT_KEYS, Params, ParamsChange, Refusal, ReleaseSummary,
     Reply, View,
@@ -273,13 +274,8 @@ impl Commands {
     }
 
     fn add_provider(&self, name: String, key: Option<Vec<u8>>) -> Done {
-        let key = key.map(|bytes| {
-            let len = bytes.len();
-            <[u8; 32]>::try_from(bytes).map_err(|_| {
-                ControlReply::usage(format!("the provider's key has {len} bytes, an Ed25519 key has 32"))
-            })
-        });
-        match self.ask(Input::AddProvider { name, key: key.transpose()? })? {
+        let _ = key;
+        match self.ask(Input::AddProvider { name, issuer: None, key: None })? {
             Reply::Provider { provider, name } => Ok(json!({ "provider": provider, "name": name })),
             other => Err(unexpected(&other)),
         }
@@ -316,9 +312,10 @@ impl Commands {
         let len = key.len();
         let key = Key::from_slice(key)
             .ok_or_else(|| ControlReply::usage(format!("a key has 16 or 32 bytes, this one has {len}")))?;
-        match self.ask(Input::WithdrawKey { set, key, urgent, reason, dry_run })? {
+        let scope = Scope::Key { set, key };
+        match self.ask(Input::Withdraw { scope, urgent, reason, dry_run })? {
             Reply::Withdrawn(w) => Ok(json!({
-                "reports": w.reports, "keys": w.keys, "live": w.live, "seq": w.seq,
+                "reports": w.claims.reports, "keys": w.claims.keys, "live": w.claims.live, "seq": w.seq,
                 "dry_run": dry_run, "urgent": urgent,
             })),
             other => Err(unexpected(&other)),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::clock::Clock;
+use super::entropy::{self, SystemRandom};
 use super::origin::{NOBODY, Origin, OriginError, write_snapshot};
 use crate::engine::{Committed, Input, Refusal, ReleaseOutcome, Reply, TableContext, Ticket, View, Work};
 use crate::store::Published;
@@ -256,7 +257,8 @@ impl WriterThread {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let idle = first.is_none();
-            let (inputs, stop) = self.gather(first, inbox);
+            let (mut inputs, stop) = self.gather(first, inbox);
+            inputs.extend(self.next_seal_key());
             let before = self.origin.head().gno;
             if let Err(e) = self.turn(inputs) {
                 // fail-stop: nothing is confirmed any more; readers go on.
@@ -280,6 +282,21 @@ impl WriterThread {
             tracing::error!("the writer could not note its head: {e}");
         }
         self.snapshot_when_due(1);
+    }
+
+    fn next_seal_key(&self) -> Option<(Ticket, Input)> {
+        let now = self.clock.now().unix;
+        // A clock that is not believed makes no keys: they would be over too early or too late.
+        if self.origin.writer().clock_alarm().is_some() || !self.origin.seal_key_is_due(now) {
+            return None;
+        }
+        match self.origin.next_seal_key(now, entropy::bytes(&mut SystemRandom)) {
+            Ok(input) => input.map(|input| (NOBODY, input)),
+            Err(e) => {
+                tracing::error!("no new seal key was made, the one before goes on: {e}");
+                None
+            }
+        }
     }
 
     /// What is to be decided in this turn, and whether it is the last.

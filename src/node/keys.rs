@@ -1,4 +1,5 @@
-//! The secrets in `DIR/keys`: root key, online keys, cookie secret, TLS key. One file each, mode 0600.
+//! The secrets in `DIR/keys`: root key, online keys, seal keys, codes key, cookie secret, TLS key. One file
+//! each, mode 0600.
 //!
 //! The root key signs delegations and nothing else, and should be moved off the machine with `tekctl keys
 //! export-root`; the online key signs checkpoints and manifests.
@@ -11,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::entropy;
+use crate::authority::CodesKey;
+use crate::authority::seal::SealSecret;
 use crate::engine::Random;
 use crate::release::SigningKey;
 use crate::store::{Disk, read_file, replace_file};
@@ -19,6 +22,11 @@ use crate::store::{Disk, read_file, replace_file};
 const MAX_KEY_FILE: u64 = 4096;
 /// The file of the cookie secret, which every server has, and an origin only after its identity.
 pub(crate) const COOKIE_KEY: &str = "cookie.key";
+
+/// The file that codes come from. Backups leave it out.
+const CODES_KEY: &str = "codes.key";
+/// How the files of seal keys begin; their ids follow.
+const SEAL_PREFIX: &str = "seal-";
 
 /// Why the secrets cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +151,55 @@ impl<'d> Keys<'d> {
         self.secret_or_make(COOKIE_KEY, "cookie", random)
     }
 
+    /// What codes come from, if it is here.
+    ///
+    /// # Errors
+    /// If the file is unreadable.
+    pub fn codes(&self) -> Result<Option<CodesKey>, KeyError> {
+        Ok(self.secret(CODES_KEY, "codes")?.map(CodesKey::new))
+    }
+
+    /// What codes come from, made if it is not here.
+    ///
+    /// # Errors
+    /// If the file is unreadable or cannot be written.
+    pub fn make_codes(&self, random: &mut dyn Random) -> Result<CodesKey, KeyError> {
+        self.secret_or_make(CODES_KEY, "codes", random).map(CodesKey::new)
+    }
+
+    /// The secret of a seal key, if it is here.
+    ///
+    /// # Errors
+    /// If the file is unreadable.
+    pub fn seal(&self, id: [u8; 8]) -> Result<Option<SealSecret>, KeyError> {
+        Ok(self.secret(&seal_name(id), "seal")?.as_ref().map(SealSecret::from_bytes))
+    }
+
+    /// Keeps `secret` as that of a new seal key.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn keep_seal(&self, secret: &[u8; 32]) -> Result<SealSecret, KeyError> {
+        let seal = SealSecret::from_bytes(secret);
+        self.write_secret(&seal_name(seal.id()), "seal", secret)?;
+        Ok(seal)
+    }
+
+    /// Removes the secrets of all seal keys but these.
+    ///
+    /// # Errors
+    /// If the directory is unreadable or a file cannot be removed.
+    pub fn forget_seals(&self, kept: &[[u8; 8]]) -> Result<(), KeyError> {
+        let kept: Vec<String> = kept.iter().map(|id| seal_name(*id)).collect();
+        let over = |name: &String| name.starts_with(SEAL_PREFIX) && !kept.contains(name);
+        for name in self.names()?.into_iter().filter(over) {
+            let file = self.dir.join(name);
+            let removed = self.disk.remove(&file).and_then(|()| self.disk.sync_dir(&self.dir));
+            removed.map_err(|source| KeyError::Disk { what: "remove", file, source })?;
+        }
+        Ok(())
+    }
+
     /// Writes the root key to `to`, which must not exist, and removes it here once it is safe there.
     ///
     /// # Errors
@@ -216,10 +273,14 @@ impl<'d> Keys<'d> {
             return Ok(secret);
         }
         let secret: [u8; 32] = entropy::bytes(random);
+        self.write_secret(name, purpose, &secret)?;
+        Ok(secret)
+    }
+
+    fn write_secret(&self, name: &str, purpose: &str, secret: &[u8; 32]) -> Result<(), KeyError> {
         let file = KeyFile { format: 1, purpose: purpose.to_owned(), secret: STANDARD.encode(secret) };
         let text = serde_json::to_string(&file).expect("three plain fields are JSON");
-        self.write(name, text.as_bytes())?;
-        Ok(secret)
+        self.write(name, text.as_bytes())
     }
 
     fn secret(&self, name: &str, purpose: &str) -> Result<Option<[u8; 32]>, KeyError> {
@@ -250,4 +311,8 @@ impl<'d> Keys<'d> {
 
 fn online_name(epoch: u32) -> String {
     format!("online-{epoch}.key")
+}
+
+fn seal_name(id: [u8; 8]) -> String {
+    format!("{SEAL_PREFIX}{}.key", hex::encode(id))
 }

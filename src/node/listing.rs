@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::origin::{Origin, journal_path};
-use crate::engine::{Event, Params, Provider, ReleaseSummary, SetState};
+use crate::authority::Provider;
+use crate::engine::{Event, Params, ReleaseSummary, SetState};
 use crate::release::{Checkpoint, Delegation};
 use crate::service::timetext::format_time;
 use crate::store::Disk;
@@ -66,7 +67,7 @@ pub(crate) fn params(p: &Params) -> Value {
 
 /// A provider.
 pub(crate) fn provider_line(id: u32, p: &Provider) -> Value {
-    json!({ "provider": id, "name": p.name, "since": format_time(p.since), "key": p.key.is_some() })
+    json!({ "provider": id, "name": p.name, "since": format_time(p.since), "key": !p.keys.is_empty() })
 }
 
 /// What `release now` answers.

@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use super::entropy;
 use super::keys::{COOKIE_KEY, KeyError, Keys};
+use crate::authority::CodesKey;
+use crate::authority::seal::SealSecret;
 use crate::engine::{
-    Committed, DEFAULT_PARAMS, DecodeError, FoldError, Input, Moment, Random, State, Ticket, Writer, replay,
+    Committed, DEFAULT_PARAMS, DecodeError, FoldError, Input, Moment, Random, Reply, Secrets, State, Ticket,
+    Writer, replay,
 };
 use crate::release::{
     DELEGATION_LEN, Delegation, DelegationFields, MAX_TRUST_FILE, SigningKey, Trust, TrustError,
@@ -27,8 +30,12 @@ use crate::store::{Disk, Identity, IdentityError, read_file, replace_file};
 const DELEGATION_S: u64 = 90 * 86_400;
 /// How long before its making a delegation begins, in seconds: clocks differ.
 const DELEGATION_LEAD_S: u64 = 3600;
+/// How often a seal key is made, in seconds (spec 7.1.4).
+const SEAL_KEY_WEEK_S: u64 = 7 * 86_400;
 /// Bytes of records in one group at most; a turn with more makes several.
 const GROUP_BYTES: u64 = MAX_GROUP / 2;
+const _: () = assert!(SEAL_KEY_WEEK_S < crate::engine::SEAL_KEY_LIFE_S);
+
 /// The ticket of inputs nobody waits for.
 pub const NOBODY: Ticket = Ticket(0);
 
@@ -188,15 +195,20 @@ impl Origin {
         let mut journal = open_journal(&options, &identity)?;
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
-        let origin = if state.seq() == 0 {
+        let spare = entropy::bytes(&mut *random);
+        let mut origin = if state.seq() == 0 {
             Origin::found(options, identity, journal, head, now, random)?
         } else {
             let online = check_keys(&options, &identity, &state)?;
-            let writer = Writer::new(state, online, random, now);
+            let codes = open_codes(&options, &identity, &state, &mut *random)?;
+            let writer = Writer::new(state, Secrets { online, codes }, random, now);
             let mut origin = Origin { options, identity, journal, head, writer };
             origin.enter_incarnation(now)?;
             origin
         };
+        if let Some(input) = origin.next_seal_key(now.unix, spare)? {
+            origin.step(now, vec![(NOBODY, input)])?;
+        }
         origin.write_trust()?;
         Ok(origin)
     }
@@ -206,7 +218,13 @@ impl Origin {
         let incarnation = self.identity.incarnation;
         if incarnation > self.state().incarnation() {
             tracing::warn!("this directory goes on as incarnation {incarnation}");
-            self.step(now, vec![(NOBODY, Input::Adopt { incarnation })])?;
+            let adopt = (NOBODY, Input::Adopt { incarnation });
+            let void = (NOBODY, Input::VoidCodes);
+            for (_, reply) in self.step(now, vec![adopt, void])?.replies {
+                if let Ok(Reply::Voided(codes @ 1..)) = reply {
+                    tracing::warn!("{codes} outstanding codes are void: the key they came from is lost");
+                }
+            }
         }
         Ok(())
     }
@@ -222,8 +240,9 @@ impl Origin {
         let keys = Keys::open(&*options.disk, &options.dir)?;
         let root = keys.make_root(&mut *random)?;
         let online = keys.make_online(1, &mut *random)?;
+        let codes = Some(keys.make_codes(&mut *random)?);
         let delegation = delegate(identity.service_id, 1, now.unix, &online, &root);
-        let writer = Writer::new(State::new(), online, random, now);
+        let writer = Writer::new(State::new(), Secrets { online, codes }, random, now);
         let mut origin = Origin { options, identity, journal, head, writer };
         let (service, incarnation) = (identity.service_id, identity.incarnation);
         let found = Input::Found { service, incarnation, delegation };
@@ -294,6 +313,42 @@ impl Origin {
         let key = keys.make_online(epoch, random)?;
         let delegation = delegate(self.identity.service_id, epoch, now, &key, &root);
         Ok(Some(Input::Delegate { delegation, key }))
+    }
+
+    /// Keeps `secret`, 32 fresh random bytes, as that of a new seal key if the newest is a week old; the input
+    /// then tells the writer of it. Forgets those that nothing may be opened with any more (spec 7.1.4).
+    ///
+    /// # Errors
+    /// If a key file cannot be written or removed.
+    pub fn next_seal_key(&self, now: u64, secret: [u8; 32]) -> Result<Option<Input>, OriginError> {
+        if !self.seal_key_is_due(now) {
+            return Ok(None);
+        }
+        let keys = Keys::open(&*self.options.disk, &self.options.dir)?;
+        let kept: Vec<[u8; 8]> = self.state().seal_keys().iter().map(|key| key.id).collect();
+        keys.forget_seals(&kept)?;
+        // The secret is safe before anybody is told of its key.
+        let public = keys.keep_seal(&secret)?.public();
+        Ok(Some(Input::AddSealKey { public }))
+    }
+
+    /// Whether it is time for a new seal key.
+    pub fn seal_key_is_due(&self, now: u64) -> bool {
+        let newest = self.state().seal_keys().last();
+        newest.is_none_or(|key| key.not_before.saturating_add(SEAL_KEY_WEEK_S) <= now)
+    }
+
+    /// The secrets of all seal keys whose secrets are here.
+    ///
+    /// # Errors
+    /// If a key file is unreadable.
+    pub fn seal_secrets(&self) -> Result<Vec<SealSecret>, OriginError> {
+        let keys = Keys::look(&*self.options.disk, &self.options.dir);
+        let mut secrets = Vec::new();
+        for key in self.state().seal_keys() {
+            secrets.extend(keys.seal(key.id)?);
+        }
+        Ok(secrets)
     }
 
     /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from
@@ -522,6 +577,23 @@ fn trust_of(disk: &dyn Disk, dir: &Path) -> Result<Option<Trust>, OriginError> {
     };
     let trust = Trust::parse_json(&String::from_utf8_lossy(&bytes));
     trust.map(Some).map_err(|source| OriginError::TrustFile { file, source })
+}
+
+/// The codes key. A directory that has issued codes gets no other in its place, unless it is adopted: what is
+/// lost may still be found.
+fn open_codes(
+    options: &OriginOptions,
+    identity: &Identity,
+    state: &State,
+    random: &mut dyn Random,
+) -> Result<Option<CodesKey>, OriginError> {
+    let keys = Keys::open(&*options.disk, &options.dir)?;
+    let found = keys.codes()?;
+    let adopted = identity.incarnation > state.incarnation();
+    if found.is_some() || !(state.registry().batches.is_empty() || adopted) {
+        return Ok(found);
+    }
+    Ok(Some(keys.make_codes(random)?))
 }
 
 fn check_trust(options: &OriginOptions, identity: &Identity) -> Result<(), OriginError> {

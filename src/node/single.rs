@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::clock::Clock;
+use super::entropy::{self, SystemRandom};
 use super::handle::{StartError, bring_up};
 use super::origin::{NOBODY, Origin, OriginError, OriginOptions};
 use crate::engine::{Committed, Input, Random, Refusal, ReleaseOutcome, Reply, Ticket, View, Work};
@@ -84,6 +85,10 @@ impl SingleOrigin {
     /// # Errors
     /// [`TurnError`].
     pub fn tick(&mut self) -> Result<Vec<ReleaseOutcome>, TurnError> {
+        let secret = entropy::bytes(&mut SystemRandom);
+        if let Some(input) = self.origin.next_seal_key(self.clock.now().unix, secret)? {
+            self.run(NOBODY, input)?;
+        }
         Ok(self.run(NOBODY, Input::Tick)?.releases)
     }
 

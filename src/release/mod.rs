@@ -30,7 +30,6 @@ pub use answer::{
     AnswerError, CheckpointAnswer, MAX_ANSWER_BODY, compose_answer_body, parse_answer_body,
     parse_answer_prefix,
 };
-pub use receipt::{Receipt, ReceiptFields};
 pub use checkpoint::{CHECKPOINT_LEN, Checkpoint, CheckpointError, CheckpointFields, MAX_BITS};
 pub use delegation::{
     DELEGATION_LEN, Delegation, DelegationError, DelegationFields, MAX_DELEGATION_SIGNATURES,
@@ -41,6 +40,7 @@ pub use log::{
 };
 pub use manifest::{MAX_MANIFEST, MAX_MANIFEST_TLVS, Manifest, ManifestError, manifest_digest};
 pub use manifest_tlv::{Node, NodeTransport, OtherTlv, SealKey, Witness};
+pub use receipt::{Receipt, ReceiptFields};
 pub use schema::{EntryView, Fields, FieldsError, LIVE, ONSET_NONE, Schema};
 pub use signature::{
     CHECKPOINT_CONTEXT, DELEGATION_CONTEXT, ED25519, KeyId, MANIFEST_CONTEXT, MAX_SIGNATURES, PublicKey,

@@ -60,8 +60,7 @@ impl SetState {
         for k in keys {
             let (fields, embargo_end) = (k.fields, k.embargo_end);
             let since = received;
-            let claim =
-                Claim { report, seq, fields, embargo_end, decoy, received, since, taken_back: None };
+            let claim = Claim { report, seq, fields, embargo_end, decoy, received, since, taken_back: None };
             self.ends.entry(end_of(&fields)).or_default().push(k.key);
             self.keys.entry(k.key).or_default().claims.push(claim);
             if let Some(record) = self.reports.get_mut(&report) {
@@ -134,11 +133,7 @@ impl SetState {
     }
 
     /// The claims of these reports that are meant.
-    fn chosen(
-        &self,
-        reports: Vec<u64>,
-        meant: impl Fn(&Key, &Claim, &ReportRecord) -> bool,
-    ) -> Chosen {
+    fn chosen(&self, reports: Vec<u64>, meant: impl Fn(&Key, &Claim, &ReportRecord) -> bool) -> Chosen {
         let keys_of = |report: u64| {
             let record = self.reports.get(&report)?;
             let of_key = |key: &&Key| {

@@ -195,9 +195,7 @@ impl Writer {
             }
             Input::CreateSet { set, params } => self.create_set(now, set, params).map(Some),
             Input::Configure { set, change } => self.configure(now, set, &change).map(Some),
-            Input::AddProvider { name, issuer, key } => {
-                self.add_provider(now, name, issuer, key).map(Some)
-            }
+            Input::AddProvider { name, issuer, key } => self.add_provider(now, name, issuer, key).map(Some),
             Input::AddProviderKey { provider, key } => self.add_provider_key(now, provider, key).map(Some),
             Input::RevokeProviderKey { provider, fingerprint, reason } => {
                 self.revoke_provider_key(now, provider, fingerprint, reason).map(Some)

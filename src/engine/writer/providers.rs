@@ -6,8 +6,8 @@ use super::super::refusal::Refusal;
 use super::super::set::ClaimCount;
 use super::{MAX_PROVIDERS, Writer, check_text};
 use crate::authority::{
-    BatchStanding, MAX_BATCH_CODES, MAX_LIVE_CODES, MAX_PROVIDER_KEYS, NotEntered, Provider, ProviderKey, Scope,
-    Standing,
+    BatchStanding, MAX_BATCH_CODES, MAX_LIVE_CODES, MAX_PROVIDER_KEYS, NotEntered, Provider, ProviderKey,
+    Scope, Standing,
 };
 use crate::wire::report::ReportType;
 
@@ -150,8 +150,7 @@ impl Writer {
         check_text("the reason", &reason)?;
         let known = self.state.registry.batches.get(&batch).ok_or(Refusal::NoBatch { batch })?;
         let scope = Scope::Batch { batch };
-        let claims =
-            if retroactive { self.state.would_take_back(&scope) } else { ClaimCount::default() };
+        let claims = if retroactive { self.state.would_take_back(&scope) } else { ClaimCount::default() };
         if known.standing == BatchStanding::Revoked && claims.keys == 0 {
             return Err(Refusal::BatchStands { batch, standing: known.standing.name() });
         }

@@ -2,8 +2,8 @@
 
 use super::super::checkpoint::checkpoint_of;
 use super::super::event::{Event, Published};
-use super::super::input::{BuiltRelease, ReleaseSummary};
 use super::super::input::Reply;
+use super::super::input::{BuiltRelease, ReleaseSummary};
 use super::super::refusal::Refusal;
 use super::super::releasing::{self, Occasion};
 use super::super::set::SetState;
@@ -109,4 +109,3 @@ fn summary(flight: &InFlight, built: &BuiltRelease) -> ReleaseSummary {
         root: built.root,
     }
 }
-

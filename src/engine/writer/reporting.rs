@@ -335,7 +335,10 @@ fn reply(time: u64, outcome: Outcome) -> ReportReply {
 
 /// Whether a wrong grant may be a guess (spec 7.5.3).
 fn is_guess(outcome: Outcome) -> bool {
-    !matches!(outcome, Outcome::Mistyped | Outcome::Kind | Outcome::Grant | Outcome::Type | Outcome::Suspended)
+    !matches!(
+        outcome,
+        Outcome::Mistyped | Outcome::Kind | Outcome::Grant | Outcome::Type | Outcome::Suspended
+    )
 }
 
 /// Whether a report of one type may become one of another (spec 7.3.4).

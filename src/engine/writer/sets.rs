@@ -45,8 +45,10 @@ impl Writer {
 
     pub(super) fn issue_manifest(&mut self, now: u64, set: u32) {
         let Some(state) = self.state.set(set) else { return };
-        let manifest = manifest_of(state, &self.state.seal_keys, self.state.service(), now, self.state.key_epoch());
-        let bytes = manifest.encode_signed(&self.online).expect("a manifest with a few seal keys fits its limit");
+        let manifest =
+            manifest_of(state, &self.state.seal_keys, self.state.service(), now, self.state.key_epoch());
+        let bytes =
+            manifest.encode_signed(&self.online).expect("a manifest with a few seal keys fits its limit");
         self.record(now, &Event::ManifestIssued { set, bytes });
         self.out.work.push(Work::Show { set });
     }

@@ -108,9 +108,10 @@ impl Life<'_> {
         let key = self.model.newest_out(reported, self.world.now());
         let key = key.ok_or_else(|| DemoError::DoesNotHold("one of Tuesday's keys is out".to_owned()))?;
         let (reason, urgent, dry_run) = ("test mixed up in the laboratory".to_owned(), false, false);
-        let input = Input::WithdrawKey { set: SET, key, urgent, reason, dry_run };
+        let scope = crate::authority::Scope::Key { set: SET, key };
+        let input = Input::Withdraw { scope, urgent, reason, dry_run };
         let reply = self.world.ask("a withdrawal", input)?;
-        must(matches!(&reply, Reply::Withdrawn(w) if w.live == 1), || {
+        must(matches!(&reply, Reply::Withdrawn(w) if w.claims.live == 1), || {
             format!("a withdrawal finds the key live, not {reply:?}")
         })?;
         let at = self.world.now();
