@@ -10,10 +10,10 @@ mod reference;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{DerSignature, SigningKey};
 use package::{Fixture, Shown, expected_lines, expired_package, meta, shared_data};
 use serde_json::{Value, json};
 use server::{Run, Server, tekctl, text};
@@ -301,14 +301,15 @@ fn signed_package() -> (Vec<u8>, Vec<u8>) {
     if let (Some(zip), Some(pem)) = (golden, shared_data("gaen-export-golden/public.pem")) {
         return (zip, pem);
     }
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("the system has randomness");
+    let pair = SigningKey::from_bytes(&[1; 32].into()).expect("a small scalar that is not zero");
     let mut der = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200").expect("hex");
-    der.extend_from_slice(pair.public_key().as_ref());
+    der.extend_from_slice(pair.verifying_key().to_sec1_point(false).as_bytes());
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der));
     let key =
         ExportedKey { key: [1; 16], risk: 3, start: 2_651_040, period: 144, report_type: 1, onset: None };
     let mut sign = |bytes: &[u8]| -> Result<Vec<u8>, SignError> {
-        Ok(pair.sign(&SystemRandom::new(), bytes)?.as_ref().to_vec())
+        let signature: DerSignature = pair.sign(bytes);
+        Ok(signature.as_bytes().to_vec())
     };
     let signer = PackageSigner { info: SignatureInfo::default(), sign: &mut sign };
     let zip = write_package(&[key, ExportedKey { key: [2; 16], ..key }], &meta(), Some(signer));

@@ -1,31 +1,40 @@
 //! Floor 1, pure: who may report, and what of a report is accepted.
+//!
+//! What is sealed is opened here, grants are told apart and judged, keys get their verdicts, and a withdrawal
+//! says what it means. None of it remembers anything but the [`Registry`], which changes only as the journal
+//! says.
 
-pub mod seal;
 mod verdict;
+mod scope;
+pub mod seal;
 mod code;
 mod code_book;
 mod puzzle;
 mod budget;
-pub mod seal;
-mod scope;
 mod provider_key;
+mod vouched;
+#[cfg(test)]
+mod few_keys;
+pub mod certificate;
+pub mod tekmac;
+mod json_object;
+pub mod jwt;
 mod provider;
 mod batch;
-mod certificate;
 mod registry;
 
 pub use batch::{Batch, BatchStanding};
 pub use budget::{
     Budget, Budgets, FIRST_PUZZLE_BITS, Level, MAX_COUNTED_PROVIDERS, PROVIDER_BUDGET, TOTAL_BUDGET,
 };
-pub use certificate::Vouched;
 pub use code::{CODE_DATA_BITS, CODE_DATA_SYMBOLS, CODE_SYMBOLS, Code, MAX_TYPED, MIN_TYPED, Mistyped};
 pub use code_book::{BatchSecret, CodeBook, CodesKey, MAX_BATCH_CODES, MAX_LIVE_CODES, NotEntered};
 pub use provider::{MAX_PROVIDER_KEYS, Provider, ProviderCounts, Standing};
-pub use provider_key::{KeyDirectory, KeyMaterial, ProviderKey};
+pub use provider_key::{FINGERPRINT_LEN, KeyDirectory, KeyMaterial, KeyTextError, MAX_KEY_TEXT, ProviderKey};
 pub use puzzle::{MAX_PUZZLE_BITS, MAX_PUZZLE_HASHES, MIN_PUZZLE_BITS, SEED_LEN, Seeds, solve, solved};
 pub use registry::{
-    Authorisation, CLOCK_GRACE_S, Grant, Keyring, REPORT_INTERVALS, Registry, SpentCertificate, is_forgotten,
+    Authorisation, Grant, Keyring, REPORT_INTERVALS, Registry, SpentCertificate, is_forgotten,
 };
 pub use scope::{ClaimFacts, Scope};
 pub use verdict::{Limits, ReportJudge, Verdict, judge};
+pub use vouched::{CLOCK_GRACE_S, GRANT_IDENTITY_LEN, MAX_GRANT_LIFE_S, Vouched};

@@ -6,17 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, BatchStanding};
-use super::certificate::Vouched;
 use super::provider::{Provider, Standing};
 use super::provider_key::{KeyDirectory, KeyMaterial, ProviderKey};
+use super::vouched::{CLOCK_GRACE_S, Vouched};
 use crate::wire::report::{Outcome, ReportType};
 
 /// Intervals after its receipt in which a report may have had a key (spec 7.3.8): a day of validity and
 /// two hours ahead.
 pub const REPORT_INTERVALS: u32 = 156;
-/// Seconds by which the clocks of a provider and of the origin may differ (spec 7.8.6).
-pub const CLOCK_GRACE_S: u64 = 300;
-
 /// What authorised a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {

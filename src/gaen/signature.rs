@@ -4,9 +4,10 @@
 //! say which signature it was. One valid signature is enough, because a package carries one per key that its
 //! service has in use.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use p256::ecdsa::signature::Verifier as _;
+use p256::ecdsa::{Signature, VerifyingKey};
 
 use super::package::Package;
 use super::proto::SignatureInfo;
@@ -99,7 +100,9 @@ pub fn verify(package: &Package, public_key_pem: &str) -> Result<SignatureCheck,
         return Err(SignatureError::Unsigned);
     }
     let message = package.signed_bytes();
-    match signatures.iter().position(|signature| key.verify_sig(message, &signature.bytes).is_ok()) {
+    let valid =
+        |der: &[u8]| Signature::from_der(der).is_ok_and(|signature| key.verify(message, &signature).is_ok());
+    match signatures.iter().position(|signature| valid(&signature.bytes)) {
         Some(index) => {
             Ok(SignatureCheck { index, of: signatures.len(), info: signatures[index].info.clone() })
         }
@@ -119,15 +122,14 @@ fn names<'a>(infos: impl Iterator<Item = &'a SignatureInfo>) -> String {
     infos.map(name).collect::<Vec<_>>().join(", ")
 }
 
-fn parse_public_key(pem: &str) -> Result<ParsedPublicKey, SignatureError> {
+fn parse_public_key(pem: &str) -> Result<VerifyingKey, SignatureError> {
     let der = pem_body(pem)?;
     let not_p256 = |what| SignatureError::NotP256 { bytes: der.len(), what };
     let point = der.strip_prefix(&SPKI_PREFIX).ok_or(not_p256("it is of another algorithm or curve"))?;
     if point.len() != POINT_BYTES || point[0] != UNCOMPRESSED {
         return Err(not_p256("the point is compressed or of a wrong length"));
     }
-    ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point)
-        .map_err(|_| not_p256("its point is not on the curve"))
+    VerifyingKey::from_sec1_bytes(point).map_err(|_| not_p256("its point is not on the curve"))
 }
 
 /// The bytes between the first BEGIN and its END.

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{DerSignature, SigningKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -64,23 +64,24 @@ fn message_key(key_data: &[u8]) -> proto::Key {
     }
 }
 
-/// A P-256 key of this run and its PEM.
-fn signing_key() -> (EcdsaKeyPair, String) {
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("the system has randomness");
+/// A P-256 key and its PEM, always the same for the same number.
+fn signing_key(number: u8) -> (SigningKey, String) {
+    let pair = SigningKey::from_bytes(&[number; 32].into()).expect("a small scalar that is not zero");
     let mut der = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200").expect("hex");
-    der.extend_from_slice(pair.public_key().as_ref());
+    der.extend_from_slice(pair.verifying_key().to_sec1_point(false).as_bytes());
     (pair, pem("PUBLIC KEY", &der))
 }
 
-static SIGNING_KEY: LazyLock<(EcdsaKeyPair, String)> = LazyLock::new(signing_key);
+static SIGNING_KEY: LazyLock<(SigningKey, String)> = LazyLock::new(|| signing_key(1));
 
 fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\r\n{}\r\n-----END {label}-----\r\n", STANDARD.encode(der))
 }
 
-fn signed(keys: &[ExportedKey], pair: &EcdsaKeyPair) -> Vec<u8> {
+fn signed(keys: &[ExportedKey], pair: &SigningKey) -> Vec<u8> {
     let mut sign = |bytes: &[u8]| -> Result<Vec<u8>, SignError> {
-        Ok(pair.sign(&SystemRandom::new(), bytes)?.as_ref().to_vec())
+        let signature: DerSignature = pair.sign(bytes);
+        Ok(signature.as_bytes().to_vec())
     };
     let info = SignatureInfo {
         verification_key_id: Some("262".to_owned()),
@@ -154,7 +155,7 @@ fn the_golden_package_is_refused_with_any_bit_of_keys_or_signature_flipped() {
 
 #[test]
 fn a_package_signed_here_is_refused_with_any_bit_of_keys_or_signature_flipped() {
-    let (pair, pem) = signing_key();
+    let (pair, pem) = signing_key(1);
     every_flipped_bit_is_refused(&signed(&generated(3), &pair), &pem);
 }
 
@@ -181,7 +182,7 @@ fn every_flipped_bit_is_refused(zip: &[u8], pem: &str) {
 
 #[test]
 fn one_valid_signature_among_several_is_enough() {
-    let (pair, pem) = signing_key();
+    let (pair, pem) = signing_key(1);
     let members = read_members(&signed(&generated(20), &pair)).expect("a package");
     let mut list = proto::decode_signatures(&members.signature.expect("signed")).expect("a list");
     let mut other = list.signatures[0].clone();
@@ -200,8 +201,8 @@ fn one_valid_signature_among_several_is_enough() {
 
 #[test]
 fn an_unsigned_package_and_another_key_are_told_apart() {
-    let (pair, _) = signing_key();
-    let (_, other_pem) = signing_key();
+    let (pair, _) = signing_key(1);
+    let (_, other_pem) = signing_key(2);
     let keys = generated(5);
     let unsigned = Package::read(&write_package(&keys, &meta(), None).expect("writable")).expect("readable");
     assert!(matches!(verify(&unsigned, &other_pem), Err(SignatureError::Unsigned)));
@@ -211,7 +212,7 @@ fn an_unsigned_package_and_another_key_are_told_apart() {
 
 #[test]
 fn what_is_no_p256_public_key_is_named() {
-    let (pair, good) = signing_key();
+    let (pair, good) = signing_key(1);
     let package = Package::read(&signed(&generated(1), &pair)).expect("readable");
     let refused = |pem: &str| verify(&package, pem).expect_err("not a key");
     let der = STANDARD.decode(good.lines().nth(1).expect("a body")).expect("base64");
@@ -491,7 +492,7 @@ proptest! {
 
 #[test]
 fn a_package_cut_short_anywhere_is_refused() {
-    let (pair, _) = signing_key();
+    let (pair, _) = signing_key(1);
     let zip = signed(&generated(10), &pair);
     for end in 0..zip.len() {
         assert!(Package::read(&zip[..end]).is_err(), "cut at {end} of {}", zip.len());
