@@ -1,5 +1,7 @@
 //! Floor 1, pure: who may report, and what of a report is accepted.
 
 mod verdict;
+mod code;
 
+pub use code::{CODE_DATA_BITS, CODE_DATA_SYMBOLS, CODE_SYMBOLS, Code, MAX_TYPED, MIN_TYPED, Mistyped};
 pub use verdict::{Limits, Verdict, judge};
