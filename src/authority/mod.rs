@@ -2,6 +2,8 @@
 
 mod verdict;
 mod code;
+mod code_book;
 
 pub use code::{CODE_DATA_BITS, CODE_DATA_SYMBOLS, CODE_SYMBOLS, Code, MAX_TYPED, MIN_TYPED, Mistyped};
+pub use code_book::{BatchSecret, CodeBook, CodesKey, MAX_BATCH_CODES, MAX_LIVE_CODES, NotEntered};
 pub use verdict::{Limits, Verdict, judge};
