@@ -5,6 +5,8 @@ mod code;
 mod code_book;
 mod puzzle;
 mod budget;
+#[cfg(test)]
+mod guessing;
 
 pub use budget::{
     Budget, Budgets, FIRST_PUZZLE_BITS, Level, MAX_COUNTED_PROVIDERS, PROVIDER_BUDGET, TOTAL_BUDGET,
