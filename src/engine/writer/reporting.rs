@@ -11,7 +11,7 @@ use super::super::manifest::key_limits;
 use super::super::set::ReportRecord;
 use super::Writer;
 use crate::authority::{Authorisation, Level, ReportJudge, Scope, solved};
-use crate::release::{Fields, ONSET_NONE, Receipt, ReceiptFields, Schema};
+use crate::release::{Fields, ONSET_NONE, Receipt, ReceiptFields, Schema, verdicts_digest};
 use crate::time;
 use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
 
@@ -294,22 +294,21 @@ impl Writer {
 
     /// The receipt of the event that comes next, signed.
     fn tell(&self, now: u64, r: &ReportRequest, keys: usize, verdicts: Vec<Verdict>) -> Told {
-        let numbers: Vec<u8> = verdicts.iter().map(|verdict| verdict.number()).collect();
         let receipt = Receipt::new(&ReceiptFields {
             service: self.state.service(),
             set: r.set,
             incarnation: self.state.incarnation(),
             report: r.report,
-            seq: self.state.seq() + 1,
+            sequence: self.state.seq() + 1,
             time: now,
             durability: Durability::Disk,
             kind: r.kind,
             keys: u16::try_from(keys).expect("a request has at most 36 keys"),
             key_epoch: self.state.key_epoch(),
             content: r.content,
-            verdicts: Sha256::digest(&numbers).into(),
+            verdicts: verdicts_digest(&verdicts),
         });
-        let signatures = receipt.sign(&self.online);
+        let signatures = receipt.sign(&self.online).try_into().expect("one signature is a list of 80 bytes");
         Told { content: r.content, verdicts, receipt: *receipt.as_bytes(), signatures }
     }
 
