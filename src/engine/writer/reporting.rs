@@ -16,7 +16,7 @@ use crate::time;
 use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
 
 /// Seconds after its receipt in which a report takes more keys (spec 7.3.4).
-pub const AMEND_S: u64 = 48 * 3600;
+const AMEND_S: u64 = 48 * 3600;
 /// Most days between a key and the onset of symptoms (spec 7.4.1).
 const MAX_ONSET_DAYS: i64 = 14;
 /// Greatest transmission risk level (spec 3.1.2).
