@@ -162,6 +162,7 @@ def requests():
     good("keys of 32 bytes", "7.2.1", request("SUBMIT", report_keys(3, 32), code, 1))
     good("36 keys of 32 bytes and the longest grant", "7.2.1",
          request("SUBMIT", report_keys(36, 32), noise("grant", 1024), 3))
+    good("a report type with which no report begins is read", "7.2.4", request("SUBMIT", three, code, 1, type=5))
     good("a report without keys is read", "7.2.4", request("SUBMIT", (), code, 1))
     good("a grant of an unknown type is read", "7.6.3", request("SUBMIT", three, b"what?", 0x4242))
     good("more keys for a report", "7.3.4", request("AMEND", report_keys(1, name="more")))
@@ -175,6 +176,8 @@ def requests():
     bad("kind 0", request("SUBMIT", three, code, 1, kind=0))
     bad("kind 6", request("SUBMIT", three, code, 1, kind=6))
     bad("all zeros", bytes(96))
+    bad("report type 4, which no grant has", request("SUBMIT", three, code, 1, type=4))
+    bad("report type 6", request("SUBMIT", three, code, 1, type=6))
     bad("keys of 17 bytes", request("SUBMIT", [(bytes(17), 0, 144, 0)], code, 1))
     bad("a count without a key length", request("SUBMIT", (), code, 1, count=1))
     bad("a key length without keys", request("SUBMIT", (), code, 1, size=16), "7.2.1")
@@ -623,6 +626,8 @@ def codes():
     case("without hyphens", "7.8.2", plain, plain)
     case("in small letters", "7.8.2", CODE_TEXT.lower(), plain)
     case("with blanks", "7.8.2", " " + CODE_TEXT.replace("-", " - ") + " ", plain)
+    case("with tabs", "7.8.2", "\t" + CODE_TEXT.replace("-", "\t"), plain)
+    case("with a line feed, which is no blank", "7.8.2", plain + "\n", None)
     case("a hyphen elsewhere", "7.8.2", plain[:1] + "-" + plain[1:] + "-", plain)
     alike = text_of(with_check([0, 1, 31, 0, 1, 1, 10, 16, 0, 0, 5]))
     case("O for 0, I and L for 1", "7.8.2", alike.replace("0", "O").replace("1", "I", 1).replace("1", "L"),
@@ -665,6 +670,7 @@ def identity(type_, what):
     return H(b"tekd/1 grant\0" + struct.pack("<H", type_) + what)[:16]
 
 
+SIGNED = b"tekd/1 certificate\0"
 PROVIDERS = [(7, "active", (CLINIC, CLINIC_NEXT)), (8, "suspended", (CLOSED,)), (9, "revoked", (GONE,))]
 
 
@@ -672,7 +678,7 @@ def certificates():
     cases = []
     keys = report_keys(3, risk=2)
 
-    def made(by=CLINIC, context=b"tekd/1 certificate\0", cut=224, **changes):
+    def made(by=CLINIC, context=SIGNED, cut=224, **changes):
         f = dict(layout=1, type=1, reserved=0, set=SET, service=SERVICE, provider=7, onset=TODAY - 4,
                  not_before=TIME - HOUR, not_after=TIME + DAY, key_id=by.id, nonce=noise("nonce", 16),
                  commitment=commitment(keys), tail=bytes(64))
@@ -686,7 +692,7 @@ def certificates():
         row = dict(name=name, clause=clause, value=value.hex(), now=now, asked=asked, keys=keys_json(over),
                    spent=[x.hex() for x in spent], outcome=outcome)
         if outcome == "DONE":
-            row.update(identity=identity(2, value[:160]).hex(), commitment=f["commitment"].hex(), fields=dict(
+            row.update(identity=identity(2, SIGNED + value[:160]).hex(), commitment=f["commitment"].hex(), fields=dict(
                 type=f["type"], set=f["set"], provider=f["provider"], onset=f["onset"], not_before=f["not_before"],
                 not_after=f["not_after"], key_id=f["key_id"].hex(), nonce=f["nonce"].hex()))
         cases.append(row)
@@ -700,15 +706,17 @@ def certificates():
     case("a clinical diagnosis", "7.8.1", "DONE", made(type=2))
     case("a self report", "7.8.1", "DONE", made(type=3))
     case("the other key of the provider", "7.8.5", "DONE", made(CLINIC_NEXT))
+    twice = [keys[0], (keys[0][0], keys[0][1] - 144, 144, 2), (keys[0][0], keys[0][1], 9, 2)]
+    case("one key with two starts and two periods", "7.8.6", "DONE", made(commitment=commitment(twice)), over=twice)
     case("keys of 32 bytes", "7.8.6", "DONE", made(commitment=commitment(report_keys(2, 32))), over=report_keys(2, 32))
     case("300 seconds early", "7.8.6", "DONE", made(not_before=TIME + 300))
     case("300 seconds late", "7.8.6", "DONE", made(not_after=TIME - 300))
     case("valid for fourteen days", "7.8.5", "DONE", made(not_after=TIME - HOUR + 14 * DAY))
-    case("another was spent", "7.8.8", "DONE", whole, spent=[identity(2, made(nonce=bytes(16))[0][:160])])
+    case("another was spent", "7.8.8", "DONE", whole, spent=[identity(2, SIGNED + made(nonce=bytes(16))[0][:160])])
     case("301 seconds early", "7.8.6", "EARLY", made(not_before=TIME + 301))
     case("301 seconds late", "7.8.6", "EXPIRED", made(not_after=TIME - 301))
     case("valid for a second more than fourteen days", "7.8.5", "GRANT", made(not_after=TIME - HOUR + 14 * DAY + 1))
-    case("spent by another report", "7.8.8", "SPENT", whole, spent=[identity(2, whole[0][:160])])
+    case("spent by another report", "7.8.8", "SPENT", whole, spent=[identity(2, SIGNED + whole[0][:160])])
     case("another report type is asked for", "7.6.3", "TYPE", whole, asked=2)
     case("negative, with which no report begins", "7.8.1", "TYPE", made(type=5))
     case("another set", "7.6.3", "SET", made(set=2))
@@ -812,6 +820,7 @@ def jwts():
         cases.append(row)
 
     whole = made()
+    claims_json = base64.urlsafe_b64decode(whole[1].split(b".")[1] + b"===")
     zero = [k[:3] + (0,) for k in keys]
     case("over these keys", "7.8.7", "DONE", whole)
     case("the keys in another order", "7.8.7", "DONE", whole, over=keys[::-1])
@@ -830,6 +839,7 @@ def jwts():
     case("exp within the grace", "7.8.7", "DONE", made(exp=TIME - 300, iat=TIME - 900))
     case("valid for fourteen days", "7.8.7", "DONE", made(exp=TIME - 60 + 14 * DAY))
     case("claims that are not known", "7.8.7", "DONE", made(jti="x", more=[1, {}]))
+    case("times with fractions", "7.8.7", "DONE", made(iat=TIME + 300.9, exp=TIME + 900.5, nbf=TIME + 300.75))
     case("nbf beyond the grace", "7.8.7", "EARLY", made(nbf=TIME + 301))
     case("iat beyond the grace", "7.8.7", "EARLY", made(iat=TIME + 301))
     case("exp beyond the grace", "7.8.7", "EXPIRED", made(exp=TIME - 301, iat=TIME - 900))
@@ -842,6 +852,7 @@ def jwts():
     case("no report type", "7.8.7", "GRANT", made(drop=("reportType",)))
     case("an issuer there is not", "7.6.3", "UNKNOWN", made(iss="other.example"))
     case("a key there is not", "7.6.3", "UNKNOWN", made(header=dict(kid="v2")))
+    case("no audience", "7.8.7", "AUDIENCE", made(drop=("aud",)))
     case("another audience", "7.6.3", "AUDIENCE", made(aud="other.example"))
     case("signed by another key", "7.6.3", "SIGNATURE", made(by=stranger))
     later = made(exp=TIME + 901)
@@ -866,6 +877,13 @@ def jwts():
     case("no iat", "7.8.7", "GRANT", made(drop=("iat",)))
     case("no exp", "7.8.7", "GRANT", made(drop=("exp",)))
     case("an exp that is no number", "7.8.7", "GRANT", made(exp="soon"))
+    case("no issuer", "7.8.7", "GRANT", made(drop=("iss",)))
+    case("no kid", "7.8.7", "GRANT", made(head=dict(alg="ES256")))
+    case("crit", "7.8.7", "GRANT", made(header=dict(crit=["exp"])))
+    case("a member twice", "7.8.7", "GRANT", made(head=b'{"alg":"ES256","kid":"v1","kid":"v1"}'))
+    case("a claim twice", "7.8.7", "GRANT",
+         made(claims=claims_json[:-1] + b',"iat":%d}' % (TIME - 60)))
+    case("padding in the compact form", "7.8.7", "GRANT", (whole[0] + b"==", None))
     case("no tekmac", "7.8.7", "GRANT", made(drop=("tekmac",)))
     return dict(issuers=[dict(issuer="health.example", audience="keys.example", kid="v1", public=public.hex())],
                 tekmac=tekmacs(), cases=cases)

@@ -116,7 +116,7 @@ def read_code(typed: bytes) -> str:
     """The twelve symbols of what was typed (7.8.2), or MISTYPED."""
     if not SHORTEST_TYPED <= len(typed) <= LONGEST_TYPED or not typed.isascii():
         raise Refused("MISTYPED", "8 to 24 ASCII characters (7.8.2)")
-    text = typed.decode("ascii").replace(" ", "").replace("-", "").upper()
+    text = "".join(c for c in typed.decode("ascii").upper() if c not in " \t-")
     text = "".join(LOOK_ALIKES.get(c, c) for c in text)
     if len(text) != CODE_SYMBOLS or any(c not in SYMBOLS for c in text):
         raise Refused("MISTYPED", "not twelve symbols (7.8.2)")
@@ -222,7 +222,7 @@ def check_certificate(
     check_type(c.report_type, asked)
     if c.commitment != commitment(keys):
         raise Refused("KEYS", "over other keys (7.8.6)")
-    who = identity(CERTIFICATE, signed)
+    who = identity(CERTIFICATE, CERTIFICATE_CONTEXT + signed)
     if who in spent:
         raise Refused("SPENT", "used for another report (7.8.8)")
     return Grant(c.report_type, c.onset, who)
@@ -259,11 +259,18 @@ def _url(text: bytes) -> bytes:
         raise Refused("GRANT", "not base64url: %s (7.8.7)" % e)
 
 
+def _once(members: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    if len(dict(members)) != len(members):
+        raise ValueError("a member that stands twice")
+    return dict(members)
+
+
 def _object(text: bytes) -> Dict[str, Any]:
+    data = _url(text)
     try:
-        out = json.loads(_url(text))
+        out = json.loads(data, object_pairs_hook=_once)
     except ValueError as e:
-        raise e if isinstance(e, Refused) else Refused("GRANT", "not JSON (7.8.7)")
+        raise Refused("GRANT", "not JSON: %s (7.8.7)" % e)
     if not isinstance(out, dict):
         raise Refused("GRANT", "no JSON object (7.8.7)")
     return out
@@ -271,9 +278,9 @@ def _object(text: bytes) -> Dict[str, Any]:
 
 def _time(claims: Dict[str, Any], name: str) -> int:
     value = claims.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1 << 63:
         raise Refused("GRANT", "%s (7.8.7)" % name)
-    return value
+    return int(value)
 
 
 def _verify_es256(public: bytes, signed: bytes, signature: bytes) -> bool:
@@ -303,17 +310,19 @@ def check_jwt(
     if len(parts) != 3:
         raise Refused("GRANT", "no compact JWT (7.8.7)")
     header, claims, signature = _object(parts[0]), _object(parts[1]), _url(parts[2])
-    if header.get("alg") != "ES256":
-        raise Refused("GRANT", "another algorithm (7.8.7)")
+    if header.get("alg") != "ES256" or "crit" in header:
+        raise Refused("GRANT", "another algorithm, or what must be understood (7.8.7)")
     issued, expires = _time(claims, "iat"), _time(claims, "exp")
     not_before = max(issued, _time(claims, "nbf")) if "nbf" in claims else issued
-    report_type = JWT_TYPES.get(claims.get("reportType"))
-    if report_type is None or not isinstance(claims.get("tekmac"), str):
-        raise Refused("GRANT", "report type or tekmac (7.8.7)")
+    if not all(isinstance(x, str) for x in (header.get("kid"), *map(claims.get, ("iss", "tekmac", "reportType")))):
+        raise Refused("GRANT", "kid, iss, tekmac or report type (7.8.7)")
+    report_type = JWT_TYPES.get(claims["reportType"])
+    if report_type is None:
+        raise Refused("GRANT", "another report type (7.8.7)")
     if expires - issued > LONGEST_LIFE_S:
         raise Refused("GRANT", "a JWT for more than 14 days (7.8.7)")
     issuer = next(
-        (i for i in issuers if i.issuer == claims.get("iss") and i.kid == header.get("kid")), None
+        (i for i in issuers if i.issuer == claims["iss"] and i.kid == header["kid"]), None
     )
     if issuer is None:
         raise Refused("UNKNOWN", "no such issuer, or no such key of it (7.6.3)")

@@ -210,6 +210,8 @@ def parse_request(data: bytes) -> Request:
      tail) = _REQUEST.unpack_from(data)  # fmt: skip
     if not SUBMIT <= kind <= DUMMY:
         raise Malformed("kind %d (7.2.4)" % kind)
+    if report_type not in (0, 1, 2, 3, NEGATIVE):
+        raise Malformed("a report type that no grant has (7.2.4)")
     if any(reserved) or any(tail):
         raise Malformed("reserved bytes (7.2.1)")
     if key_len not in ((16, 32) if count else (0,)):
@@ -292,7 +294,7 @@ def is_solved(seed: bytes, report: bytes, grant: bytes, solution: bytes, bits: i
 
 
 def solve(seed: bytes, report: bytes, grant: bytes, bits: int) -> bytes:
-    """7.5.1: any 8 bytes will do."""
+    """7.5.1"""
     begun = _puzzle(seed, report, grant)
     limit = 1 << (256 - bits)
     for n in range(1 << 64):
