@@ -17,6 +17,8 @@ pub mod ask;
 pub mod fault;
 pub mod contents;
 pub mod reply;
+pub mod request;
+pub mod outcome;
 
 pub use answer::{AnswerHeader, refuse, version_answer};
 pub use ask::{BuildError, QuestionBuilder};

@@ -3,6 +3,8 @@
 //! Each is one byte on the wire and one word everywhere else. What stands around them is laid out elsewhere;
 //! what they mean for a report is decided floors above.
 
+use zerocopy::{Immutable, IntoBytes, KnownLayout, TryFromBytes, Unaligned};
+
 /// Most keys a request can carry (spec 7.2.1).
 pub const MAX_SENT_KEYS: usize = 36;
 /// Longest value of a grant in bytes (spec 7.2.1).
@@ -17,6 +19,7 @@ macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal, $word:literal;)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(TryFromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
         #[repr(u8)]
         pub enum $name { $($(#[$variant_doc])* $variant = $number,)* }
 
