@@ -21,23 +21,28 @@ mod error;
 mod ask;
 mod sync;
 mod prove;
+mod draft;
+mod reporting;
+mod report;
 
 pub use ask::{Client, InfoReport, LookupReport, ManifestReport};
 pub use asking::{Ask, Asking, Patience, Random, Refused, Reply};
 pub use carrier::{Acquaintance, Carrier, CarrierError, Datagrams, exchange_over};
 pub use data::{Change, Data, History};
+pub use draft::{Author, DummyForm, ReportDraft};
 pub use error::{ClientError, FailureKind};
 pub use exchange::{Exchange, ExchangeError, Next, Received};
 pub use memory::{MemoryDatagrams, MemoryStream};
 pub use pace::{Backoff, bounded_wait_s, next_sync};
 pub use prove::BucketReport;
+pub use reporting::ReportAnswer;
 pub use set::{Evidence, Follower, HistoryClient, MAX_EVIDENCE, Plan, SetClient};
 pub use state::StateError;
 pub use state_file::{StateFileError, load_state, save_state};
 pub use sync::{SyncMode, SyncReport};
 pub use tls::TlsCarrier;
 pub use udp::UdpCarrier;
-pub use verify::{Mismatch, Unverifiable};
+pub use verify::{Mismatch, ReceiptFault, Unverifiable};
 
 #[cfg(test)]
 mod tests;

@@ -270,8 +270,8 @@ pub fn verdicts_digest(verdicts: &[Verdict]) -> [u8; 32] {
     Sha256::digest(verdicts.as_bytes()).into()
 }
 
-/// Whether the service of `trust` signed the receipt (spec 7.7.2, 7.7.3). The time of receipt has to lie within
-/// the delegation, the time of this call does not matter.
+/// Whether the service of `trust` signed the receipt (spec 7.7.2, 7.7.3). The time of receipt has to lie
+/// within the delegation, the time of this call does not matter.
 ///
 /// # Errors
 /// [`ReceiptError`], the first check that fails.

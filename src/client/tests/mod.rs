@@ -1,10 +1,12 @@
 //! Tests of the client against a small server of its own and against adversaries in between.
 
 mod fake;
+mod origin;
 mod exchange;
 mod operations;
 mod adversary;
 mod drivers;
+mod reports;
 
 use std::sync::Mutex;
 use std::time::Duration;
