@@ -5,6 +5,7 @@ mod exchange;
 mod operations;
 mod adversary;
 mod drivers;
+mod quic;
 
 use std::sync::Mutex;
 use std::time::Duration;
