@@ -1,4 +1,5 @@
-//! The real programs: a server, its operator, and clients over UDP, TLS and QUIC, through the life of a package.
+//! The real programs: a server, its operator, and clients over UDP, TLS and QUIC, through the life of a
+//! package.
 
 #[path = "tekctl/server.rs"]
 mod server;
@@ -125,7 +126,8 @@ fn import_into_three_sets(server: &Server, fixture: &Fixture) -> i64 {
     shift_days
 }
 
-/// Fresh clients over UDP, TLS and QUIC end with exactly these keys and one root; gives the serial and the root.
+/// Fresh clients over UDP, TLS and QUIC end with exactly these keys and one root; gives the serial and the
+/// root.
 fn sync_afresh(server: &Server, set: u32, expected: &Lines) -> (u64, String) {
     let stream = server.ready.tls.expect("TLS is on");
     let mut ends = Vec::new();
