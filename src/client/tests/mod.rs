@@ -7,6 +7,7 @@ mod operations;
 mod adversary;
 mod drivers;
 mod reports;
+mod quic;
 
 use std::sync::Mutex;
 use std::time::Duration;
