@@ -4,12 +4,17 @@
 //! files; the client's commands ask any server and verify what it says.
 
 mod values;
+mod moments;
+mod authority_args;
 mod args;
 mod output;
 mod tables;
 mod progress;
 mod entry;
 mod operator;
+mod providers;
+mod codes;
+mod reports;
 mod import;
 mod journal;
 mod dump;
@@ -45,7 +50,11 @@ fn run(cli: &args::Cli) -> Done {
             journal::rebuild(global, into)
         }
         Command::Operator(OperatorCommand::Adopt) => adopt::run(global),
-        Command::Operator(command) => operator::run(global, command),
+        Command::Operator(OperatorCommand::Provider(command)) => providers::run(global, command),
+        Command::Operator(OperatorCommand::Codes(command)) => codes::run(global, command),
+        Command::Operator(command) => {
+            reports::run(global, command).unwrap_or_else(|| operator::run(global, command))
+        }
         Command::Client(ClientCommand::Sync(args)) => sync::run(global, args),
         Command::Client(command) => remote::run(global, command),
     }

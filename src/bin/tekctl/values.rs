@@ -110,22 +110,6 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// DER of a SubjectPublicKeyInfo up to the key, for Ed25519 (RFC 8410).
-const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-
-/// The Ed25519 public key in a file: PEM, or 32 bytes bare, in hex or in base64.
-pub(crate) fn ed25519_key(file: &[u8]) -> Option<[u8; 32]> {
-    if let Ok(bare) = file.try_into() {
-        return Some(bare);
-    }
-    let text = std::str::from_utf8(file).ok()?.trim();
-    let Some(body) = text.strip_prefix("-----BEGIN PUBLIC KEY-----") else {
-        return bytes(text)?.try_into().ok();
-    };
-    let body: String = body.strip_suffix("-----END PUBLIC KEY-----")?.split_ascii_whitespace().collect();
-    STANDARD.decode(body).ok()?.strip_prefix(&ED25519_SPKI)?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,19 +164,5 @@ mod tests {
         assert_eq!(transport("tls"), Ok(Transport::Tls));
         assert!(transport("quic").unwrap_err().contains("not served by this version"));
         assert!(transport("tcp").is_err());
-    }
-
-    #[test]
-    fn a_public_key_is_read_from_pem_hex_base64_and_bare_bytes() {
-        let key = [0x42; 32];
-        let spki = [&ED25519_SPKI[..], &key].concat();
-        let pem =
-            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&spki));
-        for file in [pem.into_bytes(), format!("{}\n", hex::encode(key)).into_bytes(), key.to_vec()] {
-            assert_eq!(ed25519_key(&file), Some(key));
-        }
-        assert_eq!(ed25519_key(STANDARD.encode(key).as_bytes()), Some(key));
-        assert_eq!(ed25519_key(b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"), None);
-        assert_eq!(ed25519_key(&[7; 31]), None);
     }
 }
