@@ -4,11 +4,13 @@ mod clock;
 mod entropy;
 mod keys;
 mod origin;
+mod offline;
 mod builder;
 mod handle;
 mod single;
 mod answering;
 mod listing;
+mod authority_listing;
 mod polls;
 mod health;
 mod metrics;
@@ -31,6 +33,7 @@ pub use health::{Finding, OriginHealth, findings};
 pub use keys::{KeyError, Keys, TlsFiles};
 pub use listing::LISTED_RELEASES;
 pub use metrics::Counters;
+pub use offline::{lost_codes, read_state};
 pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
     write_snapshot,
