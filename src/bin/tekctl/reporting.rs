@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tekd::authority::Code;
 use tekd::client::{Author, Client, DummyForm, ReportAnswer, ReportDraft};
 use tekd::release::ReceiptBundle;
 use tekd::service::control::Exit;
@@ -28,15 +29,16 @@ use crate::values::Transport;
 const MAX_FILE: u64 = 64 << 10;
 /// Keys of a dummy: a phone has as many as days it keeps them.
 const DUMMY_KEYS: usize = 14;
-/// A dummy's code: the form is right, and the check symbol too. Nobody is ever issued this one knowingly.
-const DUMMY_CODE: &[u8] = b"0000-0000-0000";
 
 /// Submits a report, or nothing in its form.
 pub(crate) fn submit(global: &Global, args: &SubmitArgs) -> Done {
     let mut client = client_of(global)?;
     let now = remote::now();
     if args.dummy {
-        let form = DummyForm { grant: (GRANT_CODE, DUMMY_CODE), keys: DUMMY_KEYS, key_len: 16 };
+        let mut drawn = [0; 8];
+        random(&mut drawn);
+        let code = Code::from_first_bits(drawn).to_text();
+        let form = DummyForm { grant: (GRANT_CODE, code.as_bytes()), keys: DUMMY_KEYS, key_len: 16 };
         let answer = client.dummy(now, &form)?;
         let document = json!({ "dummy": true, "answered": true, "time": format_time(answer.server_time) });
         return Ok(Outcome::new(document, "answered; nothing was reported"));
@@ -45,9 +47,7 @@ pub(crate) fn submit(global: &Global, args: &SubmitArgs) -> Done {
         Failure::usage("what authorises the report? give --code CODE, --certificate FILE or --jwt FILE")
     })?;
     let keys = Keys::read(args.keys.as_deref())?;
-    let fresh = Author::new(&mut |bytes: &mut [u8]| {
-        getrandom::fill(bytes).expect("the system has randomness");
-    });
+    let fresh = Author::new(&mut random);
     let author = Author {
         report: args.report_id.unwrap_or(fresh.report),
         secret: args.secret.unwrap_or(fresh.secret),
@@ -62,6 +62,10 @@ pub(crate) fn submit(global: &Global, args: &SubmitArgs) -> Done {
     // Who got no answer repeats the same report: it must know which.
     let answer = asked.map_err(|e| unknown(Failure::from(e), &author))?;
     finish(&answer, &author, &keys, args.receipt_out.as_deref())
+}
+
+fn random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the system has randomness");
 }
 
 fn unknown(failure: Failure, author: &Author) -> Failure {
