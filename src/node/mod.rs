@@ -19,6 +19,7 @@ mod control;
 mod page;
 mod upstream;
 mod signals;
+mod streams;
 mod serve;
 pub mod demo;
 
@@ -41,4 +42,5 @@ pub use polls::{PollState, Polls};
 pub use serve::{ServeError, Serving};
 pub use signals::Signals;
 pub use single::{SingleOrigin, TurnError};
+pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};

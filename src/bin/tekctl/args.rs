@@ -7,6 +7,7 @@ use tekd::service::control::SetSettings;
 use tekd::wire::Key;
 
 use crate::authority_args::{CodesCommand, KeyCommand, ProviderCommand, ReportCommand, RollbackArgs};
+use crate::report_args::{AmendArgs, OwnArgs, SubmitArgs};
 use crate::values::{self, Prefix, Transport};
 
 /// Operates a tekd server, or asks one as a client and verifies its answers.
@@ -37,7 +38,7 @@ pub(crate) struct Global {
     /// The trust.json of the service
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
-    /// How to ask: udp or tls
+    /// How to ask: udp, tls or quic
     #[arg(long, global = true, value_name = "NAME", default_value = "udp", value_parser = values::transport)]
     pub(crate) transport: Transport,
     /// Address of TLS for what datagrams cannot carry
@@ -308,6 +309,20 @@ pub(crate) enum ClientCommand {
     },
     /// Bring a copy of the set to the newest release, verified
     Sync(SyncArgs),
+    /// Submit a report, sealed to the origin
+    Submit(Box<SubmitArgs>),
+    /// How a report stands
+    ReportStatus(OwnArgs),
+    /// Take a report back
+    ReportCancel(OwnArgs),
+    /// Add keys to a report, or change its type
+    ReportAmend(Box<AmendArgs>),
+    /// Verify a receipt that was kept, without a server
+    Receipt {
+        /// The file of --receipt-out
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -392,7 +407,7 @@ mod tests {
     #[test]
     fn wrong_values_say_what_would_be_right() {
         for (line, hint) in [
-            ("tekctl info --transport quic", "not served by this version"),
+            ("tekctl info --transport tcp", "udp, tls or quic"),
             ("tekctl set configure 1 --decoys maybe", "on or off"),
             ("tekctl set configure 1 --interval 15", "no unit"),
             ("tekctl provider revoke 1 --reason x --since yesterday", "like 09:30"),

@@ -6,6 +6,7 @@
 mod values;
 mod moments;
 mod authority_args;
+mod report_args;
 mod args;
 mod output;
 mod tables;
@@ -22,6 +23,7 @@ mod adopt;
 mod remote;
 mod watch;
 mod sync;
+mod reporting;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,11 @@ fn run(cli: &args::Cli) -> Done {
             reports::run(global, command).unwrap_or_else(|| operator::run(global, command))
         }
         Command::Client(ClientCommand::Sync(args)) => sync::run(global, args),
+        Command::Client(ClientCommand::Submit(args)) => reporting::submit(global, args),
+        Command::Client(ClientCommand::ReportStatus(own)) => reporting::status(global, own),
+        Command::Client(ClientCommand::ReportCancel(own)) => reporting::cancel(global, own),
+        Command::Client(ClientCommand::ReportAmend(args)) => reporting::amend(global, args),
+        Command::Client(ClientCommand::Receipt { file }) => reporting::receipt(global, file),
         Command::Client(command) => remote::run(global, command),
     }
 }

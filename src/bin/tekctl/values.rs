@@ -6,6 +6,7 @@ use tekd::release::MAX_BITS;
 use tekd::service::timetext::parse_duration;
 use tekd::wire::Key;
 use tekd::wire::key::KEY_LEN;
+use tekd::wire::report::ReportType;
 
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
@@ -15,6 +16,7 @@ const DAY_S: u64 = 86_400;
 pub(crate) enum Transport {
     Udp,
     Tls,
+    Quic,
 }
 
 /// A transport by name.
@@ -22,8 +24,8 @@ pub(crate) fn transport(text: &str) -> Result<Transport, String> {
     match text {
         "udp" => Ok(Transport::Udp),
         "tls" => Ok(Transport::Tls),
-        "quic" => Err("quic is not served by this version: use udp or tls".to_owned()),
-        _ => Err("use udp or tls".to_owned()),
+        "quic" => Ok(Transport::Quic),
+        _ => Err("use udp, tls or quic".to_owned()),
     }
 }
 
@@ -42,6 +44,28 @@ pub(crate) fn bytes(text: &str) -> Option<Vec<u8>> {
         22 | 43 => STANDARD_NO_PAD.decode(text).ok(),
         _ => None,
     }
+}
+
+/// A report's id: 16 bytes in hex.
+pub(crate) fn id(text: &str) -> Result<[u8; 16], String> {
+    hexed(text).ok_or_else(|| "a report id is 16 bytes, 32 hex digits".to_owned())
+}
+
+/// A report's secret: 32 bytes in hex.
+pub(crate) fn secret(text: &str) -> Result<[u8; 32], String> {
+    hexed(text).ok_or_else(|| "a secret is 32 bytes, 64 hex digits".to_owned())
+}
+
+fn hexed<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
+}
+
+/// What a report says.
+pub(crate) fn report_type(text: &str) -> Result<ReportType, String> {
+    ReportType::from_name(text)
+        .filter(|report_type| *report_type != ReportType::Negative)
+        .ok_or_else(|| "use confirmed, likely or self-report".to_owned())
 }
 
 /// A prefix of keys: what is beyond its bits is zero.
@@ -160,9 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn quic_is_known_and_not_served() {
+    fn transports_are_known_by_name() {
+        assert_eq!(transport("udp"), Ok(Transport::Udp));
         assert_eq!(transport("tls"), Ok(Transport::Tls));
-        assert!(transport("quic").unwrap_err().contains("not served by this version"));
-        assert!(transport("tcp").is_err());
+        assert_eq!(transport("quic"), Ok(Transport::Quic));
+        assert!(transport("tcp").unwrap_err().contains("udp, tls or quic"));
     }
 }
