@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, BatchStanding};
-use super::provider::{Provider, Standing};
+use super::provider::{Issuer, Provider, Standing};
 use super::provider_key::{KeyDirectory, KeyMaterial, ProviderKey};
 use super::vouched::{CLOCK_GRACE_S, Vouched};
 use crate::wire::report::{Outcome, ReportType};
@@ -119,7 +119,9 @@ impl Registry {
         if !key.holds_at(now, CLOCK_GRACE_S) {
             return Err(Outcome::Expired);
         }
-        vouched.judge(now, set)?;
+        // A JWT names no set: its issuer is bound to one.
+        let bound = vouched.set.or(provider.issuer.as_ref().map(|issuer| issuer.set));
+        Vouched { set: bound, ..*vouched }.judge(now, set)?;
         Ok(Authorisation {
             provider: vouched.provider,
             report_type: vouched.report_type,
@@ -193,18 +195,16 @@ pub fn is_forgotten(received: u64, horizon: u32) -> bool {
     crate::time::interval_of(received).saturating_add(REPORT_INTERVALS) <= horizon
 }
 
-/// The keys of all providers, for whoever verifies signatures.
+/// The keys of all providers that have any, for whoever verifies signatures.
 #[derive(Debug, Clone, Default)]
-pub struct Keyring(Vec<(u32, Option<String>, Option<String>, Vec<ProviderKey>)>);
+pub struct Keyring(Vec<(u32, Option<Issuer>, Vec<ProviderKey>)>);
 
 impl Keyring {
     /// The keys of these providers.
     #[must_use]
     pub fn of(registry: &Registry) -> Self {
         let with_keys = registry.providers.iter().filter(|(_, p)| !p.keys.is_empty());
-        Keyring(
-            with_keys.map(|(id, p)| (*id, p.issuer.clone(), p.audience.clone(), p.keys.clone())).collect(),
-        )
+        Keyring(with_keys.map(|(id, p)| (*id, p.issuer.clone(), p.keys.clone())).collect())
     }
 }
 
@@ -212,15 +212,15 @@ impl KeyDirectory for Keyring {
     fn ed25519(&self, provider: u32, id: [u8; 8]) -> Option<&ProviderKey> {
         let at = self.0.binary_search_by_key(&provider, |(number, ..)| *number).ok()?;
         let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Ed25519(_));
-        self.0[at].3.iter().filter(of_kind).find(|key| key.fingerprint() == id)
+        self.0[at].2.iter().filter(of_kind).find(|key| key.fingerprint() == id)
     }
 
     fn es256(&self, issuer: &str, kid: &str) -> Option<(u32, &str, &ProviderKey)> {
-        let (number, _, audience, keys) =
-            self.0.iter().find(|(_, iss, ..)| iss.as_deref() == Some(issuer))?;
+        let is_named = |known: &Option<Issuer>| known.as_ref().is_some_and(|known| known.name == issuer);
+        let (number, known, keys) = self.0.iter().find(|(_, known, _)| is_named(known))?;
         let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Es256(_));
         let key = keys.iter().filter(of_kind).find(|key| key.key_id == kid)?;
-        Some((*number, audience.as_deref()?, key))
+        Some((*number, &known.as_ref()?.audience, key))
     }
 }
 
@@ -306,6 +306,11 @@ mod tests {
         assert_eq!(judge(&registry, &other(|v| v.provider = 2), NOW), Err(Outcome::Unknown));
         assert_eq!(judge(&registry, &other(|v| v.key = [0; 8]), NOW), Err(Outcome::Unknown));
         assert_eq!(judge(&registry, &other(|v| v.set = Some(2)), NOW), Err(Outcome::Set));
+        let bound = |set| Some(Issuer { name: "i".to_owned(), audience: "a".to_owned(), set });
+        registry.providers.get_mut(&1).unwrap().issuer = bound(2);
+        assert_eq!(judge(&registry, &other(|v| v.set = None), NOW), Err(Outcome::Set));
+        registry.providers.get_mut(&1).unwrap().issuer = bound(SET);
+        assert_eq!(judge(&registry, &other(|v| v.set = None), NOW), Ok(ReportType::Likely));
         assert_eq!(judge(&registry, &vouched, NOW - 301), Err(Outcome::Early));
         assert_eq!(judge(&registry, &vouched, NOW + 3901), Err(Outcome::Expired));
         registry.spend(SET, 4, 1, &Grant::Certificate { identity: [5; 16], until: vouched.not_after });

@@ -116,8 +116,9 @@ fn of_event(event: &Event, keys: bool) -> Value {
 fn of_authority(event: &Event) -> Value {
     match event {
         Event::ProviderAdded(p) => {
-            let (issuer, audience) = p.issuer.clone().unzip();
-            json!({ "provider": p.provider, "name": p.name, "issuer": issuer, "audience": audience })
+            let issuer =
+                p.issuer.as_ref().map(|i| json!({ "name": i.name, "audience": i.audience, "set": i.set }));
+            json!({ "provider": p.provider, "name": p.name, "issuer": issuer })
         }
         Event::ProviderKeyAdded { provider, key } => json!({
             "provider": provider,

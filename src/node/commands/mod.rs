@@ -23,6 +23,7 @@ use super::health::{self, OriginHealth};
 use super::keys::Keys;
 use super::metrics::Counters;
 use super::origin::{Origin, write_snapshot};
+use crate::authority::Issuer;
 use crate::authority::{Scope, Standing};
 use crate::engine::{CodeOrder, Input, Refusal, Reply, View};
 use crate::release::Checkpoint;
@@ -140,8 +141,9 @@ impl Commands {
     fn about_reports(&self, request: ControlRequest) -> Done {
         use ControlRequest as R;
         match request {
-            R::ProviderAdd { name, key, issuer, audience } => {
-                self.add_provider(name, key.as_ref(), issuer.zip(audience))
+            R::ProviderAdd { name, key, issuer, audience, set } => {
+                let issuer = issuer.zip(audience).map(|(name, audience)| Issuer { name, audience, set });
+                self.add_provider(name, key.as_ref(), issuer)
             }
             R::ProviderList {} => self.list_providers(),
             R::ProviderShow { provider } => self.show_provider(provider),
