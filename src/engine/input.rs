@@ -237,6 +237,21 @@ pub struct ReportReply {
     pub receipt: Option<([u8; RECEIPT_LEN], [u8; RECEIPT_LIST_LEN])>,
 }
 
+impl ReportReply {
+    /// An outcome at `time` (Unix seconds) and nothing else.
+    pub fn of(outcome: Outcome, time: u64) -> Self {
+        ReportReply {
+            outcome,
+            standing: None,
+            verdicts: Vec::new(),
+            puzzle: None,
+            wait_s: 0,
+            time,
+            receipt: None,
+        }
+    }
+}
+
 /// A key as it arrives: not judged, not coarsened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportedKey {
