@@ -36,5 +36,7 @@ mod malformed;
 mod amplification;
 #[path = "real/no_trace.rs"]
 mod no_trace;
+#[path = "real/quic.rs"]
+mod quic;
 #[path = "real/operators.rs"]
 mod operators;

@@ -1,4 +1,5 @@
-//! The real programs: a server, its operator, and clients over UDP and TLS, through the life of a package.
+//! The real programs: a server, its operator, and clients over UDP, TLS and QUIC, through the life of a
+//! package.
 
 #[path = "tekctl/server.rs"]
 mod server;
@@ -125,16 +126,24 @@ fn import_into_three_sets(server: &Server, fixture: &Fixture) -> i64 {
     shift_days
 }
 
-/// Fresh clients over UDP and TLS end with exactly these keys and one root; gives the serial and the root.
+/// Fresh clients over UDP, TLS and QUIC end with exactly these keys and one root; gives the serial and the
+/// root.
 fn sync_afresh(server: &Server, set: u32, expected: &Lines) -> (u64, String) {
     let stream = server.ready.tls.expect("TLS is on");
     let mut ends = Vec::new();
-    for (name, transport) in [("udp", ""), ("both", &*format!("--stream {stream}")), ("tls", "")] {
+    for (name, transport) in
+        [("udp", ""), ("both", &*format!("--stream {stream}")), ("tls", ""), ("quic", "")]
+    {
         let (state, keys) =
             (server.path(&format!("{set}-{name}")), server.path(&format!("{set}-{name}.keys")));
         let (state, out) = (text(&state), text(&keys));
         let line = format!("sync --set {set} --state {state} --keys-out {out} {transport}");
-        let report = if name == "tls" { server.tls(&line) } else { server.udp(&line) }.ok();
+        let run = match name {
+            "tls" => server.tls(&line),
+            "quic" => server.quic(&line),
+            _ => server.udp(&line),
+        };
+        let report = run.ok();
         assert_eq!((&report["mode"], number(&report, "from")), (&json!("full"), 0), "{report}");
         assert_eq!(
             (number(&report, "added"), number(&report, "live")),
@@ -166,6 +175,7 @@ fn present_and_absent(server: &Server, expected: &Lines) {
         let line = format!("bucket {}/{bits}", hex::encode(prefix));
         bucket_holds(&server.udp(&line), expected, &prefix, bits);
         bucket_holds(&server.tls(&line), expected, &prefix, bits);
+        bucket_holds(&server.quic(&line), expected, &prefix, bits);
         let found = server.udp(&format!("lookup {}", hex::encode(prefix))).ok();
         assert_eq!(
             (&found["present"], &found["proved"]),
@@ -401,7 +411,7 @@ fn every_end_has_its_exit_code_and_one_document() {
     }
     let udp = server.ready.udp.expect("UDP is on").to_string();
     for (line, code) in [
-        ("info --transport quic", 2),
+        ("info --transport tcp", 2),
         ("info --set 7", 2),
         ("lookup abc", 2),
         ("info --server 127.0.0.1:1", 3),

@@ -23,6 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import check_exchange  # noqa: E402
+import check_reports  # noqa: E402
 from tekd_reference import delta, log, manifest, release, trust  # noqa: E402
 from tekd_reference import frame as fr  # noqa: E402
 from tekd_reference import operations as op  # noqa: E402
@@ -593,8 +594,9 @@ FILES: Dict[str, Dict[str, Check]] = {
         "ages": check_age,
     },
     "exchange.json": check_exchange.FILE,
+    "reports.json": check_reports.FILE,
 }
-WHOLE = ("log.leaves", "log.roots")  # lists that are one case
+WHOLE = ("log.leaves", "log.roots", "codes.powers")  # lists that are one case
 
 
 def parts(doc: Case, prefix: str, known: Dict[str, Check]) -> List[Tuple[str, Any]]:

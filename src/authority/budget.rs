@@ -1,5 +1,5 @@
-//! Budgets of wrong grants (spec 7.5.3): so many a provider and in all, refilled with time. What is left tells
-//! whether to raise an alarm and whether to ask for a puzzle, and how hard a one.
+//! Budgets of wrong grants (spec 7.5.3): so many a provider and in all, refilled with time. What is left
+//! tells whether to raise an alarm and whether to ask for a puzzle, and how hard a one.
 //!
 //! A budget bans nobody and refuses nothing: it only sets the price of the next guess. It is no state either
 //! and starts full again with the process. Integer arithmetic on seconds the caller brings; a clock that goes
@@ -250,7 +250,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spending_is_what_a_sum_over_the_seconds_says(steps in prop::collection::vec((0u64..2_000, 0u64..300), 1..60)) {
+        fn spending_is_what_a_sum_over_the_seconds_says(
+            steps in prop::collection::vec((0u64..2_000, 0u64..300), 1..60),
+        ) {
             let mut budgets = Budgets::new();
             let (mut now, mut spent) = (NOW, 0u64);
             for (wait, times) in steps {
@@ -267,7 +269,9 @@ mod tests {
         }
 
         #[test]
-        fn a_provider_never_makes_a_level_less_grave(fails in prop::collection::vec((0u64..100, 0u32..3), 0..600)) {
+        fn a_provider_never_makes_a_level_less_grave(
+            fails in prop::collection::vec((0u64..100, 0u32..3), 0..600),
+        ) {
             let mut budgets = Budgets::new();
             for (later, provider) in fails {
                 budgets.fail(NOW + later, Some(provider));

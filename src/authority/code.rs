@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(Code(0).to_text(), "0000-0000-0000");
         assert_eq!(Code(1).to_text(), "0000-0000-001J");
         assert_eq!(Code((1 << CODE_DATA_BITS) - 1).to_text(), "ZZZZ-ZZZZ-ZZZ5");
-        assert_eq!(Code(0x0123_4567_89AB_CD).to_text(), "0938-NKRK-AYDX");
+        assert_eq!(Code(0x0001_2345_6789_ABCD).to_text(), "0938-NKRK-AYDX");
     }
 
     #[test]

@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use super::code::{CODE_DATA_BITS, Code};
 
 /// Most codes in a book at one time (spec 7.8.4). A code takes 16 bytes and its share of the tree around it:
-/// about 30 bytes as a rule and never more than 50 (every node of the tree is at least five elevenths full), so
-/// that the fullest book is below 50 MiB.
+/// about 30 bytes as a rule and never more than 50 (every node of the tree is at least five elevenths full),
+/// so that the fullest book is below 50 MiB.
 pub const MAX_LIVE_CODES: u32 = 1 << 20;
-/// Most codes of one batch: one event, and at most 1.6 MB for the time it takes to enter them.
+/// Most codes of one batch: one event, and 2 MiB for the time it takes to enter them.
 pub const MAX_BATCH_CODES: u32 = 100_000;
 
 /// Names a codes key.
@@ -288,7 +288,7 @@ mod tests {
         let mut book = CodeBook::new();
         let count = MAX_BATCH_CODES + 1;
         assert_eq!(book.insert(1, &secret(1), count, all), Err(NotEntered::Batch { count }));
-        book.insert(1, &secret(1), u32::MAX.min(MAX_BATCH_CODES), |index| index > 0).expect("one code");
+        book.insert(1, &secret(1), MAX_BATCH_CODES, |index| index > 0).expect("one code");
         let rest = (1..MAX_LIVE_CODES).map(|data| (forged(data), data)).collect();
         book.enter(2, rest).expect("the book is full to the last code");
         assert_eq!(book.len(), MAX_LIVE_CODES as usize);

@@ -70,8 +70,8 @@ pub enum JwtSignError {
     Long(usize),
 }
 
-/// The grant's value: `claims` over `keys`, signed by the P-256 key with this secret. The same input gives the
-/// same bytes (RFC 6979). For tests and demonstrations; the origin signs none.
+/// The grant's value: `claims` over `keys`, signed by the P-256 key with this secret. The same input gives
+/// the same bytes (RFC 6979). For tests and demonstrations; the origin signs none.
 ///
 /// # Errors
 /// [`JwtSignError`].

@@ -22,6 +22,8 @@ pub mod jwt;
 mod provider;
 mod batch;
 mod registry;
+#[cfg(test)]
+mod guessing;
 
 pub use batch::{Batch, BatchStanding};
 pub use budget::{

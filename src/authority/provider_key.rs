@@ -256,8 +256,8 @@ pub trait KeyDirectory {
     /// The Ed25519 key of a provider with this fingerprint, whether it holds or not.
     fn ed25519(&self, provider: u32, id: [u8; FINGERPRINT_LEN]) -> Option<&ProviderKey>;
 
-    /// The provider of a JWT's issuer, the audience its JWTs must be for, and its key of this name, whether it
-    /// holds or not.
+    /// The provider of a JWT's issuer, the audience its JWTs must be for, and its key of this name, whether
+    /// it holds or not.
     fn es256(&self, issuer: &str, kid: &str) -> Option<(u32, &str, &ProviderKey)>;
 }
 

@@ -1,8 +1,8 @@
 //! The puzzle of spec 7.5.1: work that makes guessing grants dear, and bans nobody.
 //!
-//! A solution is bound to the seed, the report id and the grant, so that it serves one guess; a seed holds for
-//! the hour it was drawn in and the next, so that nobody works ahead. The seeds are the writer's and no state:
-//! after a restart a client is asked once more. Whether a puzzle is asked for is the budgets' business.
+//! A solution is bound to the seed, the report id and the grant, so that it serves one guess; a seed holds
+//! for the hour it was drawn in and the next, so that nobody works ahead. The seeds are the writer's and no
+//! state: after a restart a client is asked once more. Whether a puzzle is asked for, the budgets say.
 
 use sha2::{Digest, Sha256};
 
@@ -42,8 +42,8 @@ impl Seeds {
         Seeds { current: None, previous: None }
     }
 
-    /// The seed to give out at `now` (Unix seconds): that of this hour, drawn by `fill` with the first question
-    /// of the hour. A clock that went back draws none.
+    /// The seed to give out at `now` (Unix seconds): that of this hour, drawn by `fill` with the first
+    /// question of the hour. A clock that went back draws none.
     pub fn at(&mut self, now: u64, fill: impl FnOnce(&mut [u8; SEED_LEN])) -> [u8; SEED_LEN] {
         let hour = now / SEED_S;
         match self.current {
@@ -189,7 +189,8 @@ mod tests {
             let turned = |mut bytes: [u8; 16]| { bytes[at] ^= 1; bytes };
             let longer = [&grant[..], &[0]].concat();
             // A solution fits elsewhere by chance once in 256 times: of sixteen or so not half may fit.
-            let fitting = (0..1 << 12).filter(|&n| solved(&seed, bits, &report, &grant, n)).collect::<Vec<_>>();
+            let fitting: Vec<u64> =
+                (0..1 << 12).filter(|&n| solved(&seed, bits, &report, &grant, n)).collect();
             for (seed, report, grant) in [
                 (turned(seed), report, &grant[..]),
                 (seed, turned(report), &grant[..]),

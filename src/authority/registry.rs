@@ -235,3 +235,119 @@ impl KeyDirectory for Keyring {
         Some((*number, audience.as_deref()?, key))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_790_337_600;
+    const SET: u32 = 1;
+
+    fn batch(provider: u32) -> Batch {
+        Batch {
+            provider,
+            set: SET,
+            report_type: ReportType::Confirmed,
+            onset_day: None,
+            nonce: [1; 16],
+            key_id: [2; 8],
+            count: 10,
+            issued: NOW,
+            expires: NOW + 3600,
+            standing: BatchStanding::Active,
+            spent: BTreeMap::new(),
+        }
+    }
+
+    /// Provider 1 with batch 7 and a key that vouches.
+    fn registry() -> (Registry, Vouched) {
+        let mut registry = Registry::default();
+        let mut provider = Provider::new("one".to_owned(), NOW);
+        let material = KeyMaterial::Ed25519([9; 32]);
+        provider.keys.push(ProviderKey::named_by_fingerprint(material, NOW - 10_000, NOW + 10_000));
+        let vouched = Vouched {
+            provider: 1,
+            key: material.fingerprint(),
+            set: Some(SET),
+            report_type: ReportType::Likely,
+            onset_day: Some(20_000),
+            not_before: NOW,
+            not_after: NOW + 3600,
+            identity: [5; 16],
+        };
+        registry.providers.insert(1, provider);
+        registry.issued(7, batch(1));
+        (registry, vouched)
+    }
+
+    #[test]
+    fn each_fault_of_a_code_is_its_own() {
+        let (mut registry, _) = registry();
+        let judge = |r: &Registry, batch, set, now| r.judge_code(batch, 3, set, now).map(|a| a.grant);
+        let grant = Grant::Code { batch: 7, index: 3 };
+        assert_eq!(judge(&registry, 7, SET, NOW), Ok(grant));
+        assert_eq!(judge(&registry, 8, SET, NOW), Err(Outcome::Unknown));
+        assert_eq!(judge(&registry, 7, 2, NOW), Err(Outcome::Set));
+        assert_eq!(judge(&registry, 7, SET, NOW + 3600), Ok(grant), "to the last second");
+        assert_eq!(judge(&registry, 7, SET, NOW + 3601), Err(Outcome::Expired));
+        registry.providers.get_mut(&1).unwrap().standing = Standing::Suspended;
+        assert_eq!(judge(&registry, 7, SET, NOW), Err(Outcome::Suspended));
+        registry.providers.get_mut(&1).unwrap().standing = Standing::Revoked;
+        assert_eq!(judge(&registry, 7, SET, NOW), Err(Outcome::Revoked));
+        registry.providers.get_mut(&1).unwrap().standing = Standing::Active;
+        registry.batches.get_mut(&7).unwrap().standing = BatchStanding::Revoked;
+        assert_eq!(judge(&registry, 7, SET, NOW), Err(Outcome::Revoked));
+        assert_eq!(registry.still_holds(1, &grant), Err(Outcome::Revoked));
+        registry.batches.get_mut(&7).unwrap().standing = BatchStanding::Active;
+        registry.spend(SET, 11, 1, &grant);
+        assert_eq!(judge(&registry, 7, SET, NOW), Err(Outcome::Spent));
+        assert_eq!(registry.batches[&7].spent[&3], 11);
+        assert_eq!((registry.batches[&7].unspent(), registry.providers[&1].counts.spent), (9, 1));
+    }
+
+    #[test]
+    fn each_fault_of_a_certificate_is_its_own() {
+        let (mut registry, vouched) = registry();
+        let judge = |r: &Registry, v: &Vouched, now| r.judge_vouched(v, SET, now).map(|a| a.report_type);
+        assert_eq!(judge(&registry, &vouched, NOW), Ok(ReportType::Likely));
+        let other = |change: fn(&mut Vouched)| {
+            let mut vouched = vouched;
+            change(&mut vouched);
+            vouched
+        };
+        assert_eq!(judge(&registry, &other(|v| v.provider = 2), NOW), Err(Outcome::Unknown));
+        assert_eq!(judge(&registry, &other(|v| v.key = [0; 8]), NOW), Err(Outcome::Unknown));
+        assert_eq!(judge(&registry, &other(|v| v.set = Some(2)), NOW), Err(Outcome::Set));
+        assert_eq!(judge(&registry, &vouched, NOW - 301), Err(Outcome::Early));
+        assert_eq!(judge(&registry, &vouched, NOW + 3901), Err(Outcome::Expired));
+        registry.spend(SET, 4, 1, &Grant::Certificate { identity: [5; 16], until: vouched.not_after });
+        assert_eq!(judge(&registry, &vouched, NOW), Err(Outcome::Spent));
+        let unused = other(|v| v.identity = [6; 16]);
+        registry.providers.get_mut(&1).unwrap().keys[0].revoked = Some(NOW);
+        assert_eq!(judge(&registry, &unused, NOW), Err(Outcome::Revoked));
+    }
+
+    #[test]
+    fn what_no_report_can_need_is_forgotten_set_by_set() {
+        let (mut registry, _) = registry();
+        registry.spend(SET, 4, 1, &Grant::Certificate { identity: [5; 16], until: NOW + 3600 });
+        let last = crate::time::interval_of(NOW + 3600) + REPORT_INTERVALS;
+        registry.forget(SET, last - 1);
+        registry.forget(2, u32::MAX);
+        assert_eq!((registry.batches.len(), registry.certificates.len()), (1, 1));
+        registry.forget(SET, last);
+        assert!(registry.batches.is_empty() && registry.certificates.is_empty());
+        assert_eq!(registry.last_batch, 7, "a number never comes twice");
+    }
+
+    #[test]
+    fn only_codes_of_another_key_are_voided() {
+        let (mut registry, _) = registry();
+        registry.issued(8, Batch { key_id: [3; 8], ..batch(1) });
+        registry.voided(&[3; 8]);
+        assert_eq!(registry.batches[&7].standing, BatchStanding::Voided);
+        assert_eq!(registry.judge_code(7, 1, SET, NOW), Err(Outcome::Unknown));
+        assert_eq!(registry.batches[&8].standing, BatchStanding::Active);
+        assert_eq!((registry.batches[&7].outstanding(NOW), registry.batches[&8].outstanding(NOW)), (0, 10));
+    }
+}

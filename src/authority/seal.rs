@@ -1,8 +1,9 @@
-//! What a report is sealed with: HPKE to the origin, and back under a key of the same context (spec 2.9, 7.1).
+//! What a report is sealed with: HPKE to the origin, and back under a key of its context (spec 2.9, 7.1).
 //!
-//! Whoever relays sees two frames of one size. The answer's key is exported for a nonce that is fresh for every
-//! answer, so that a question that is repeated byte for byte is never answered twice under one key. Randomness
-//! is handed in; suite, key id and validity are the caller's to check, who knows which keys there are.
+//! Whoever relays sees two frames of one size. The answer's key is exported for a nonce that is fresh for
+//! every answer, so that a question that is repeated byte for byte is never answered twice under one key.
+//! Randomness is handed in; suite, key id and validity are the caller's to check, who knows which keys
+//! there are.
 
 use std::convert::Infallible;
 use std::fmt;

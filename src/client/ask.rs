@@ -46,13 +46,13 @@ type BoxedSleep<'e> = Box<dyn FnMut(Duration) + Send + 'e>;
 pub struct Client<'e> {
     carrier: BoxedCarrier<'e>,
     stream: Option<BoxedCarrier<'e>>,
-    random: BoxedRandom<'e>,
-    sleep: BoxedSleep<'e>,
+    pub(super) random: BoxedRandom<'e>,
+    pub(super) sleep: BoxedSleep<'e>,
     patience: Patience,
-    pending_s: u64,
+    pub(super) pending_s: u64,
     pub(super) verifier: Verifier,
     evidence: Vec<Evidence>,
-    manifest: Option<Manifest>,
+    pub(super) manifest: Option<Manifest>,
 }
 
 /// What INFO says. A hint (spec 1.4.2).
@@ -150,6 +150,11 @@ impl<'e> Client<'e> {
     #[must_use]
     pub fn newest(&self) -> Option<&Checkpoint> {
         self.verifier.checkpoint()
+    }
+
+    /// Whether there is a stream, for what datagrams never carry.
+    pub(super) fn has_stream(&self) -> bool {
+        self.carrier.is_stream() || self.stream.is_some()
     }
 
     /// Contradictions that the service signed (spec 3.4.6).

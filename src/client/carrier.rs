@@ -96,11 +96,30 @@ pub enum CarrierError {
         /// Milliseconds waited.
         waited_ms: u64,
     },
-    /// There is a TLS server, and it does not speak this protocol.
-    #[error("{peer} does not speak tekd/1 over TLS 1.3: {reason}")]
+    /// No QUIC handshake in time.
+    #[error(
+        "{peer} did not answer by QUIC in {waited_ms} ms: check address and port (QUIC has a UDP port of its \
+         own, 8354 unless told otherwise), or use --transport tls"
+    )]
+    Unheard {
+        /// The server's address.
+        peer: String,
+        /// Milliseconds waited.
+        waited_ms: u64,
+    },
+    /// The server takes no more connections.
+    #[error("{peer} takes no connection now, it is full or about to stop: ask again later")]
+    Full {
+        /// The server's address.
+        peer: String,
+    },
+    /// There is a server, and it does not speak this protocol.
+    #[error("{peer} does not speak tekd/1 over {by}: {reason}")]
     NotTekd {
         /// The server's address.
         peer: String,
+        /// How it was asked: `TLS 1.3` or `QUIC`.
+        by: &'static str,
         /// What shows it.
         reason: String,
     },

@@ -9,6 +9,7 @@ use super::carrier::CarrierError;
 use super::state_file::StateFileError;
 use super::verify::Unverifiable;
 use crate::wire::layout::MAX_UDP_OBJECT;
+use crate::wire::request::RequestError;
 use crate::wire::{BuildError, Operation};
 
 /// Why an operation failed.
@@ -37,7 +38,7 @@ pub enum ClientError {
     /// The answer does not fit datagrams, and there is no stream to ask on.
     #[error(
         "{} of set {set} needs a stream: {} (UDP carries objects of {MAX_UDP_OBJECT} bytes); \
-         use --transport tls",
+         use --transport tls or --transport quic",
         operation.name(),
         stream_reason(*length)
     )]
@@ -86,6 +87,19 @@ pub enum ClientError {
     /// The question cannot be asked.
     #[error("the question cannot be asked: {0}")]
     Question(#[from] BuildError),
+    /// The request cannot be written.
+    #[error("the report cannot be written: {0}")]
+    Request(#[from] RequestError),
+    /// The verified manifest has no seal key that may be sealed to now (spec 7.1.1).
+    #[error("set {set} takes no reports at {at}: {}", ends_words(ends))]
+    NoSealKey {
+        /// The set.
+        set: u32,
+        /// The time for which one was sought, Unix seconds.
+        at: u64,
+        /// When each of the manifest's keys ends, Unix seconds.
+        ends: Vec<u64>,
+    },
     /// The state file cannot be used or written.
     #[error(transparent)]
     State(#[from] StateFileError),
@@ -110,9 +124,9 @@ impl ClientError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::Unreachable { .. } => FailureKind::Unreachable,
-            Self::Refused { .. } | Self::NeedsStream { .. } => FailureKind::Refused,
+            Self::Refused { .. } | Self::NeedsStream { .. } | Self::NoSealKey { .. } => FailureKind::Refused,
             Self::Unverifiable { .. } | Self::NoAgreement { .. } => FailureKind::Unverifiable,
-            Self::Question(_) | Self::State(_) => FailureKind::Local,
+            Self::Question(_) | Self::Request(_) | Self::State(_) => FailureKind::Local,
         }
     }
 
@@ -122,7 +136,7 @@ impl ClientError {
         match (self.kind(), self) {
             (FailureKind::Unreachable, _) => 3,
             (FailureKind::Refused, _) => 4,
-            (FailureKind::Local, Self::Question(_)) => 2,
+            (FailureKind::Local, Self::Question(_) | Self::Request(_)) => 2,
             (FailureKind::Local | FailureKind::Unverifiable, _) => 1,
         }
     }
@@ -147,6 +161,16 @@ fn stream_reason(length: u64) -> String {
         0 => "it is not served on UDP".to_owned(),
         length => format!("the answer has {length} bytes"),
     }
+}
+
+/// What the seal keys of a manifest are, when none will do.
+fn ends_words(ends: &[u64]) -> String {
+    if ends.is_empty() {
+        return "its manifest has no seal key".to_owned();
+    }
+    let list: Vec<String> = ends.iter().map(u64::to_string).collect();
+    let count = ends.len();
+    format!("none of the {count} seal keys of its manifest is valid, they end at {}", list.join(", "))
 }
 
 /// A version as people name it.

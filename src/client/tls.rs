@@ -9,19 +9,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::version::TLS13;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::asking::{Asking, Random, Reply};
 use super::carrier::{Carrier, CarrierError};
+use super::certificates::{ALPN, client_config};
 use crate::wire::header::stream_frame_len;
 use crate::wire::{Expected, MAX_ANSWER_STREAM, MAX_QUESTION_STREAM};
 
-/// The protocol's name in ALPN (spec 1.5.2).
-const ALPN: &[u8] = b"tekd/1";
 /// Bytes of a frame that tell its length.
 const FRAME_HEAD: usize = 8;
 
@@ -37,7 +33,7 @@ pub struct TlsCarrier {
 type Connection = StreamOwned<ClientConnection, TcpStream>;
 
 /// Why a question failed on one connection.
-enum Failure {
+pub(super) enum Failure {
     /// The connection is gone; another one may do.
     Broken(CarrierError),
     /// Another connection would not help.
@@ -45,7 +41,7 @@ enum Failure {
 }
 
 impl Failure {
-    fn into_error(self) -> CarrierError {
+    pub(super) fn into_error(self) -> CarrierError {
         match self {
             Self::Broken(error) | Self::Final(error) => error,
         }
@@ -59,7 +55,7 @@ impl TlsCarrier {
     pub fn new(peer: SocketAddr, host: Option<&str>) -> Self {
         let name = host.and_then(|host| ServerName::try_from(host.to_owned()).ok());
         let name = name.unwrap_or(ServerName::IpAddress(peer.ip().into()));
-        Self { peer, name, config: client_config(), connection: None }
+        Self { peer, name, config: Arc::new(client_config()), connection: None }
     }
 
     /// The server's address.
@@ -105,33 +101,36 @@ impl Carrier for TlsCarrier {
 }
 
 /// When to give up, and whom it is about.
-struct Deadline {
-    peer: String,
+pub(super) struct Deadline {
+    pub(super) peer: String,
     began: Instant,
     limit: Duration,
 }
 
 impl Deadline {
-    fn new(peer: SocketAddr, limit_ms: u64) -> Self {
+    pub(super) fn new(peer: SocketAddr, limit_ms: u64) -> Self {
         Self { peer: peer.to_string(), began: Instant::now(), limit: Duration::from_millis(limit_ms) }
     }
 
-    fn left(&self) -> Result<Duration, Failure> {
+    pub(super) fn left(&self) -> Result<Duration, Failure> {
         let left = self.limit.saturating_sub(self.began.elapsed());
         if left.is_zero() { Err(self.slow()) } else { Ok(left) }
     }
 
-    fn slow(&self) -> Failure {
-        let waited_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Failure::Final(CarrierError::Slow { peer: self.peer.clone(), waited_ms })
+    pub(super) fn waited_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn ended(&self) -> Failure {
+    pub(super) fn slow(&self) -> Failure {
+        Failure::Final(CarrierError::Slow { peer: self.peer.clone(), waited_ms: self.waited_ms() })
+    }
+
+    pub(super) fn ended(&self) -> Failure {
         Failure::Broken(CarrierError::Ended { peer: self.peer.clone() })
     }
 
     fn not_tekd(&self, reason: String) -> Failure {
-        Failure::Final(CarrierError::NotTekd { peer: self.peer.clone(), reason })
+        Failure::Final(CarrierError::NotTekd { peer: self.peer.clone(), by: "TLS 1.3", reason })
     }
 
     fn io(&self, doing: &'static str, source: io::Error) -> Failure {
@@ -209,64 +208,4 @@ fn fill(connection: &mut Connection, mut bytes: &mut [u8], deadline: &Deadline) 
         }
     }
     Ok(())
-}
-
-/// TLS 1.3, ALPN `tekd/1`, any certificate.
-fn client_config() -> Arc<ClientConfig> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&TLS13])
-        .expect("the provider has the cipher suites of TLS 1.3")
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    // no-trace: a ticket of an earlier connection would let the server tell that a device comes back.
-    config.resumption = rustls::client::Resumption::disabled();
-    Arc::new(config)
-}
-
-/// Takes every certificate (spec 1.5.4).
-///
-/// That is sound because nothing is believed on the word of the connection: what is true is signed
-/// under the set's trust and verified above, and what is secret is sealed to a key of the signed
-/// manifest. Whoever stands in between can refuse or delay, as could whoever carries datagrams. TLS
-/// keeps those out who only listen. A pinned certificate would add no truth, and would lock clients
-/// out of every node that renews its own.
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("only TLS 1.3 is spoken".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // A signature by a key that nobody vouches for proves nothing, so its absence loses nothing.
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -3,9 +3,13 @@
 //! Each variant is one check that failed, with both sides of the comparison. Reaching a server
 //! and being refused by it are other matters, and stand in the errors of [`Client`](super::Client).
 
+use crate::authority::seal::SealError;
 use crate::release::delta::DeltaError;
-use crate::release::{self, BucketError, Checkpoint, FieldsError, ManifestError, VerifyError};
+use crate::release::{
+    self, BucketError, Checkpoint, FieldsError, ManifestError, ReceiptError, SignatureError, VerifyError,
+};
 use crate::wire;
+use crate::wire::outcome::MalformedOutcome;
 
 /// Which check failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -92,6 +96,23 @@ pub enum Unverifiable {
         /// Size of the log.
         second: u64,
     },
+    /// The manifest names a seal key that nothing can be sealed to.
+    #[error("a report cannot be sealed: {0}")]
+    Seal(#[from] SealError),
+    /// No answer to a sealed question could be opened, so nothing follows from any (spec 7.1.6).
+    #[error(
+        "none of {0} sealed answers could be opened; the report may have been made, repeat it (spec 7.1.6)"
+    )]
+    Unopened(u32),
+    /// The origin says what nobody understands.
+    #[error("the sealed answer cannot be read: {0} (spec 7.6)")]
+    Outcome(#[from] MalformedOutcome),
+    /// A puzzle that no honest server sets.
+    #[error("a puzzle of {0} bits is not solved: honest servers ask for 16 to 24 (spec 7.5.2)")]
+    Puzzle(u8),
+    /// What was done is not proved (spec 7.7.2).
+    #[error("the receipt is not believed: {0} (spec 7.7.2)")]
+    Receipt(#[from] ReceiptFault),
 }
 
 impl From<VerifyError> for Unverifiable {
@@ -113,6 +134,34 @@ impl Unverifiable {
     pub fn is_equivocation(&self) -> bool {
         let Self::Checkpoint(error) = self else { return false };
         matches!(**error, VerifyError::Equivocation { .. })
+    }
+}
+
+/// What is wrong with the receipt of an answer that says DONE (spec 7.7.2).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptFault {
+    /// There is none.
+    #[error("it says done and brings no receipt")]
+    Missing,
+    /// It cannot be read or is not the service's.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// It is the receipt of something else.
+    #[error("its {0} is not that of the request")]
+    Other(&'static str),
+    /// There is not one verdict for each key.
+    #[error("{verdicts} verdicts on {keys} keys")]
+    Verdicts {
+        /// Verdicts that came.
+        verdicts: usize,
+        /// Keys that were sent.
+        keys: usize,
+    },
+}
+
+impl From<SignatureError> for ReceiptFault {
+    fn from(error: SignatureError) -> Self {
+        Self::Receipt(error.into())
     }
 }
 

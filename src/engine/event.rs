@@ -7,16 +7,13 @@ use super::params::Params;
 use crate::authority::{Grant, ProviderKey, Scope, Standing};
 use crate::release::Fields;
 use crate::wire::Key;
+pub use crate::wire::outcome::{RECEIPT_LEN, RECEIPT_SIGNATURES_LEN};
 use crate::wire::report::{ReportType, Verdict};
 
 /// Most keys in one report; the manifest announces at most this.
 pub const MAX_KEYS_PER_REPORT: usize = 30;
 /// Longest text (a name, a reason) in an event, in bytes.
 pub const MAX_TEXT: usize = 500;
-/// Bytes of a receipt (spec 7.7.1).
-pub const RECEIPT_LEN: usize = 128;
-/// Bytes of its signature list: one signature (spec 7.6.1).
-pub const RECEIPT_LIST_LEN: usize = 80;
 /// Version of every event's layout written by this program.
 pub const EVENT_VERSION: u16 = 0;
 
@@ -147,7 +144,7 @@ pub struct Told {
     /// The receipt (spec 7.7.1).
     pub receipt: [u8; RECEIPT_LEN],
     /// Its signature list.
-    pub signatures: [u8; RECEIPT_LIST_LEN],
+    pub signatures: [u8; RECEIPT_SIGNATURES_LEN],
 }
 
 /// What ties a report to the phone that made it.

@@ -1,6 +1,6 @@
 //! What the writer is asked, and what it answers.
 
-use super::event::{Changes, RECEIPT_LEN, RECEIPT_LIST_LEN};
+use super::event::{Changes, RECEIPT_LEN, RECEIPT_SIGNATURES_LEN};
 use super::guard::ClockAlarm;
 use super::params::Params;
 use super::releasing::Held;
@@ -234,7 +234,7 @@ pub struct ReportReply {
     /// Time of the server, Unix seconds.
     pub time: u64,
     /// Receipt and its signature list.
-    pub receipt: Option<([u8; RECEIPT_LEN], [u8; RECEIPT_LIST_LEN])>,
+    pub receipt: Option<([u8; RECEIPT_LEN], [u8; RECEIPT_SIGNATURES_LEN])>,
 }
 
 impl ReportReply {

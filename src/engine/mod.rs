@@ -42,8 +42,8 @@ pub use cookie::{Cookies, Proof};
 pub use deadlines::{ANSWER_AFTER_MS, Deadlines, Full, Leaving, MAX_SEALED, Punctuality};
 pub use event::{
     Amended, Authored, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event, Founded,
-    MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderStood, Published, RECEIPT_LEN, RECEIPT_LIST_LEN,
-    Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
+    MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderStood, Published, RECEIPT_LEN,
+    RECEIPT_SIGNATURES_LEN, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
 pub use gate::{AnswerCounters, Gate, TakeSealed};
 pub use guard::{ClockAlarm, ClockGuard, MAX_JUMP_S};

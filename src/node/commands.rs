@@ -237,6 +237,7 @@ impl Commands {
             "silent": named(answers.silent().map(|(r, n)| (r.name(), n)).collect()),
             "udp": named(self.counters.udp_counts().named().collect()),
             "tls": named(self.counters.tls_counts().named().collect()),
+            "quic": named(self.counters.quic_counts().named().collect()),
         })
     }
 

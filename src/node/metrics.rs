@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::polls::Polls;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
-use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts};
+use crate::transport::{QuicCounters, QuicCounts, StreamCounters, StreamCounts, UdpCounters, UdpCounts};
 
 /// Where a node's counters live.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Counters {
     pub udp: Vec<Arc<UdpCounters>>,
     /// Of the TLS server.
     pub tls: Option<Arc<StreamCounters>>,
+    /// Of the QUIC server.
+    pub quic: Option<Arc<QuicCounters>>,
     /// Of the upstream, at a public node.
     pub polls: Option<Arc<Polls>>,
 }
@@ -33,6 +35,11 @@ impl Counters {
     /// The counts of the TLS server.
     pub fn tls_counts(&self) -> StreamCounts {
         self.tls.as_ref().map(|c| c.snapshot()).unwrap_or_default()
+    }
+
+    /// The counts of the QUIC server.
+    pub fn quic_counts(&self) -> QuicCounts {
+        self.quic.as_ref().map(|c| c.snapshot()).unwrap_or_default()
     }
 
     /// The page, for a node that shows `view` at `now`.
@@ -105,6 +112,14 @@ impl Counters {
             page.counter(
                 "tekd_tls_total",
                 "Connections, requests and bytes of TLS, by event.",
+                &[("event", event)],
+                n,
+            );
+        }
+        for (event, n) in self.quic_counts().named() {
+            page.counter(
+                "tekd_quic_total",
+                "Connections, streams, requests and bytes of QUIC, by event.",
                 &[("event", event)],
                 n,
             );

@@ -17,6 +17,7 @@ mod control;
 mod page;
 mod upstream;
 mod signals;
+mod streams;
 mod serve;
 pub mod demo;
 
@@ -38,4 +39,5 @@ pub use polls::{PollState, Polls};
 pub use serve::{ServeError, Serving};
 pub use signals::Signals;
 pub use single::{SingleOrigin, TurnError};
+pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};

@@ -3,7 +3,7 @@
 //! Sockets answer before the ready file says so. A stop drains: no new connection, what is in flight is
 //! answered, the writer finishes its group and leaves a snapshot.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,16 +21,14 @@ use super::metrics::Counters;
 use super::origin::{Origin, OriginError, OriginOptions, trust_path};
 use super::page::MetricsPage;
 use super::signals::Signals;
+use super::streams::{StreamSockets, Streams, StreamsError};
 use super::upstream::{Upstream, UpstreamError};
 use crate::engine::{AnswerCounters, Cookies, Gate, Limiter, View};
 use crate::service::config::{self, Config};
 use crate::service::control::ControlError;
 use crate::service::readyfile::ReadyFile;
 use crate::store::{DirLock, Disk, IdentityError, MemoryMode, Published};
-use crate::transport::{
-    StreamLimits, TlsConfigError, TlsServer, UdpWorker, bind, certificates_from_pem, key_from_pem, listen,
-    server_config,
-};
+use crate::transport::{AnswerFrame, UdpWorker, bind, bind_one, listen};
 
 /// Why a node cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +66,9 @@ pub enum ServeError {
     /// The secrets.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// TLS.
+    /// TLS and QUIC.
     #[error(transparent)]
-    Tls(#[from] TlsConfigError),
+    Streams(#[from] StreamsError),
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -94,7 +92,7 @@ pub enum ServeError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A thread or the runtime.
+    /// A thread or a socket.
     #[error("cannot start: {0}")]
     Runtime(#[from] std::io::Error),
 }
@@ -105,10 +103,8 @@ pub struct Serving {
     pub ready: ReadyFile,
     commands: Arc<Commands>,
     view: Arc<Published<View>>,
-    stop_streams: watch::Sender<bool>,
     stop_asked: watch::Receiver<bool>,
-    runtime: Option<tokio::runtime::Runtime>,
-    tls: Option<tokio::task::JoinHandle<()>>,
+    streams: Option<Streams>,
     udp: Vec<UdpWorker>,
     upstream: Option<Upstream>,
     control: Option<ControlSocket>,
@@ -124,7 +120,7 @@ impl std::fmt::Debug for Serving {
 
 struct Sockets {
     udp: Vec<UdpSocket>,
-    tls: Option<TcpListener>,
+    streams: StreamSockets,
 }
 
 fn open_sockets(config: &Config) -> Result<Sockets, ServeError> {
@@ -139,7 +135,11 @@ fn open_sockets(config: &Config) -> Result<Sockets, ServeError> {
         Some(address) => Some(listen(address).map_err(failed("TLS", address))?),
         None => None,
     };
-    Ok(Sockets { udp, tls })
+    let quic = match config.listen.quic {
+        Some(address) => Some(bind_one(address).map_err(failed("QUIC", address))?),
+        None => None,
+    };
+    Ok(Sockets { udp, streams: StreamSockets { tls, quic } })
 }
 
 impl Serving {
@@ -157,8 +157,6 @@ impl Serving {
             config::MemoryMode::Map => MemoryMode::Map,
         };
         let store = TableStore { disk: Arc::clone(&disk), dir: Some(config.data.clone()), mode };
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tekd-stream").build()?;
         let role = start_role(config, &disk, &clock, store)?;
         let Role { view, origin, upstream, trust } = role;
         let sockets = open_sockets(config)?;
@@ -175,25 +173,10 @@ impl Serving {
         }
         counters.udp = udp.iter().map(UdpWorker::counters).collect();
 
-        let (stop_streams, stopping) = watch::channel(false);
-        let mut tls_address = None;
-        let mut tls = None;
-        if let Some(listener) = sockets.tls {
-            tls_address = Some(listener.local_addr()?);
-            let files = Keys::open(&*disk, &config.data)?.tls()?;
-            let tls_config =
-                server_config(certificates_from_pem(&files.certificate)?, key_from_pem(&files.key)?)?;
-            let answers = FrameAnswers::new(gate.clone(), Arc::clone(&view), Arc::clone(&clock));
-            let connections = config.limits.tls_connections as usize;
-            let limits = StreamLimits { connections, ..StreamLimits::default() };
-            let server = TlsServer::new(tls_config, Arc::new(answers), limits);
-            counters.tls = Some(server.counters());
-            let listener = {
-                let _inside = runtime.enter();
-                tokio::net::TcpListener::from_std(listener)?
-            };
-            tls = Some(runtime.spawn(async move { server.serve(listener, stopping).await }));
-        }
+        let files = Keys::open(&*disk, &config.data)?.tls()?;
+        let answers = FrameAnswers::new(gate, Arc::clone(&view), Arc::clone(&clock));
+        let answers: Arc<dyn AnswerFrame> = Arc::new(answers);
+        let streams = Streams::start(sockets.streams, &files, config.limits, &answers, &mut counters)?;
 
         let (ask_stop, stop_asked) = watch::channel(false);
         let commands = Arc::new(Commands {
@@ -218,8 +201,8 @@ impl Serving {
             };
         let ready = ReadyFile {
             udp: udp_address,
-            tls: tls_address,
-            quic: None,
+            tls: streams.tls,
+            quic: streams.quic,
             metrics: page.as_ref().map(MetricsPage::address),
             control: std::path::absolute(&config.listen.control)?,
             trust: std::path::absolute(trust)?,
@@ -232,10 +215,8 @@ impl Serving {
             ready,
             commands,
             view,
-            stop_streams,
             stop_asked,
-            runtime: Some(runtime),
-            tls,
+            streams: Some(streams),
             udp,
             upstream,
             control: Some(control),
@@ -270,10 +251,8 @@ impl Serving {
         self.view.load().set_draining(true);
         self.control = None;
         self.page = None;
-        self.stop_streams.send_replace(true);
-        if let (Some(runtime), Some(tls)) = (&self.runtime, self.tls.take()) {
-            // The server ends by its own drain deadline.
-            let _ = runtime.block_on(tls);
+        if let Some(streams) = self.streams.take() {
+            streams.stop();
         }
         for worker in self.udp.drain(..) {
             if let Err(e) = worker.join() {
@@ -284,15 +263,12 @@ impl Serving {
         if let Some(origin) = &self.commands.origin {
             origin.stop();
         }
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if self.runtime.is_some() {
+        if self.streams.is_some() {
             self.stop();
         }
     }

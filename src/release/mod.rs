@@ -16,7 +16,6 @@ pub mod delta;
 mod signature;
 mod delegation;
 mod checkpoint;
-mod receipt;
 mod answer;
 mod log;
 mod manifest_tlv;
@@ -25,6 +24,7 @@ mod trust;
 #[cfg(feature = "net")]
 mod trust_file;
 mod verifier;
+mod receipt;
 
 pub use answer::{
     AnswerError, CheckpointAnswer, MAX_ANSWER_BODY, compose_answer_body, parse_answer_body,
@@ -40,11 +40,14 @@ pub use log::{
 };
 pub use manifest::{MAX_MANIFEST, MAX_MANIFEST_TLVS, Manifest, ManifestError, manifest_digest};
 pub use manifest_tlv::{Node, NodeTransport, OtherTlv, SealKey, Witness};
-pub use receipt::{Receipt, ReceiptFields};
+pub use receipt::{
+    BundleError, Receipt, ReceiptBundle, ReceiptError, ReceiptFields, content_digest, verdicts_digest,
+    verify_receipt,
+};
 pub use schema::{EntryView, Fields, FieldsError, LIVE, ONSET_NONE, Schema};
 pub use signature::{
     CHECKPOINT_CONTEXT, DELEGATION_CONTEXT, ED25519, KeyId, MANIFEST_CONTEXT, MAX_SIGNATURES, PublicKey,
-    SIGNATURE_LEN, SignatureEntry, SignatureError, SignatureList, SigningKey, verify,
+    RECEIPT_CONTEXT, SIGNATURE_LEN, SignatureEntry, SignatureError, SignatureList, SigningKey, verify,
 };
 pub use tree::{BucketError, Hash, Tree, TreeBuilder, build_tree};
 pub use trust::{MAX_ROOTS, MAX_THRESHOLD, MAX_TRUST_SETS, Trust, TrustError};

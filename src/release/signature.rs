@@ -17,6 +17,8 @@ pub const CHECKPOINT_CONTEXT: &str = "tekd/1 checkpoint\0";
 pub const DELEGATION_CONTEXT: &str = "tekd/1 delegation\0";
 /// What is signed before the body of a manifest (spec 3.6.1).
 pub const MANIFEST_CONTEXT: &str = "tekd/1 manifest\0";
+/// What is signed before the bytes of a receipt (spec 7.7.1).
+pub const RECEIPT_CONTEXT: &str = "tekd/1 receipt\0";
 
 /// The number of Ed25519 among the algorithms of a signature list (spec 3.4.3).
 pub const ED25519: u16 = 1;
@@ -335,9 +337,9 @@ mod tests {
 
     #[test]
     fn contexts_end_with_a_zero_byte_and_differ() {
-        let all = [CHECKPOINT_CONTEXT, DELEGATION_CONTEXT, MANIFEST_CONTEXT];
+        let all = [CHECKPOINT_CONTEXT, DELEGATION_CONTEXT, MANIFEST_CONTEXT, RECEIPT_CONTEXT];
         assert!(all.iter().all(|context| context.ends_with('\0') && context.starts_with("tekd/1 ")));
-        assert!(all[0] != all[1] && all[1] != all[2] && all[0] != all[2]);
+        assert!((1..all.len()).all(|i| !all[..i].contains(&all[i])));
     }
 
     /// A point has a second, non-canonical encoding if y < 19: y + p with p = 2²⁵⁵ − 19 (low byte

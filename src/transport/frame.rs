@@ -52,7 +52,7 @@ pub enum FrameError {
 ///
 /// # Errors
 /// [`FrameError`] as soon as the bytes seen cannot begin a frame of at most `limit` bytes.
-fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
+pub(super) fn frame_length(bytes: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
     match bytes.first() {
         None => return Ok(None),
         Some(byte) if !FIRST_BYTES.contains(byte) => return Err(FrameError::FirstByte { byte: *byte }),

@@ -1,4 +1,4 @@
-//! Floor 3: bytes in, bytes out. Datagrams over UDP, frames over TLS 1.3 streams.
+//! Floor 3: bytes in, bytes out. Datagrams over UDP, frames over TLS 1.3 and over QUIC streams.
 //!
 //! Nothing here looks into a frame beyond its first byte and its length: what a request
 //! means is decided behind [`Respond`](crate::engine::Respond) (batches of datagrams) and
@@ -10,14 +10,21 @@ mod mmsg;
 mod socket;
 mod udp;
 mod frame;
+mod answering;
 mod stream;
 mod tls_config;
 mod tls;
+mod quic_config;
+mod quic_counters;
+mod quic;
 
+pub use answering::AnswerFrame;
 pub use frame::{FIRST_BYTES, FrameBuffer, FrameError, HEADER_BYTES, MAX_ANSWER, MAX_REQUEST};
 pub use mmsg::{BATCH, MAX_DATAGRAM};
-pub use socket::{bind, listen};
-pub use stream::{AnswerFrame, StreamCounters, StreamCounts, StreamLimits};
+pub use quic::QuicServer;
+pub use quic_counters::{QuicCounters, QuicCounts};
+pub use socket::{bind, bind_one, listen};
+pub use stream::{StreamCounters, StreamCounts, StreamLimits};
 pub use tls::TlsServer;
 pub use tls_config::{ALPN, TlsConfigError, certificates_from_pem, key_from_pem, server_config};
 pub use udp::{UdpCounters, UdpCounts, UdpError, UdpWorker};

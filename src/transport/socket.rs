@@ -48,11 +48,26 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
     Ok(sockets)
 }
 
-fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
+/// Binds the one UDP socket of a transport that sets its own options on it (QUIC).
+///
+/// # Errors
+/// The system's.
+pub fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = sized_socket(address)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+fn sized_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     serve_both_families(&socket, address)?;
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    Ok(socket)
+}
+
+fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = sized_socket(address)?;
     socket.set_write_timeout(Some(SEND_TIMEOUT))?;
     mmsg::set_options(socket.as_fd(), address.is_ipv6())?;
     Ok(socket)
@@ -94,6 +109,8 @@ mod tests {
         let sockets = bind(LOCALHOST.parse().expect("an address"), 2).expect("two sockets");
         let taken = sockets[0].local_addr().expect("bound");
         let error = bind(taken, 1).expect_err("the port belongs to the first group");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let error = bind_one(taken).expect_err("nor is it shared with one of another kind");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 

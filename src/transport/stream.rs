@@ -1,22 +1,20 @@
 //! One connection after its handshake: frames in, answers out, in order, on any byte stream.
 //!
 //! One request is in flight per connection; what a client pipelines waits in its buffer
-//! and in the kernel's. Every wait has a deadline, every way to end is one counter. What a
-//! frame means is behind [`AnswerFrame`], which is plain synchronous code; only the
-//! answers it promises for later are awaited here.
+//! and in the kernel's. Every wait has a deadline, every way to end is one counter.
 
-use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::answering::{AnswerFrame, Budget, ask};
 use super::counters::counters;
 use super::frame::{FrameBuffer, FrameError, MAX_ANSWER, MAX_REQUEST};
-use crate::engine::{Outcome, Peer, Ticket};
+use crate::engine::{Outcome, Peer};
 
 /// Connections at a time, handshakes included.
 pub(super) const MAX_CONNECTIONS: usize = 4096;
@@ -41,19 +39,6 @@ const KEPT_ANSWER_BYTES: usize = 4096;
 
 const _: () = assert!(STOP_GRACE.as_millis() < DRAIN_TIMEOUT.as_millis());
 const _: () = assert!(MAX_PENDING_BYTES >= MAX_ANSWER && KEPT_ANSWER_BYTES <= MAX_ANSWER);
-
-/// Answers the frames of streams. Shared by all connections, on any thread.
-pub trait AnswerFrame: Send + Sync {
-    /// Answers `request`, one whole frame from `peer`. Does not block.
-    ///
-    /// `answer` comes with a length of [`MAX_ANSWER`] and arbitrary content. After
-    /// `Respond(n)` its first `n` bytes are the answer; after `Ignore` nothing is sent and
-    /// the stream goes on; after `Later` the answer is asked for with [`later`](Self::later).
-    fn answer_frame(&self, peer: Peer, request: &[u8], answer: &mut Vec<u8>) -> Outcome;
-
-    /// Where the whole answer frame of a ticket will arrive. Asked once per ticket, at once.
-    fn later(&self, ticket: Ticket) -> oneshot::Receiver<Vec<u8>>;
-}
 
 /// Limits of a stream server; the defaults are the named constants of this module.
 #[derive(Debug, Clone, Copy)]
@@ -215,37 +200,13 @@ pub(super) struct Shared {
     pub(super) answerer: Arc<dyn AnswerFrame>,
     pub(super) limits: StreamLimits,
     pub(super) counters: Arc<StreamCounters>,
-    pending: AtomicUsize,
+    budget: Budget,
 }
 
 impl Shared {
     pub(super) fn new(answerer: Arc<dyn AnswerFrame>, limits: StreamLimits) -> Self {
-        Shared { answerer, limits, counters: Arc::default(), pending: AtomicUsize::new(0) }
+        Shared { answerer, limits, counters: Arc::default(), budget: Budget::new(limits.pending_bytes) }
     }
-
-    /// Charges `bytes` of an answer to the budget of all connections; `None` when it is spent.
-    fn charge(&self, bytes: usize) -> Option<Charge<'_>> {
-        let before = self.pending.fetch_add(bytes, Ordering::Relaxed);
-        let charge = Charge { pending: &self.pending, bytes };
-        (before + bytes <= self.limits.pending_bytes).then_some(charge)
-    }
-}
-
-/// Bytes charged to the budget, given back when dropped.
-struct Charge<'a> {
-    pending: &'a AtomicUsize,
-    bytes: usize,
-}
-
-impl Drop for Charge<'_> {
-    fn drop(&mut self) {
-        self.pending.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-thread_local! {
-    /// Where answers are made: one buffer of the largest size per thread, none per connection.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// One connection.
@@ -292,15 +253,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         let Some(request) = self.inbound.cut()? else { return Ok(None) };
         let counts = StreamCounts { requests: 1, bytes_in: request.len() as u64, ..StreamCounts::default() };
         self.shared.counters.add(&counts);
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.resize(MAX_ANSWER, 0);
-            let outcome = self.shared.answerer.answer_frame(self.peer, request, scratch);
-            if let Outcome::Respond(length) = outcome {
-                self.answer.clear();
-                self.answer.extend_from_slice(scratch.get(..length).ok_or(End::BadAnswer)?);
-            }
-            Ok(Some(outcome))
-        })
+        let outcome = ask(&*self.shared.answerer, self.peer, request, &mut self.answer);
+        outcome.map(Some).ok_or(End::BadAnswer)
     }
 
     async fn reply(&mut self, outcome: Outcome) -> Result<(), End> {
@@ -332,7 +286,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
         if length == 0 || length > MAX_ANSWER {
             return Err(End::BadAnswer);
         }
-        let _charge = self.shared.charge(length).ok_or(End::OverBudget)?;
+        let _charge = self.shared.budget.charge(length).ok_or(End::OverBudget)?;
         let write = async {
             self.stream.write_all(&self.answer).await?;
             self.stream.flush().await
@@ -376,7 +330,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 }
 
 /// Resolves [`STOP_GRACE`] after the stop was seen; `until` keeps when that is.
-async fn past_grace(stop: &mut watch::Receiver<bool>, until: &mut Option<Instant>) {
+pub(super) async fn past_grace(stop: &mut watch::Receiver<bool>, until: &mut Option<Instant>) {
     stopped(stop).await;
     sleep_until(*until.get_or_insert_with(|| Instant::now() + STOP_GRACE)).await;
 }

@@ -16,9 +16,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::stream::{
-    AnswerFrame, Conversation, End, Shared, StreamCounters, StreamCounts, StreamLimits, stopped,
-};
+use super::answering::AnswerFrame;
+use super::stream::{Conversation, End, Shared, StreamCounters, StreamCounts, StreamLimits, stopped};
 use crate::engine::{Carrier, Peer};
 
 /// How long the closing alert may take.

@@ -16,7 +16,9 @@ pub const SECRET_LEN: usize = 32;
 
 /// Makes an enum of one byte with its numbers, words and a way back from each.
 macro_rules! numbered {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal, $word:literal;)* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$variant_doc:meta])* $variant:ident = $number:literal, $word:literal;)*
+    }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(TryFromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use tekd::client::{Ask, Client, Patience, TlsCarrier, UdpCarrier};
+use tekd::client::{Ask, Client, Patience, QuicCarrier, TlsCarrier, UdpCarrier};
 use tekd::engine::{Random, Seeded};
 use tekd::release::Trust;
 use tekd::wire::layout::ObjectDescriptor;
@@ -101,6 +101,11 @@ pub(crate) fn udp_client(server: SocketAddr, trust: Trust) -> Client<'static> {
 /// A client of set 1 by a stream.
 pub(crate) fn tls_client(server: SocketAddr, trust: Trust) -> Client<'static> {
     client(TlsCarrier::new(server, None), trust)
+}
+
+/// A client of set 1 by streams of QUIC.
+pub(crate) fn quic_client(server: SocketAddr, trust: Trust) -> Client<'static> {
+    client(QuicCarrier::new(server, None), trust)
 }
 
 fn client(carrier: impl tekd::client::Carrier + Send + 'static, trust: Trust) -> Client<'static> {

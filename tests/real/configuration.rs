@@ -46,7 +46,9 @@ fn a_value_that_cannot_be_is_named_with_its_place() {
 
 #[test]
 fn a_flag_and_a_variable_that_cannot_be_are_named() {
-    for (flag, variable) in [("--udp", "TEKD_LISTEN_UDP"), ("--tls", "TEKD_LISTEN_TLS")] {
+    for (flag, variable) in
+        [("--udp", "TEKD_LISTEN_UDP"), ("--tls", "TEKD_LISTEN_TLS"), ("--quic", "TEKD_LISTEN_QUIC")]
+    {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tekd"));
         let output = command.args(["serve", flag, "nowhere"]).output().expect("tekd can be run");
         let stderr = String::from_utf8_lossy(&output.stderr);

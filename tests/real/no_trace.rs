@@ -7,7 +7,7 @@ use tekd::client::SetClient;
 use tekd::service::control::{Base64, ControlRequest};
 use tekd::wire::Key;
 
-use super::asker::{Asker, tls_client, udp_client, until_serial};
+use super::asker::{Asker, quic_client, tls_client, udp_client, until_serial};
 use super::keys::{import_all, keys};
 use super::server::{Place, Server};
 use super::stream::Stream;
@@ -16,7 +16,11 @@ use super::tree::contents;
 /// A life that touches everything: import, withdrawal, releases, every client operation, junk.
 fn live(server: &Server, some: &[Key]) {
     let trust = server.trust();
-    for mut client in [udp_client(server.udp(), trust.clone()), tls_client(server.tls(), trust.clone())] {
+    for mut client in [
+        udp_client(server.udp(), trust.clone()),
+        tls_client(server.tls(), trust.clone()),
+        quic_client(server.quic(), trust.clone()),
+    ] {
         client.lookup(some).expect("an answer");
         client.info().expect("an answer");
         let prefix: [u8; 16] = some[0].as_bytes().try_into().expect("16 bytes");

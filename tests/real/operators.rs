@@ -233,6 +233,7 @@ fn the_metrics_page_keeps_the_grammar_and_answers_one_question() {
         "tekd_dropped_total",
         "tekd_udp_total",
         "tekd_tls_total",
+        "tekd_quic_total",
         "tekd_set_serial",
         "tekd_set_keys",
     ] {

@@ -42,7 +42,8 @@ impl Place {
     /// A place called `name` in `dir`, for an origin on ephemeral ports of the loopback.
     pub(crate) fn new(dir: &Path, name: &str) -> Self {
         let place = Place { data: dir.join(name), options: Vec::new() };
-        place.with("--udp", "127.0.0.1:0").with("--tls", "127.0.0.1:0").with("--metrics", "127.0.0.1:0")
+        let any = "127.0.0.1:0";
+        place.with("--udp", any).with("--tls", any).with("--quic", any).with("--metrics", any)
     }
 
     /// With an option, which replaces the same one before.
@@ -138,6 +139,10 @@ impl Server {
 
     pub(crate) fn tls(&self) -> SocketAddr {
         self.ready.tls.expect("TLS is on")
+    }
+
+    pub(crate) fn quic(&self) -> SocketAddr {
+        self.ready.quic.expect("QUIC is on")
     }
 
     /// What its trust file says.

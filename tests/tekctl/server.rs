@@ -74,7 +74,8 @@ impl Server {
             .arg("serve")
             .args([Path::new("--data"), &dir.path().join("data")])
             .args([Path::new("--ready-file"), &ready])
-            .args(["--udp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--log-level", "error"])
+            .args(["--udp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--quic", "127.0.0.1:0"])
+            .args(["--log-level", "error"])
             .spawn()
             .expect("tekd is built with the tests");
         let began = Instant::now();
@@ -120,6 +121,11 @@ impl Server {
     /// A client's command over TLS, with `--json`.
     pub(crate) fn tls(&self, line: &str) -> Run {
         self.ask(&self.ready.tls.expect("TLS is on").to_string(), "tls", line)
+    }
+
+    /// A client's command over QUIC, with `--json`.
+    pub(crate) fn quic(&self, line: &str) -> Run {
+        self.ask(&self.ready.quic.expect("QUIC is on").to_string(), "quic", line)
     }
 
     fn ask(&self, address: &str, transport: &str, line: &str) -> Run {

@@ -12,10 +12,10 @@ import datetime
 import json
 import re
 import sys
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from . import client as cl
-from . import delta, log, manifest, release, trust
+from . import delta, log, manifest, release, reporter, reports, trust
 from . import operations as op
 from .release import schema_of, serial_of
 from .transport import Tls, Udp, Unreachable, parse_address
@@ -33,6 +33,52 @@ def rfc3339(time: int) -> Optional[str]:
     except OverflowError:
         return None
     return moment.isoformat(timespec="seconds") + "Z"
+
+
+def of_bytes(count: int) -> Callable[[str], bytes]:
+    """So many bytes in hex."""
+
+    def parse(text: str) -> bytes:
+        if not re.fullmatch(r"[0-9a-fA-F]{%d}" % (2 * count), text):
+            raise argparse.ArgumentTypeError("not %d hex digits" % (2 * count))
+        return bytes.fromhex(text)
+
+    return parse
+
+
+def parse_day(text: str) -> int:
+    try:
+        return reporter.day_of(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("not YYYY-MM-DD")
+
+
+def parse_code(text: str) -> str:
+    """Opaque (7.8.2), but for what fits a grant."""
+    if not 8 <= len(text) <= 24 or not text.isascii():
+        raise argparse.ArgumentTypeError("not 8 to 24 ASCII characters")
+    return text
+
+
+def read_keys(path: str) -> List[reports.Key]:
+    """The keys a phone hands over, as JSON."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            listed = json.load(f)["temporaryExposureKeys"]
+        keys = []
+        for k in listed:
+            key = base64.b64decode(k["key"], validate=True)
+            numbers = k["rollingStartNumber"], k["rollingPeriod"], k.get("transmissionRisk", 0)
+            if any(isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < 1 << 32 for n in numbers):
+                raise ValueError("a number of a key")
+            if len(key) not in (16, 32) or numbers[2] > 255:
+                raise ValueError("a key of %d bytes, or its risk" % len(key))
+            keys.append(reports.Key(key, *numbers))
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise Usage("keys: %s" % (e or type(e).__name__))
+    if len(keys) > reports.MOST_KEYS or len({len(k.key) for k in keys}) > 1:
+        raise Usage("keys: more than %d, or of different lengths (7.2.1)" % reports.MOST_KEYS)
+    return keys
 
 
 def parse_key(text: str) -> bytes:
@@ -221,6 +267,87 @@ def proof(client: cl.Client, args: argparse.Namespace) -> Dict[str, Any]:
     }
 
 
+# Reports (page 7)
+
+
+def verdicts_json(keys: Sequence[reports.Key], answer: reports.Answer) -> List[Dict[str, Any]]:
+    return [
+        {
+            "key": base64.b64encode(k.key).decode(),
+            "accepted": v == reports.ACCEPTED,
+            "reason": None if v == reports.ACCEPTED else reports.name_in(reports.VERDICTS, v),
+        }
+        for k, v in zip(keys, answer.verdicts)
+    ]
+
+
+def counts_json(a: reports.Answer) -> Dict[str, Any]:
+    return {
+        "state": a.state_name,
+        "serial": a.serial,
+        "keys": a.keys,
+        "live": a.live,
+        "embargo": a.embargo,
+        "waiting": a.waiting,
+        "withdrawn": a.withdrawn,
+    }
+
+
+def done_json(own: reporter.Own, done: reporter.Done) -> Dict[str, Any]:
+    """With all that a receipt needs to be verified later by anybody (7.7.2)."""
+    out: Dict[str, Any] = {"report": own.report.hex()}
+    if done.receipt:
+        out["seq"] = done.receipt.seq
+        out["durability"] = done.receipt.durability
+        out["received"] = rfc3339(done.receipt.time)
+    out["secret"] = own.secret.hex()
+    out["verdicts"] = verdicts_json(done.keys, done.answer)
+    out.update(counts_json(done.answer))
+    if done.receipt:
+        out["receipt"] = done.answer.receipt.hex()
+        out["signatures"] = done.answer.signatures.hex()
+        out["delegation"] = done.delegation.hex()
+    return out
+
+
+def report(client: cl.Client, args: argparse.Namespace) -> Dict[str, Any]:
+    """Every command that needs report id and secret. `args.own` is told whatever happens: who has it
+    can ask again."""
+    with_reports = reporter.Reporter(client)
+    if args.command == "submit" and args.dummy:
+        return {"dummy": True, "outcome": with_reports.dummy().answer.outcome_name}
+    own = args.own
+    if args.command == "submit":
+        done = with_reports.submit(own, args.read_keys, args.code, args.onset)
+    elif args.command == "report-amend":
+        done = with_reports.amend(own, args.read_keys, args.code or "")
+    elif args.command == "report-cancel":
+        done = with_reports.cancel(own)
+    else:
+        return dict({"report": own.report.hex()}, **counts_json(with_reports.status(own).answer))
+    return done_json(own, done)
+
+
+def prepare_report(args: argparse.Namespace) -> None:
+    """What can be wrong with a report before anybody is asked."""
+    if args.command == "submit" and args.dummy:
+        if args.code or args.keys or args.report_id or args.secret or args.onset:
+            raise Usage("a dummy has nothing of a report")
+        return
+    if args.command == "submit" and not (args.code and args.keys):
+        raise Usage("submit needs --code and --keys, or --dummy")
+    args.own = reporter.Own.fresh(args.report_id, args.secret)
+    if args.command in ("submit", "report-amend"):
+        args.read_keys = read_keys(args.keys)
+
+
+def not_done_json(e: reporter.NotDone) -> Dict[str, Any]:
+    out = {"error": str(e), "outcome": e.answer.outcome_name, "wait_s": e.answer.wait}
+    if e.answer.verdicts:
+        out["verdicts"] = verdicts_json(e.keys, e.answer)
+    return out
+
+
 # --- Putting it together -------------------------------------------------------------------------
 
 
@@ -262,7 +389,30 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("second", type=whole, help="size of the log")
     sub.add_argument("--leaf", type=parse_digest, metavar="HEX", help="hash of the leaf")
     sub.add_argument("--old-root", type=parse_digest, metavar="HEX", help="root at the older size")
+    add_reports(command)
     return out
+
+
+def add_reports(command: Callable[..., argparse.ArgumentParser]) -> None:
+    report_id, secret = of_bytes(16), of_bytes(32)
+    sub = command("submit", report, "a report under a code")
+    sub.add_argument("--code", type=parse_code)
+    sub.add_argument("--keys", metavar="FILE")
+    sub.add_argument("--report-id", type=report_id, default=b"", metavar="HEX", help="to repeat a report")
+    sub.add_argument("--secret", type=secret, default=b"", metavar="HEX", help="with its report id")
+    sub.add_argument("--onset", type=parse_day, default=0, metavar="DATE", help="day of the first symptoms")
+    sub.add_argument("--dummy", action="store_true", help="looks like a report and is none")
+    for name, text in (
+        ("report-status", "what became of a report"),
+        ("report-cancel", "takes a report back"),
+        ("report-amend", "more keys for a report, or another report type"),
+    ):
+        sub = command(name, report, text)
+        sub.add_argument("report_id", type=report_id, metavar="ID")
+        sub.add_argument("--secret", type=secret, required=True, metavar="HEX")
+        if name == "report-amend":
+            sub.add_argument("--keys", metavar="FILE", required=True)
+            sub.add_argument("--code", type=parse_code)
 
 
 def load_state(args: argparse.Namespace, kind: int) -> cl.State:
@@ -287,6 +437,8 @@ def make_client(args: argparse.Namespace) -> cl.Client:
         parse_key(args.key)
     if args.command == "bucket":
         parse_prefix(args.prefix)
+    if args.run is report:
+        prepare_report(args)
     state = load_state(args, args.kind_of_state)
     service = args.trusted.service
     datagrams = Udp(host, port, service) if args.transport != "tls" else None
@@ -315,6 +467,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         return USAGE
     except cl.Refused as e:
         out, code = cl.error_json(e), REFUSED
+    except reporter.NotDone as e:
+        out, code = not_done_json(e), REFUSED
     except Unreachable as e:
         out, code = cl.error_json(e), UNREACHABLE
     except trust.EquivocationError as e:
@@ -325,6 +479,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     finally:
         if client is not None:
             client.close()
+    if code != DONE and getattr(args, "own", None):
+        out.update(report=args.own.report.hex(), secret=args.own.secret.hex())
     print(json.dumps(out))
     return code
 

@@ -217,8 +217,8 @@ class Client:
         self._stream = stream
         self._used: Optional[Transport] = None
         self._silent = False
-        self._clock = clock
-        self._sleep = sleep
+        self.clock = clock
+        self.sleep = sleep
 
     def close(self) -> None:
         for transport in (self._datagrams, self._stream):
@@ -233,6 +233,17 @@ class Client:
         if frame.result != fr.OK:
             raise Refused(frame)
         return frame
+
+    def ask_alone(self, question: Question) -> Frame:
+        """The same on a connection of its own. Nothing sealed is sent twice in the same bytes, as a
+        connection that is found closed would make it."""
+        if self._stream is None:
+            raise Unreachable("this needs a stream (1.5.5)")
+        self._stream.forget()
+        try:
+            return self.ask(question, stream=True)
+        finally:
+            self._stream.forget()
 
     def _carry(self, question: Question, stream: bool = False) -> Frame:
         """Over UDP unless a stream is needed, or UDP has been silent and there is a stream (4.5.5)."""
@@ -259,7 +270,7 @@ class Client:
             except Refused as e:
                 if e.result != fr.PENDING or not tries_left:
                     raise
-                self._sleep(min(max(1, e.wait), max(60, self.interval_s)))
+                self.sleep(min(max(1, e.wait), max(60, self.interval_s)))
         raise AssertionError("not reached")
 
     # The operations
@@ -278,7 +289,7 @@ class Client:
 
     def age(self, checkpoint: Checkpoint) -> Tuple[int, str]:
         """4.2"""
-        return trust.age_state(checkpoint, self.verifier.now(int(self._clock())), self.too_old_s)
+        return trust.age_state(checkpoint, self.verifier.now(int(self.clock())), self.too_old_s)
 
     def manifest(self) -> bytes:
         """The manifest of a verified checkpoint (3.6.3)."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import struct
-from typing import Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tekd_reference import delta, log, manifest, release, trust
+from tekd_reference import delta, hpke, log, manifest, release, reports, trust
 from tekd_reference import frame as fr
 from tekd_reference import operations as op
 from tekd_reference.release import H, LIVE, Fields, schema_of, serial_of
@@ -22,6 +22,16 @@ SECRET = b"s" * 32
 
 def public(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def seal_key(number: int, not_before: int) -> reports.OwnSealKey:
+    return reports.OwnSealKey(H(b"seal key %d" % number), not_before, not_before + 14 * 86_400)
+
+
+def seal_tlv(key: reports.OwnSealKey) -> bytes:
+    """3.6.2"""
+    head = struct.pack("<HHHHQQ", *hpke.SUITE, 0, key.not_before, key.not_after)
+    return fr.pack_tlv(manifest.SEAL_KEY, head + trust.key_id(key.public) + key.public)
 
 
 class World:
@@ -41,6 +51,7 @@ class World:
         self.entries: Dict[Tuple[bytes, int], Tuple[Fields, int]] = {}
         self.checkpoints: List[bytes] = []
         self.histories: Dict[int, List[bytes]] = {}  # by version
+        self.seal_keys = [seal_key(1, TIME - 1000)]
         self.manifest = self.make_manifest()
         self.wait = 0
         self.delegate()
@@ -54,7 +65,8 @@ class World:
         ).pack()
 
     def make_manifest(self, number: int = 1) -> bytes:
-        nodes = fr.pack_tlv(manifest.NODE, b"\x01node.example:8353") + fr.pack_tlv(0x0A0A, b"grease")
+        nodes = fr.pack_tlv(manifest.NODE, b"\x01node.example:8353") + b"".join(seal_tlv(k) for k in self.seal_keys)
+        nodes += fr.pack_tlv(0x0A0A, b"grease")
         fields = manifest.Manifest(
             1, 0, 96 + len(nodes), SERVICE, self.set, number, TIME, self.schema.id, self.retention, 900, 1800,
             86_400, 7200, 10, 86_400, 1, 1, 30, 3, 1, 144, 0, 900, self.epoch,
@@ -148,6 +160,8 @@ class Responder:
         self.garble: Optional[str] = None  # what to get wrong
         self.need_cookie = False
         self.stream_only: Tuple[str, ...] = ()
+        # What opens SEALED and gives the body of its answer.
+        self.open: Optional[Callable[[fr.Frame], bytes]] = None
         self.part = 0  # longest part of FETCH; 0 for no limit
 
     def cookie(self, address: str) -> int:
@@ -197,6 +211,10 @@ class Responder:
         )
         if question.operation == op.INFO:
             out.argument = struct.pack("<IBBHQ", 12, 1, 1, 0, world.time)
+        elif question.operation == op.SEALED:
+            if self.open is None:
+                raise fr.Refusal(fr.REFUSED)  # 2.9.5
+            out.rest = self.open(question)
         elif not world.serial:
             raise fr.Refusal(fr.UNAVAILABLE)
         elif question.operation == op.CHECKPOINT:

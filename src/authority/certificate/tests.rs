@@ -226,8 +226,8 @@ proptest! {
             .collect();
         let onset_day = Some(onset).filter(|day| *day != 0);
         let not_after = not_before + life;
-        let fields =
-            CertificateFields { service, set, provider, report_type, onset_day, not_before, not_after, nonce };
+        let bound = CertificateFields { service, set, provider, ..fields() };
+        let fields = CertificateFields { report_type, onset_day, not_before, not_after, nonce, ..bound };
         let key = ProviderKey::named_by_fingerprint(public(&secret), 0, u64::MAX);
         let directory = FewKeys(vec![Entry { provider, issuer: "", audience: "", key }]);
         let value = Certificate::sign(&fields, &keys, &secret);

@@ -36,7 +36,7 @@ pub(crate) struct Global {
     /// The trust.json of the service
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
-    /// How to ask: udp or tls
+    /// How to ask: udp, tls or quic
     #[arg(long, global = true, value_name = "NAME", default_value = "udp", value_parser = values::transport)]
     pub(crate) transport: Transport,
     /// Address of TLS for what datagrams cannot carry
@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn wrong_values_say_what_would_be_right() {
         for (line, hint) in [
-            ("tekctl info --transport quic", "not served by this version"),
+            ("tekctl info --transport tcp", "udp, tls or quic"),
             ("tekctl set configure 1 --decoys maybe", "on or off"),
             ("tekctl set configure 1 --interval 15", "no unit"),
             ("tekctl lookup abc", "16 or 32 bytes"),

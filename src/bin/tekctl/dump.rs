@@ -91,18 +91,12 @@ fn of_event(event: &Event, keys: bool) -> Value {
         Event::ProviderAdded(p) => json!({
             "provider": p.provider,
             "name": p.name,
-            "public_key": p.key.map(|key| STANDARD.encode(key)),
         }),
         Event::Reported(r) => reported(r, keys),
-        Event::KeyWithdrawn(w) => {
-            let mut details = json!({ "set": w.set, "urgent": w.urgent, "reason": w.reason });
-            if keys {
-                details["key"] = STANDARD.encode(w.key.as_bytes()).into();
-            }
-            details
-        }
+        Event::Withdrawn(w) => json!({ "urgent": w.urgent, "reason": w.reason }),
         Event::Released(r) => released(r),
         Event::Published(p) => published(p),
+        _ => json!({}),
     }
 }
 
@@ -208,7 +202,7 @@ mod tests {
     fn report() -> Event {
         let fields = Fields { start: 2_900_016, period: 144, report: 1, risk: 3, onset: ONSET_NONE };
         let key = ReportedKey { key: Key::from_slice(&[0; 16]).unwrap(), fields, embargo_end: 0 };
-        Event::Reported(Reported { set: 1, provider: 4, report: [7; 16], keys: vec![key] })
+        Event::Reported(Reported::unauthored(1, 4, [7; 16], vec![key]))
     }
 
     #[test]

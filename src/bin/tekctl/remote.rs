@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tekd::client::{Carrier, Client, ClientError, FailureKind, TlsCarrier, UdpCarrier};
+use tekd::client::{Carrier, Client, ClientError, FailureKind, QuicCarrier, TlsCarrier, UdpCarrier};
 use tekd::release::{
     Age, Checkpoint, DEFAULT_TOO_OLD_S, MAX_TRUST_FILE, Manifest, NodeTransport, Schema, Trust, age,
 };
@@ -25,6 +25,8 @@ use crate::values::{Prefix, Transport};
 
 /// Port of UDP and of TLS where none is named.
 const DEFAULT_PORT: u16 = 8353;
+/// Port of QUIC where none is named.
+const DEFAULT_QUIC_PORT: u16 = 8354;
 
 /// Carries out a command that is a question or a few.
 pub(crate) fn run(global: &Global, command: &ClientCommand) -> Done {
@@ -59,14 +61,19 @@ impl Carriers {
                 "whom to ask? name the server with --server HOST:PORT and its trust.json with --trust FILE",
             )
         })?;
-        let (address, host) = resolve(server)?;
+        let port = match global.transport {
+            Transport::Udp | Transport::Tls => DEFAULT_PORT,
+            Transport::Quic => DEFAULT_QUIC_PORT,
+        };
+        let (address, host) = resolve(server, port)?;
         let first: Box<dyn Carrier + Send> = match global.transport {
             Transport::Udp => Box::new(UdpCarrier::new(address)),
             Transport::Tls => Box::new(TlsCarrier::new(address, Some(&host))),
+            Transport::Quic => Box::new(QuicCarrier::new(address, Some(&host))),
         };
         let mut stream: Option<Box<dyn Carrier + Send>> = None;
         if let Some(text) = &global.stream {
-            let (address, host) = resolve(text)?;
+            let (address, host) = resolve(text, DEFAULT_PORT)?;
             stream = Some(Box::new(TlsCarrier::new(address, Some(&host))));
         }
         Ok(Self { first, stream })
@@ -117,9 +124,9 @@ fn read_trust(path: &Path) -> Result<Trust, Failure> {
     Trust::parse_json(&text).map_err(|e| wrong(e.to_string()))
 }
 
-/// The address of `HOST`, `HOST:PORT` or an address, and the host's name.
-fn resolve(text: &str) -> Result<(SocketAddr, String), Failure> {
-    let (host, port) = split(text).ok_or_else(|| {
+/// The address of `HOST`, `HOST:PORT` or an address, and the host's name; `port` where none is named.
+fn resolve(text: &str, port: u16) -> Result<(SocketAddr, String), Failure> {
+    let (host, port) = split(text, port).ok_or_else(|| {
         Failure::usage(format!("{text} is no address: write HOST, HOST:PORT, or [::1]:PORT"))
     })?;
     let found = (host.as_str(), port).to_socket_addrs();
@@ -129,17 +136,17 @@ fn resolve(text: &str) -> Result<(SocketAddr, String), Failure> {
     Ok((address, host))
 }
 
-fn split(text: &str) -> Option<(String, u16)> {
+fn split(text: &str, default: u16) -> Option<(String, u16)> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Some((address.ip().to_string(), address.port()));
     }
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     if bare.parse::<std::net::IpAddr>().is_ok() {
-        return Some((bare.to_owned(), DEFAULT_PORT));
+        return Some((bare.to_owned(), default));
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().ok()?),
-        None => (text, DEFAULT_PORT),
+        None => (text, default),
     };
     (!host.is_empty() && !host.contains(':')).then(|| (host.to_owned(), port))
 }
@@ -390,10 +397,11 @@ mod tests {
             ("example.org:9", "example.org", 9),
             ("example.org", "example.org", 8353),
         ] {
-            assert_eq!(split(text), Some((host.to_owned(), port)), "{text}");
+            assert_eq!(split(text, DEFAULT_PORT), Some((host.to_owned(), port)), "{text}");
         }
+        assert_eq!(split("::1", DEFAULT_QUIC_PORT), Some(("::1".to_owned(), 8354)));
         for text in ["", ":9", "example.org:", "example.org:x", "example.org:70000", "a:b:9"] {
-            assert_eq!(split(text), None, "{text}");
+            assert_eq!(split(text, DEFAULT_PORT), None, "{text}");
         }
     }
 

@@ -15,6 +15,7 @@ const DAY_S: u64 = 86_400;
 pub(crate) enum Transport {
     Udp,
     Tls,
+    Quic,
 }
 
 /// A transport by name.
@@ -22,8 +23,8 @@ pub(crate) fn transport(text: &str) -> Result<Transport, String> {
     match text {
         "udp" => Ok(Transport::Udp),
         "tls" => Ok(Transport::Tls),
-        "quic" => Err("quic is not served by this version: use udp or tls".to_owned()),
-        _ => Err("use udp or tls".to_owned()),
+        "quic" => Ok(Transport::Quic),
+        _ => Err("use udp, tls or quic".to_owned()),
     }
 }
 
@@ -176,10 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn quic_is_known_and_not_served() {
+    fn transports_are_known_by_name() {
+        assert_eq!(transport("udp"), Ok(Transport::Udp));
         assert_eq!(transport("tls"), Ok(Transport::Tls));
-        assert!(transport("quic").unwrap_err().contains("not served by this version"));
-        assert!(transport("tcp").is_err());
+        assert_eq!(transport("quic"), Ok(Transport::Quic));
+        assert!(transport("tcp").unwrap_err().contains("udp, tls or quic"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ struct ServeArgs {
     /// Address of TLS, or off
     #[arg(long, value_name = "ADDR")]
     tls: Option<String>,
-    /// Address of QUIC: only off in this version
+    /// Address of QUIC, or off
     #[arg(long, value_name = "ADDR")]
     quic: Option<String>,
     /// Path of the control socket
@@ -159,10 +159,11 @@ fn announce(config: &Config, serving: &Serving) {
     let role = if config.upstream.is_some() { "public node" } else { "origin" };
     let shown = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |a| a.to_string());
     tracing::info!(
-        "{role} serving from {}: UDP {}, TLS {}, control {}",
+        "{role} serving from {}: UDP {}, TLS {}, QUIC {}, control {}",
         config.data.display(),
         shown(serving.ready.udp),
         shown(serving.ready.tls),
+        shown(serving.ready.quic),
         serving.ready.control.display()
     );
 }

@@ -41,7 +41,7 @@ fn serve_udp(server: &Server, lost: usize) -> SocketAddr {
     address
 }
 
-fn tls_config(alpn: &[u8]) -> Arc<ServerConfig> {
+pub(super) fn tls_config(alpn: &[u8]) -> Arc<ServerConfig> {
     let made = rcgen::generate_simple_self_signed(vec!["somebody.else.example".into()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

@@ -8,7 +8,8 @@ use crate::release::delta::{DeltaContext, encode_history, encode_live};
 use crate::release::tree::{bucket_path, depth, prefix_of};
 use crate::release::{
     Checkpoint, CheckpointFields, Delegation, DelegationFields, Fields, Hash, LIVE, LiveSet, LogTree,
-    Manifest, Schema, SigningKey, Trust, build_tree, compose_answer_body, log_leaf_hash, manifest_digest,
+    Manifest, Schema, SealKey, SigningKey, Trust, build_tree, compose_answer_body, log_leaf_hash,
+    manifest_digest,
 };
 use crate::time;
 use crate::wire::answer::{self, AnswerHeader};
@@ -20,8 +21,8 @@ use crate::wire::{HEADER_LEN, MAX_ANSWER_STREAM, Operation, Parsed, Question, Re
 pub(super) const SET: u32 = 1;
 pub(super) const SCHEMA: Schema = Schema::GaenMinimal;
 pub(super) const COOKIE: u64 = 0xC00C_1EC0_0C1E;
-const SERVICE: [u8; 8] = *b"fake-svc";
-const EPOCH: u32 = 3;
+pub(super) const SERVICE: [u8; 8] = *b"fake-svc";
+pub(super) const EPOCH: u32 = 3;
 const RETENTION_DAYS: u16 = 14;
 /// Time of the first release, Unix seconds.
 pub(super) const BEGAN: u64 = 1_600_000_000;
@@ -166,6 +167,19 @@ impl Fake {
             compose_answer_body(checkpoint.as_bytes(), &checkpoint.sign(&self.online), &self.delegation);
         self.log.push(log_leaf_hash(checkpoint.as_bytes()));
         self.versions.push(Version { checkpoint, answer, history });
+    }
+
+    /// Announces seal keys in a new manifest, which the next release names.
+    pub(super) fn announce(&mut self, seal_keys: Vec<SealKey>) {
+        let before = Manifest::parse_unverified(&self.manifest).unwrap();
+        let manifest = Manifest { number: before.number + 1, seal_keys, ..before };
+        self.manifest = manifest.encode_signed(&self.online).unwrap();
+        self.objects.insert(manifest_digest(&self.manifest), self.manifest.clone());
+    }
+
+    /// The key that signs checkpoints, and receipts.
+    pub(super) fn online(&self) -> &SigningKey {
+        &self.online
     }
 
     /// Takes back the newest release, as a server that lags or lies does.

@@ -1,10 +1,13 @@
 //! Tests of the client against a small server of its own and against adversaries in between.
 
 mod fake;
+mod origin;
 mod exchange;
 mod operations;
 mod adversary;
 mod drivers;
+mod reports;
+mod quic;
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -11,12 +11,12 @@ use super::super::manifest::key_limits;
 use super::super::set::ReportRecord;
 use super::Writer;
 use crate::authority::{Authorisation, Level, ReportJudge, Scope, solved};
-use crate::release::{Fields, ONSET_NONE, Receipt, ReceiptFields, Schema};
+use crate::release::{Fields, ONSET_NONE, Receipt, ReceiptFields, Schema, verdicts_digest};
 use crate::time;
 use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
 
 /// Seconds after its receipt in which a report takes more keys (spec 7.3.4).
-pub const AMEND_S: u64 = 48 * 3600;
+const AMEND_S: u64 = 48 * 3600;
 /// Most days between a key and the onset of symptoms (spec 7.4.1).
 const MAX_ONSET_DAYS: i64 = 14;
 /// Greatest transmission risk level (spec 3.1.2).
@@ -294,22 +294,21 @@ impl Writer {
 
     /// The receipt of the event that comes next, signed.
     fn tell(&self, now: u64, r: &ReportRequest, keys: usize, verdicts: Vec<Verdict>) -> Told {
-        let numbers: Vec<u8> = verdicts.iter().map(|verdict| verdict.number()).collect();
         let receipt = Receipt::new(&ReceiptFields {
             service: self.state.service(),
             set: r.set,
             incarnation: self.state.incarnation(),
             report: r.report,
-            seq: self.state.seq() + 1,
+            sequence: self.state.seq() + 1,
             time: now,
             durability: Durability::Disk,
             kind: r.kind,
             keys: u16::try_from(keys).expect("a request has at most 36 keys"),
             key_epoch: self.state.key_epoch(),
             content: r.content,
-            verdicts: Sha256::digest(&numbers).into(),
+            verdicts: verdicts_digest(&verdicts),
         });
-        let signatures = receipt.sign(&self.online);
+        let signatures = receipt.sign(&self.online).try_into().expect("one signature is a list of 80 bytes");
         Told { content: r.content, verdicts, receipt: *receipt.as_bytes(), signatures }
     }
 

@@ -20,6 +20,7 @@ pub enum Field {
     NodeId,
     NodeName,
     LimitsTlsConnections,
+    LimitsQuicConnections,
     LimitsAnswerRate,
     LogLevel,
     LogFormat,
@@ -106,7 +107,7 @@ impl FieldInfo {
 }
 
 /// Every field, in the order of the template.
-pub const FIELDS: [FieldInfo; 19] = [
+pub const FIELDS: [FieldInfo; 20] = [
     FieldInfo { env: None, ..text(Field::Version, "", "version", "") }
         .number()
         .default("1")
@@ -125,8 +126,8 @@ pub const FIELDS: [FieldInfo; 19] = [
         .help("TLS over TCP: an address and a port (0: any free one), or \"off\"."),
     text(Field::ListenQuic, "listen", "quic", "TEKD_LISTEN_QUIC")
         .flag("--quic")
-        .default("off")
-        .help("QUIC is not served by this version: \"off\"."),
+        .default("[::]:8354")
+        .help("QUIC, which is UDP too: an address and a port of its own (0: any free one), or \"off\"."),
     text(Field::ListenUdpWorkers, "listen", "udp-workers", "TEKD_LISTEN_UDP_WORKERS")
         .number()
         .example("4")
@@ -162,6 +163,10 @@ pub const FIELDS: [FieldInfo; 19] = [
         .number()
         .default("4096")
         .help("TLS connections open at once, 1 to 1000000; one more is closed at once."),
+    text(Field::LimitsQuicConnections, "limits", "quic-connections", "TEKD_LIMITS_QUIC_CONNECTIONS")
+        .number()
+        .default("4096")
+        .help("QUIC connections open at once, 1 to 1000000; one more is refused at once."),
     text(Field::LimitsAnswerRate, "limits", "answer-rate", "TEKD_LIMITS_ANSWER_RATE")
         .default("64KiB")
         .help("Bytes a second sent to an address that has not proved itself, 2KiB to 1GiB."),

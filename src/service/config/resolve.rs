@@ -28,7 +28,7 @@ const CONTROL_NAME: &str = "control.sock";
 
 const UDP_WORKERS: RangeInclusive<u64> = 1..=1024;
 const NODE_ID: RangeInclusive<u64> = 1..=65_535;
-const TLS_CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
+const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 const ANSWER_RATE: RangeInclusive<u64> = 2 << 10..=1 << 30;
 const POLL: RangeInclusive<u64> = 1..=3_600;
 const SEGMENT: RangeInclusive<u64> = 1 << 20..=1 << 30;
@@ -38,7 +38,7 @@ const SEGMENT_BLOCK: u64 = 4096;
 
 const _: () = assert!(*UDP_WORKERS.end() <= u16::MAX as u64);
 const _: () = assert!(*NODE_ID.end() == u16::MAX as u64);
-const _: () = assert!(*TLS_CONNECTIONS.end() <= u32::MAX as u64);
+const _: () = assert!(*CONNECTIONS.end() <= u32::MAX as u64);
 const _: () = assert!(*ANSWER_RATE.start() >= 1232); // one largest datagram a second must be possible
 const _: () = assert!(SEGMENT.start().is_multiple_of(SEGMENT_BLOCK));
 const _: () = assert!(CONTROL_NAME.len() < MAX_SOCKET_PATH);
@@ -73,6 +73,8 @@ pub struct Listen {
     pub udp: Option<SocketAddr>,
     /// TLS over TCP.
     pub tls: Option<SocketAddr>,
+    /// QUIC.
+    pub quic: Option<SocketAddr>,
     /// Threads for datagrams; `None`: one for each core.
     pub udp_workers: Option<u16>,
     /// The control socket; short enough for one.
@@ -106,6 +108,8 @@ pub struct Node {
 pub struct Limits {
     /// TLS connections open at once.
     pub tls_connections: u32,
+    /// QUIC connections open at once.
+    pub quic_connections: u32,
     /// Bytes a second to an address that has not proved itself.
     pub answer_rate: u64,
 }
@@ -166,16 +170,17 @@ pub fn resolve(
     let values = Values::collect(file, environment, overrides)?;
     check_version(&values)?;
     let data = path(&values, Field::Data)?.expect("data has a default");
-    refuse_quic(&values)?;
     let listen = Listen {
         udp: address(&values, Field::ListenUdp)?,
         tls: address(&values, Field::ListenTls)?,
+        quic: quic(&values)?,
         udp_workers: number(&values, Field::ListenUdpWorkers, UDP_WORKERS)?.map(narrow),
         control: control(&values, &data)?,
         metrics: loopback(&values, Field::ListenMetrics)?,
     };
     let limits = Limits {
-        tls_connections: required(number(&values, Field::LimitsTlsConnections, TLS_CONNECTIONS)?),
+        tls_connections: required(number(&values, Field::LimitsTlsConnections, CONNECTIONS)?),
+        quic_connections: required(number(&values, Field::LimitsQuicConnections, CONNECTIONS)?),
         answer_rate: size(&values, Field::LimitsAnswerRate, ANSWER_RATE)?,
     };
     Ok(Config {
@@ -246,13 +251,15 @@ fn check_version(values: &Values<'_>) -> Result<(), ConfigError> {
         .help("write version = 1, or run the tekd this file was written for"))
 }
 
-fn refuse_quic(values: &Values<'_>) -> Result<(), ConfigError> {
-    if address(values, Field::ListenQuic)?.is_none() {
-        return Ok(());
+/// The address of QUIC, which datagrams of the other kind cannot share.
+fn quic(values: &Values<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+    let quic = address(values, Field::ListenQuic)?;
+    if quic.is_some_and(|quic| quic.port() != 0) && quic == address(values, Field::ListenUdp)? {
+        return Err(values
+            .error(Field::ListenQuic, "quic of [listen] is the address of udp, and both are UDP")
+            .help("give quic a port of its own: 8354 is the usual one"));
     }
-    Err(values
-        .error(Field::ListenQuic, "quic is not served by this version")
-        .help("leave it out or set it to \"off\"; udp and tls are served"))
+    Ok(quic)
 }
 
 /// An address to listen on; `off` is `None`.

@@ -38,12 +38,13 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(config.data, Path::new("/var/lib/tekd"));
     assert_eq!(config.listen.udp, Some("[::]:8353".parse().unwrap()));
     assert_eq!(config.listen.tls, Some("[::]:8353".parse().unwrap()));
+    assert_eq!(config.listen.quic, Some("[::]:8354".parse().unwrap()));
     assert_eq!(config.listen.udp_workers, None);
     assert_eq!(config.listen.control, Path::new("/var/lib/tekd/control.sock"));
     assert_eq!(config.listen.metrics, None);
     assert_eq!(config.upstream, None);
     assert_eq!(config.node, Node { id: 1, name: String::new() });
-    assert_eq!(config.limits, Limits { tls_connections: 4096, answer_rate: 65_536 });
+    assert_eq!(config.limits, Limits { tls_connections: 4096, quic_connections: 4096, answer_rate: 65_536 });
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
     assert_eq!(config.memory, MemoryMode::Copy);
     assert_eq!(config.journal_segment, 16 << 20);
@@ -106,6 +107,7 @@ fn every_field_is_taken_from_the_file() {
         name = "ams-1.example"
         [limits]
         tls-connections = 10
+        quic-connections = 20
         answer-rate = "1MiB"
         [log]
         level = "trace"
@@ -118,13 +120,13 @@ fn every_field_is_taken_from_the_file() {
     )
     .unwrap();
     assert_eq!(config.listen.control, Path::new("/srv/tekd/control.sock"));
-    assert_eq!((config.listen.udp.unwrap().port(), config.listen.tls), (0, None));
+    assert_eq!((config.listen.udp.unwrap().port(), config.listen.tls, config.listen.quic), (0, None, None));
     let upstream = config.upstream.unwrap();
     assert_eq!(upstream.address, "origin.example.org:8353");
     assert_eq!(upstream.trust, Path::new("trust.json"));
     assert_eq!(upstream.poll, Duration::from_secs(90));
     assert_eq!(config.node, Node { id: 65_535, name: "ams-1.example".into() });
-    assert_eq!(config.limits, Limits { tls_connections: 10, answer_rate: 1 << 20 });
+    assert_eq!(config.limits, Limits { tls_connections: 10, quic_connections: 20, answer_rate: 1 << 20 });
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert_eq!(config.memory, MemoryMode::Map);
     assert_eq!(config.journal_segment, 1028 << 10);
@@ -154,7 +156,7 @@ fn every_flag_reaches_its_field() {
         data: Some("/d".into()),
         udp: Some("127.0.0.1:1".into()),
         tls: Some("127.0.0.1:2".into()),
-        quic: Some("off".into()),
+        quic: Some("127.0.0.1:5".into()),
         control: Some("/c".into()),
         metrics: Some("[::1]:3".into()),
         ready_file: Some("/r".into()),
@@ -167,6 +169,7 @@ fn every_flag_reaches_its_field() {
     .unwrap();
     let listen = &config.listen;
     assert_eq!((listen.udp.unwrap().port(), listen.tls.unwrap().port()), (1, 2));
+    assert_eq!(listen.quic.unwrap().port(), 5);
     assert_eq!((listen.control.as_path(), listen.metrics.unwrap().port()), (Path::new("/c"), 3));
     assert_eq!((config.data, config.ready_file), (PathBuf::from("/d"), Some(PathBuf::from("/r"))));
     let poll = Duration::from_secs(5);

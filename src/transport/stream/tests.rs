@@ -3,10 +3,11 @@
 use std::sync::Mutex;
 
 use tokio::io::{DuplexStream, duplex};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::engine::{Carrier, Silence};
+use crate::engine::{Carrier, Silence, Ticket};
 use crate::transport::HEADER_BYTES;
 
 const PEER: Peer =
@@ -202,10 +203,10 @@ async fn answers_over_the_common_budget_are_not_begun() {
 fn a_charge_is_given_back_whether_granted_or_not() {
     let limits = StreamLimits { pending_bytes: 100, ..StreamLimits::default() };
     let shared = Shared::new(Arc::new(Script::default()), limits);
-    let held = shared.charge(60).expect("within the budget");
-    assert!(shared.charge(41).is_none());
+    let held = shared.budget.charge(60).expect("within the budget");
+    assert!(shared.budget.charge(41).is_none());
     drop(held);
-    assert!(shared.charge(100).is_some());
+    assert!(shared.budget.charge(100).is_some());
 }
 
 /// Waits until the script has promised something; returns where to send it.

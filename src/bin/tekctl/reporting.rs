@@ -1,0 +1,406 @@
+//! A phone's reports: submitted, amended, asked about and cancelled, all sealed to the origin.
+//!
+//! UDP carries none of it: where no stream is named, the server's address is taken for that of TLS, which has
+//! the same default port.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tekd::client::{Author, Client, DummyForm, ReportAnswer, ReportDraft};
+use tekd::release::ReceiptBundle;
+use tekd::service::control::Exit;
+use tekd::service::timetext::format_time;
+use tekd::store::{RealDisk, read_file};
+use tekd::wire::report::{
+    GRANT_CERTIFICATE, GRANT_CODE, GRANT_JWT, MAX_GRANT, MAX_SENT_KEYS, Outcome as Ended, ReportType, SentKey,
+    Verdict,
+};
+
+use crate::args::Global;
+use crate::output::{Done, Failure, Outcome};
+use crate::remote::{self, Carriers};
+use crate::values::{self, Transport};
+
+/// Longest file of keys, certificate or receipt, in bytes.
+const MAX_FILE: u64 = 64 << 10;
+/// Keys of a dummy: a phone has as many as days it keeps them.
+const DUMMY_KEYS: usize = 14;
+/// A dummy's code: the form is right, and the check symbol too. Nobody is ever issued this one knowingly.
+const DUMMY_CODE: &[u8] = b"0000-0000-0000";
+
+/// What authorises a report.
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// The code, as it was told
+    #[arg(long, value_name = "CODE", group = "grant")]
+    code: Option<String>,
+    /// A provider's certificate: a file of 224 bytes, bare or in base64
+    #[arg(long, value_name = "FILE", group = "grant")]
+    certificate: Option<PathBuf>,
+    /// A JWT of the field's verification servers, in a file
+    #[arg(long, value_name = "FILE", group = "grant", requires = "mac_key")]
+    jwt: Option<PathBuf>,
+    /// The key of the MAC over the keys that the JWT was asked for with
+    #[arg(long, value_name = "BASE64", requires = "jwt")]
+    mac_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    #[command(flatten)]
+    grant: GrantArgs,
+    /// The keys: {"temporaryExposureKeys":[{"key","rollingStartNumber","rollingPeriod","transmissionRisk"}]}
+    #[arg(long, value_name = "FILE", required_unless_present = "dummy")]
+    keys: Option<PathBuf>,
+    /// The report's id, to repeat a submission whose answer was lost
+    #[arg(long, value_name = "HEX", value_parser = values::id)]
+    report_id: Option<[u8; 16]>,
+    /// The report's secret, to repeat a submission
+    #[arg(long, value_name = "HEX", value_parser = values::secret)]
+    secret: Option<[u8; 32]>,
+    /// The day on which symptoms began
+    #[arg(long, value_name = "DATE", value_parser = values::date)]
+    onset: Option<u32>,
+    /// What the report says; by default what its grant says
+    #[arg(long, value_name = "confirmed|likely|self-report", value_parser = values::report_type)]
+    report_type: Option<ReportType>,
+    /// Keep receipt and proof in this file
+    #[arg(long, value_name = "FILE")]
+    receipt_out: Option<PathBuf>,
+    /// Report nothing, in the form of a report
+    #[arg(long, conflicts_with_all = ["grant", "keys", "report_id", "secret", "onset", "report_type", "receipt_out"])]
+    dummy: bool,
+}
+
+/// A report that was made, and the proof that one made it.
+#[derive(Debug, Args)]
+pub(crate) struct OwnArgs {
+    /// The report's id
+    #[arg(value_name = "ID", value_parser = values::id)]
+    report: [u8; 16],
+    /// The report's secret
+    #[arg(long, value_name = "HEX", value_parser = values::secret)]
+    secret: [u8; 32],
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AmendArgs {
+    #[command(flatten)]
+    own: OwnArgs,
+    #[command(flatten)]
+    grant: GrantArgs,
+    /// More keys, in a file as for submit
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// The day on which symptoms began
+    #[arg(long, value_name = "DATE", value_parser = values::date)]
+    onset: Option<u32>,
+    /// Keep receipt and proof in this file
+    #[arg(long, value_name = "FILE")]
+    receipt_out: Option<PathBuf>,
+}
+
+/// Submits a report, or nothing in its form.
+pub(crate) fn submit(global: &Global, args: &SubmitArgs) -> Done {
+    let mut client = client_of(global)?;
+    let now = remote::now();
+    if args.dummy {
+        let form = DummyForm { grant: (GRANT_CODE, DUMMY_CODE), keys: DUMMY_KEYS, key_len: 16 };
+        let answer = client.dummy(now, &form)?;
+        let document = json!({ "dummy": true, "answered": true, "time": format_time(answer.server_time) });
+        return Ok(Outcome::new(document, "answered; nothing was reported"));
+    }
+    let grant = args.grant.read()?.ok_or_else(|| {
+        Failure::usage("what authorises the report? give --code CODE, --certificate FILE or --jwt FILE")
+    })?;
+    let keys = Keys::read(args.keys.as_deref())?;
+    let fresh = Author::new(&mut |bytes: &mut [u8]| {
+        getrandom::fill(bytes).expect("the system has randomness");
+    });
+    let author = Author {
+        report: args.report_id.unwrap_or(fresh.report),
+        secret: args.secret.unwrap_or(fresh.secret),
+    };
+    let draft = ReportDraft {
+        grant: Some((grant.0, &grant.1)),
+        keys: &keys.sent(),
+        report_type: args.report_type,
+        onset_day: args.onset,
+    };
+    let asked = client.submit(now, &author, &draft);
+    // Who got no answer repeats the same report: it must know which.
+    let answer = asked.map_err(|e| unknown(Failure::from(e), &author))?;
+    finish(&answer, &author, &keys, args.receipt_out.as_deref())
+}
+
+fn unknown(failure: Failure, author: &Author) -> Failure {
+    let (report, secret) = (hex::encode(author.report), hex::encode(author.secret));
+    let text = format!("repeat with --report-id {report} --secret {secret}: it stays one report");
+    failure.with(json!({ "report": report, "secret": secret, "answered": false }), text)
+}
+
+/// Adds keys to a report, or changes its type.
+pub(crate) fn amend(global: &Global, args: &AmendArgs) -> Done {
+    let mut client = client_of(global)?;
+    let grant = args.grant.read()?;
+    let keys = match &args.keys {
+        Some(file) => Keys::read(Some(file))?,
+        None => Keys(Vec::new()),
+    };
+    let author = args.own.author();
+    let draft = ReportDraft {
+        grant: grant.as_ref().map(|(ty, value)| (*ty, &value[..])),
+        keys: &keys.sent(),
+        report_type: None,
+        onset_day: args.onset,
+    };
+    let answer = client.amend(remote::now(), &author, &draft)?;
+    finish(&answer, &author, &keys, args.receipt_out.as_deref())
+}
+
+/// How a report stands.
+pub(crate) fn status(global: &Global, args: &OwnArgs) -> Done {
+    let author = args.author();
+    let answer = client_of(global)?.report_status(remote::now(), &author)?;
+    finish(&answer, &author, &Keys(Vec::new()), None)
+}
+
+/// Takes a report back.
+pub(crate) fn cancel(global: &Global, args: &OwnArgs) -> Done {
+    let author = args.author();
+    let answer = client_of(global)?.cancel(remote::now(), &author)?;
+    finish(&answer, &author, &Keys(Vec::new()), None)
+}
+
+/// Verifies a receipt that was kept, without a server.
+pub(crate) fn receipt(global: &Global, file: &Path) -> Done {
+    let trust = remote::trust_for(global)?;
+    let bytes = read(file)?;
+    let name = file.display();
+    let bundle = ReceiptBundle::from_bytes(&bytes)
+        .map_err(|e| Failure::failed(format!("{name} is no kept receipt: {e}")))?;
+    bundle.verify(&trust).map_err(|e| Failure::failed(format!("the receipt in {name} does not hold: {e}")))?;
+    let mut document = receipt_document(&bundle);
+    document["verified"] = true.into();
+    let r = &bundle.receipt;
+    let text = format!(
+        "report {} of set {} with {} keys was stored at {} as event {}: the receipt holds",
+        hex::encode(r.report()),
+        r.set(),
+        r.keys(),
+        format_time(r.time()),
+        r.sequence()
+    );
+    Ok(Outcome::new(document, text))
+}
+
+impl OwnArgs {
+    fn author(&self) -> Author {
+        Author { report: self.report, secret: self.secret }
+    }
+}
+
+impl GrantArgs {
+    /// Type and value of the grant, if one was given.
+    fn read(&self) -> Result<Option<(u16, Vec<u8>)>, Failure> {
+        let (ty, value) = if let Some(code) = &self.code {
+            (GRANT_CODE, code.as_bytes().to_vec())
+        } else if let Some(file) = &self.certificate {
+            (GRANT_CERTIFICATE, certificate(read(file)?))
+        } else if let (Some(file), Some(mac_key)) = (&self.jwt, &self.mac_key) {
+            (GRANT_JWT, jwt(&read(file)?, mac_key)?)
+        } else {
+            return Ok(None);
+        };
+        if value.len() > MAX_GRANT {
+            let len = value.len();
+            return Err(Failure::usage(format!("the grant has {len} bytes, at most {MAX_GRANT} are allowed")));
+        }
+        Ok(Some((ty, value)))
+    }
+}
+
+/// A certificate as bytes, however it was kept.
+fn certificate(kept: Vec<u8>) -> Vec<u8> {
+    let text = kept.trim_ascii();
+    STANDARD.decode(text).unwrap_or(kept)
+}
+
+/// A JWT grant: length and bytes of the MAC key, then the token (spec 7.8.7).
+fn jwt(token: &[u8], mac_key: &str) -> Result<Vec<u8>, Failure> {
+    let key = STANDARD.decode(mac_key).map_err(|e| Failure::usage(format!("--mac-key is not base64: {e}")))?;
+    let length = u8::try_from(key.len()).map_err(|_| {
+        Failure::usage(format!("--mac-key has {} bytes, 16 to 64 are allowed", key.len()))
+    })?;
+    Ok([&[length][..], &key, token.trim_ascii()].concat())
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    read_file(&RealDisk, file, MAX_FILE)
+        .map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))
+}
+
+fn client_of(global: &Global) -> Result<Client<'static>, Failure> {
+    let global = match global.transport {
+        Transport::Udp if global.stream.is_none() => Global { transport: Transport::Tls, ..global.clone() },
+        _ => global.clone(),
+    };
+    let Carriers { first, stream } = Carriers::new(&global)?;
+    Ok(remote::client(first, stream, remote::trust_for(&global)?, global.set()))
+}
+
+/// The file of keys, in the field's words.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KeyFile {
+    temporary_exposure_keys: Vec<KeyLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KeyLine {
+    key: String,
+    rolling_start_number: u32,
+    rolling_period: u32,
+    #[serde(default)]
+    transmission_risk: u8,
+}
+
+/// Keys as they were read.
+struct Keys(Vec<(Vec<u8>, KeyLine)>);
+
+impl Keys {
+    fn read(file: Option<&Path>) -> Result<Self, Failure> {
+        let file = file.ok_or_else(|| Failure::usage("which keys? name their file with --keys FILE"))?;
+        let wrong = |what: String| Failure::usage(format!("{}: {what}", file.display()));
+        let parsed: KeyFile = serde_json::from_slice(&read(file)?).map_err(|e| wrong(e.to_string()))?;
+        let lines = parsed.temporary_exposure_keys;
+        if lines.is_empty() || lines.len() > MAX_SENT_KEYS {
+            return Err(wrong(format!("{} keys, 1 to {MAX_SENT_KEYS} can be sent", lines.len())));
+        }
+        let bytes = |line: KeyLine| match STANDARD.decode(&line.key) {
+            Ok(key) if matches!(key.len(), 16 | 32) => Ok((key, line)),
+            Ok(key) => Err(wrong(format!("{} has {} bytes, a key has 16 or 32", line.key, key.len()))),
+            Err(e) => Err(wrong(format!("{} is not base64: {e}", line.key))),
+        };
+        lines.into_iter().map(bytes).collect::<Result<_, _>>().map(Keys)
+    }
+
+    fn sent(&self) -> Vec<SentKey<'_>> {
+        let sent = self.0.iter().map(|(key, line)| SentKey {
+            key,
+            start: line.rolling_start_number,
+            period: line.rolling_period,
+            risk: line.transmission_risk,
+        });
+        sent.collect()
+    }
+}
+
+fn receipt_document(bundle: &ReceiptBundle) -> Value {
+    let r = &bundle.receipt;
+    json!({
+        "report": hex::encode(r.report()),
+        "set": r.set(),
+        "seq": r.sequence(),
+        "received": format_time(r.time()),
+        "durability": r.durability().map(|d| d.name()),
+        "keys": r.keys(),
+    })
+}
+
+/// Shows an answer; anything but DONE is a refusal.
+fn finish(answer: &ReportAnswer, author: &Author, keys: &Keys, receipt_out: Option<&Path>) -> Done {
+    let verdicts: Vec<Value> = answer.verdicts.iter().zip(&keys.0).map(verdict).collect();
+    let c = &answer.counts;
+    let mut document = json!({
+        "report": hex::encode(author.report),
+        "seq": answer.receipt.as_ref().map(|bundle| bundle.receipt.sequence()),
+        "durability": answer.receipt.as_ref().and_then(|b| b.receipt.durability()).map(|d| d.name()),
+        "secret": hex::encode(author.secret),
+        "verdicts": verdicts,
+        "outcome": answer.outcome.name(),
+        "state": answer.state.map(|state| state.name()),
+        "serial": answer.serial,
+        "keys": { "all": c.keys, "live": c.live, "embargo": c.embargo, "waiting": c.waiting, "withdrawn": c.withdrawn },
+        "receipt": answer.receipt.as_ref().map(|bundle| hex::encode(bundle.to_bytes())),
+    });
+    if let (Some(file), Some(bundle)) = (receipt_out, &answer.receipt) {
+        std::fs::write(file, bundle.to_bytes()).map_err(|e| {
+            Failure::failed(format!("the report is stored, but {} cannot be written: {e}", file.display()))
+        })?;
+        document["receipt_file"] = file.display().to_string().into();
+    }
+    let text = lines(answer, author, &document);
+    if answer.outcome == Ended::Done {
+        return Ok(Outcome::new(document, text));
+    }
+    let exit = if answer.outcome == Ended::Busy { Exit::Failed } else { Exit::Refused };
+    Err(Failure::exiting(exit, advice(answer.outcome)).with(document, text))
+}
+
+fn verdict((verdict, (_, line)): (&Verdict, &(Vec<u8>, KeyLine))) -> Value {
+    let accepted = *verdict == Verdict::Accepted;
+    json!({ "key": line.key, "accepted": accepted, "reason": (!accepted).then(|| verdict.name()) })
+}
+
+fn lines(answer: &ReportAnswer, author: &Author, document: &Value) -> String {
+    let mut text = format!("report   {}\n", hex::encode(author.report));
+    if let Some(state) = answer.state {
+        let c = &answer.counts;
+        text += &format!(
+            "state    {}: {} keys, {} live, {} under embargo, {} waiting, {} withdrawn\n",
+            state.name(),
+            c.keys,
+            c.live,
+            c.embargo,
+            c.waiting,
+            c.withdrawn
+        );
+    }
+    if let Some(bundle) = &answer.receipt {
+        let r = &bundle.receipt;
+        text += &format!("receipt  event {} at {}, verified\n", r.sequence(), format_time(r.time()));
+        text += &format!("secret   {}  (keep it: it amends, asks and cancels)\n", hex::encode(author.secret));
+    }
+    for line in document["verdicts"].as_array().into_iter().flatten() {
+        let reason = line["reason"].as_str().unwrap_or("accepted");
+        text += &format!("key      {}  {reason}\n", line["key"].as_str().unwrap_or_default());
+    }
+    text
+}
+
+/// What a refusal means and what to do.
+fn advice(outcome: Ended) -> String {
+    let what = match outcome {
+        Ended::Done => "done",
+        Ended::Malformed => "the origin cannot read the request; is this tekctl newer than the server?",
+        Ended::Nothing => "no key was accepted, see the verdicts; nothing was stored and the grant is not spent",
+        Ended::Mistyped => "the code is mistyped: compare it symbol by symbol with what was told",
+        Ended::Unknown => "there is no such code, provider or key of a provider; nothing was stored",
+        Ended::Early => "the grant is not valid yet: try again later; is the clock right?",
+        Ended::Expired => "the grant is not valid any more: ask the provider for another",
+        Ended::Spent => "the grant was used for another report already: ask the provider for another",
+        Ended::Revoked => "the grant or its provider was revoked",
+        Ended::Suspended => "the provider is suspended at the moment: try again later",
+        Ended::Set => "the grant is for another set: choose it with --set",
+        Ended::Type => "the grant does not allow this report type",
+        Ended::Keys => "the certificate is over other keys than those sent",
+        Ended::Signature => "the certificate is not signed by the key it names",
+        Ended::Audience => "the certificate is meant for another service",
+        Ended::Kind => "the origin does not know this type of grant",
+        Ended::Grant => "the grant cannot be read",
+        Ended::Puzzle => "the origin is flooded with wrong grants and its puzzles could not be solved: try again later",
+        Ended::Report => "there is no such report, or this is not its secret",
+        Ended::Late => "the report is more than 48 hours old and takes no more keys",
+        Ended::Change => "this change of the report's type is not allowed",
+        Ended::Conflict => "this report id stands for another report: leave out --report-id to make a new one",
+        Ended::Withdrawn => "nothing is left of the report",
+        Ended::Busy => "the origin is busy: try again in a few seconds with the same id and secret",
+    };
+    format!("{}: {what}", outcome.name())
+}

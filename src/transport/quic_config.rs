@@ -1,0 +1,93 @@
+//! The QUIC that servers speak: ALPN `tekd/1`, few streams, small windows, no surprises (spec 1.5.3, 1.5.6).
+//!
+//! What a client may make the server hold is bounded here: streams, bytes of questions, bytes of answers that
+//! are not acknowledged, first packets that wait. What it may make the server send elsewhere is nothing:
+//! connections do not migrate, and early data could be replayed, so none is taken.
+
+use std::io;
+use std::sync::Arc;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{EndpointConfig, IdleTimeout, TransportConfig, ValidationTokenConfig, VarInt};
+
+use super::frame::{MAX_ANSWER, MAX_REQUEST};
+use super::stream::{MAX_CONNECTIONS, MAX_PENDING_BYTES, StreamLimits};
+
+/// Questions that one client may have open at a time (spec 1.5.6).
+pub(super) const MAX_STREAMS: u32 = 16;
+/// Bytes of a question that a client may send ahead: the longest and something more, so that a client that
+/// sends too much is seen to.
+const STREAM_WINDOW: u32 = MAX_REQUEST as u32 + 1024;
+/// The same over all streams of a connection.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
+/// Bytes sent to one client that it has not acknowledged; a longer answer flows through in parts.
+const SEND_WINDOW: u64 = 256 << 10;
+/// First packets that wait to be looked at.
+const MAX_INCOMING: usize = 1024;
+/// Bytes that may follow one first packet while it waits.
+const INCOMING_BYTES: u64 = 16 << 10;
+/// The same over all that wait.
+const INCOMING_BYTES_TOTAL: u64 = 4 << 20;
+/// What all clients together may make the server hold of their questions.
+const MAX_QUESTION_BYTES: usize = 512 << 20;
+
+const _: () = assert!(STREAM_WINDOW as usize > MAX_REQUEST);
+const _: () = assert!(SEND_WINDOW as usize <= MAX_ANSWER && SEND_WINDOW as usize <= MAX_PENDING_BYTES);
+const _: () = assert!(INCOMING_BYTES <= INCOMING_BYTES_TOTAL);
+const _: () = assert!(MAX_CONNECTIONS * CONNECTION_WINDOW as usize <= MAX_QUESTION_BYTES);
+
+/// Ends a connection in peace (spec 1.5.7).
+pub(super) const CLOSE_DONE: VarInt = VarInt::from_u32(0);
+/// Ends a stream that is not one frame.
+pub(super) const CLOSE_FRAME: VarInt = VarInt::from_u32(1);
+/// Ends a stream whose client took too long.
+pub(super) const CLOSE_SLOW: VarInt = VarInt::from_u32(2);
+/// Ends a stream that the server cannot answer now.
+pub(super) const CLOSE_BUSY: VarInt = VarInt::from_u32(3);
+
+/// What is shared by all connections of an endpoint.
+pub(super) fn endpoint_config() -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    // First bytes 0x80 to 0xBF stay those of tekd's own frames (spec 1.1.3).
+    config.grease_quic_bit(false);
+    config
+}
+
+/// The configuration of a QUIC server over that of its TLS.
+///
+/// # Errors
+/// If TLS lacks the cipher suite that QUIC begins with.
+pub(super) fn quic_config(
+    tls: Arc<rustls::ServerConfig>,
+    limits: &StreamLimits,
+) -> io::Result<quinn::ServerConfig> {
+    let unfit = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let crypto = QuicServerConfig::try_from(tls).map_err(unfit)?;
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(transport_config(limits)));
+    // never-amplify: to a new address of an old connection up to three times of what came would be sent
+    // before it has proved itself.
+    config.migration(false);
+    // no-trace: a token kept for the next connection would tell that a device comes back.
+    let mut tokens = ValidationTokenConfig::default();
+    tokens.sent(0);
+    config.validation_token_config(tokens);
+    config.max_incoming(MAX_INCOMING);
+    config.incoming_buffer_size(INCOMING_BYTES);
+    config.incoming_buffer_size_total(INCOMING_BYTES_TOTAL);
+    Ok(config)
+}
+
+fn transport_config(limits: &StreamLimits) -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config.max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS));
+    config.max_concurrent_uni_streams(VarInt::from_u32(0));
+    config.datagram_receive_buffer_size(None);
+    config.stream_receive_window(VarInt::from_u32(STREAM_WINDOW));
+    config.receive_window(VarInt::from_u32(CONNECTION_WINDOW));
+    config.send_window(SEND_WINDOW);
+    // A silent client may wait for an answer that was promised; one that asks nothing is ended earlier.
+    let silence = (limits.idle + limits.later).try_into();
+    config.max_idle_timeout(Some(silence.unwrap_or(IdleTimeout::from(VarInt::MAX))));
+    config
+}
