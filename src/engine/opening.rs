@@ -34,6 +34,8 @@ pub struct SealRing(Vec<RingKey>);
 struct RingKey {
     id: [u8; 8],
     secret: SealSecret,
+    /// The last second in which it may be sealed to, Unix time.
+    not_after: u64,
     /// The last second in which it opens anything, Unix time.
     until: u64,
 }
@@ -44,9 +46,14 @@ impl SealRing {
         let ring = secrets.into_iter().filter_map(|secret| {
             let id = secret.id();
             let key = keys.iter().find(|key| key.id == id)?;
-            Some(RingKey { id, secret, until: opens_until(key) })
+            Some(RingKey { id, secret, not_after: key.not_after, until: opens_until(key) })
         });
         SealRing(ring.collect())
+    }
+
+    /// The last second (Unix time) in which there is a key to seal to, if there is one.
+    pub fn sealed_until(&self) -> Option<u64> {
+        self.0.iter().map(|key| key.not_after).max()
     }
 
     fn find(&self, id: &[u8; 8]) -> Option<&RingKey> {
