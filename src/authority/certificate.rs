@@ -126,6 +126,13 @@ pub fn commitment(keys: &[SentKey<'_>]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// The number of the provider that a grant's value names, true or not.
+#[must_use]
+pub fn named_provider(value: &[u8]) -> Option<u32> {
+    let (certificate, _) = Certificate::read_from_prefix(value).ok()?;
+    Some(certificate.provider.get())
+}
+
 /// Verifies a grant's value that stands over `keys` in a request to this service.
 ///
 /// # Errors

@@ -144,6 +144,13 @@ pub fn verify(value: &[u8], keys: &[SentKey<'_>], directory: &dyn KeyDirectory) 
     })
 }
 
+/// The issuer that a grant's value names, true or not.
+#[must_use]
+pub fn named_issuer(value: &[u8]) -> Option<String> {
+    let token = Token::read(split(value)?.1)?;
+    token.payload.text("iss").map(str::to_owned)
+}
+
 /// The MAC's key and the JWT.
 fn split(value: &[u8]) -> Option<(&[u8], &str)> {
     if value.len() > MAX_GRANT {

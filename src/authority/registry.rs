@@ -206,6 +206,18 @@ impl Keyring {
         let with_keys = registry.providers.iter().filter(|(_, p)| !p.keys.is_empty());
         Keyring(with_keys.map(|(id, p)| (*id, p.issuer.clone(), p.keys.clone())).collect())
     }
+
+    /// Whether that provider has a key.
+    #[must_use]
+    pub fn has(&self, provider: u32) -> bool {
+        self.0.binary_search_by_key(&provider, |(number, ..)| *number).is_ok()
+    }
+
+    /// The provider whose JWTs name this issuer.
+    #[must_use]
+    pub fn of_issuer(&self, issuer: &str) -> Option<u32> {
+        self.0.iter().find(|(_, iss, ..)| iss.as_deref() == Some(issuer)).map(|(number, ..)| *number)
+    }
 }
 
 impl KeyDirectory for Keyring {

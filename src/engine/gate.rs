@@ -6,14 +6,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::answer::{Asked, write_answer};
+use super::answer::{Asked, PENDING_WAIT_S, write_answer};
 use super::cookie::{Cookies, Proof};
 use super::limiter::{Admission, Limiter};
-use super::slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot};
+use super::slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 use super::view::View;
 use crate::store::Published;
+use crate::wire::layout::SealedQuestion;
 use crate::wire::{
-    MAX_ANSWER_STREAM, Operation, Parsed, Question, ResultCode, SilentReason, parse, refuse, version_answer,
+    Body, MAX_ANSWER_STREAM, Operation, Parsed, Question, ResultCode, SilentReason, parse, refuse,
+    version_answer,
 };
 
 /// Counters of questions and results. One block per process, relaxed.
@@ -64,13 +66,24 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Answers questions from the newest view. One per worker; workers share limiter and counters.
+/// Where sealed questions go: into a bounded queue, to be opened by others.
+pub trait TakeSealed: Send + Sync + std::fmt::Debug {
+    /// Takes a question that arrived at `now` for a set that is there. Neither blocks nor computes.
+    ///
+    /// # Errors
+    /// REFUSED for another suite, GONE for a seal key that is unknown or over, PENDING when too many wait
+    /// (spec 7.1.5).
+    fn take(&self, now: Moment, header: &Question, question: &SealedQuestion) -> Result<Ticket, ResultCode>;
+}
+
+/// Answers questions from the newest view. One per worker; workers share limiter, counters and desk.
 #[derive(Debug, Clone)]
 pub struct Gate {
     view: Arc<Published<View>>,
     cookies: Cookies,
     limiter: Option<Arc<Limiter>>,
     counters: Arc<AnswerCounters>,
+    desk: Option<Arc<dyn TakeSealed>>,
 }
 
 impl Gate {
@@ -81,7 +94,12 @@ impl Gate {
         limiter: Option<Arc<Limiter>>,
         counters: Arc<AnswerCounters>,
     ) -> Self {
-        Gate { view, cookies, limiter, counters }
+        Gate { view, cookies, limiter, counters, desk: None }
+    }
+
+    /// This gate with a place for sealed questions, which are refused without one.
+    pub fn with_desk(self, desk: Arc<dyn TakeSealed>) -> Self {
+        Gate { desk: Some(desk), ..self }
     }
 
     /// Answers one frame of a stream from `view`, which the caller keeps for this frame.
@@ -98,6 +116,11 @@ impl Gate {
             Parsed::Silent(reason) => self.silent(silence_of(reason)),
             Parsed::Question(question, body) => {
                 count(&self.counters.asked[body.operation() as usize - 1]);
+                if let (Body::Sealed(sealed), Some(desk)) = (&body, &self.desk)
+                    && view.set(question.set.get()).is_some()
+                {
+                    return self.hand_over(&**desk, now, question, sealed, answer);
+                }
                 let asked = Asked { question, now: now.unix, on_stream: true, fresh_cookie: 0, cookie: 0 };
                 let room = answer.len().min(MAX_ANSWER_STREAM);
                 let (length, result) = write_answer(view, &asked, &body, &mut answer[..room]);
@@ -107,6 +130,25 @@ impl Gate {
             Parsed::OtherVersion(question) => self.other_version(question, answer),
             Parsed::Refuse { result, info, header } => self.refuse(header, result, info, 0, answer),
         }
+    }
+
+    fn hand_over(
+        &self,
+        desk: &dyn TakeSealed,
+        now: Moment,
+        question: &Question,
+        sealed: &SealedQuestion,
+        answer: &mut [u8],
+    ) -> Outcome {
+        let (result, outcome) = match desk.take(now, question, sealed) {
+            Ok(ticket) => (ResultCode::Ok, Outcome::Later(ticket)),
+            Err(result) => {
+                let wait = if result == ResultCode::Pending { PENDING_WAIT_S } else { 0 };
+                (result, Outcome::Respond(refuse(question, result, 0, wait, 0, answer)))
+            }
+        };
+        count(&self.counters.results[result as usize]);
+        outcome
     }
 
     fn silent(&self, reason: Silence) -> Outcome {
@@ -203,4 +245,81 @@ fn answerable(peer: &Peer) -> bool {
     let ip = peer.ip.to_canonical();
     let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
     peer.port != 0 && !ip.is_multicast() && !ip.is_unspecified() && !broadcast
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use super::*;
+    use crate::engine::view::SetView;
+    use crate::release::Schema;
+    use crate::wire::{HEADER_LEN, QuestionBuilder};
+
+    const SERVICE: [u8; 8] = *b"service!";
+
+    /// Says what it is told to say.
+    #[derive(Debug)]
+    struct Desk(Result<Ticket, ResultCode>);
+
+    impl TakeSealed for Desk {
+        fn take(&self, _: Moment, _: &Question, _: &SealedQuestion) -> Result<Ticket, ResultCode> {
+            self.0
+        }
+    }
+
+    fn gate() -> Gate {
+        let set = SetView {
+            set: 1,
+            schema: Schema::GaenMinimal,
+            interval_s: 600,
+            next_release: 0,
+            manifest: Arc::default(),
+            release: None,
+        };
+        let view = View::empty(SERVICE, 1).with_set(set);
+        let view = Arc::new(Published::new(Arc::new(view)));
+        Gate::new(view, Cookies::new([1; 32], SERVICE), None, Arc::default())
+    }
+
+    fn ask(gate: &Gate, set: u32, carrier: Carrier) -> (Outcome, Option<(ResultCode, u16)>) {
+        let mut frame = [0; 4096];
+        let question = SealedQuestion::new_zeroed();
+        QuestionBuilder::new(SERVICE, set, 7).sealed(&question, &mut frame).unwrap();
+        let peer = Peer { ip: std::net::Ipv4Addr::LOCALHOST.into(), port: 9, carrier };
+        let (now, mut answer) = (Moment { unix: 1, monotonic_ms: 1 }, vec![0; MAX_ANSWER_STREAM]);
+        let outcome = gate.answer_frame(&gate.view.load(), now, peer, &frame, &mut answer);
+        let refusal = matches!(outcome, Outcome::Respond(HEADER_LEN)).then(|| {
+            let number = |at: usize| u16::from_le_bytes([answer[at], answer[at + 1]]);
+            (ResultCode::from_u16(number(36)).unwrap(), number(38))
+        });
+        (outcome, refusal)
+    }
+
+    #[test]
+    fn without_a_desk_nothing_sealed_is_taken() {
+        // spec 2.9.5
+        let refused = Some((ResultCode::Refused, 0));
+        assert_eq!(ask(&gate(), 1, Carrier::Tls), (Outcome::Respond(HEADER_LEN), refused));
+    }
+
+    #[test]
+    fn what_the_desk_takes_is_answered_later_and_what_not_in_a_header() {
+        // spec 7.1.5
+        let asked = |desk, set| ask(&gate().with_desk(Arc::new(Desk(desk))), set, Carrier::Quic);
+        assert_eq!(asked(Ok(Ticket(5)), 1), (Outcome::Later(Ticket(5)), None));
+        for (result, wait) in [(ResultCode::Gone, 0), (ResultCode::Refused, 0), (ResultCode::Pending, 1)] {
+            assert_eq!(asked(Err(result), 1).1, Some((result, wait)));
+        }
+        assert_eq!(asked(Ok(Ticket(5)), 2).1, Some((ResultCode::Set, 0)), "no such set");
+    }
+
+    #[test]
+    fn what_becomes_of_sealed_questions_is_counted() {
+        let gate = gate().with_desk(Arc::new(Desk(Ok(Ticket(5)))));
+        ask(&gate, 1, Carrier::Tls);
+        let sealed = gate.counters.asked().find(|(operation, _)| *operation == Operation::Sealed);
+        let ok = gate.counters.results().find(|(result, _)| *result == ResultCode::Ok);
+        assert_eq!((sealed.map(|s| s.1), ok.map(|s| s.1)), (Some(1), Some(1)));
+    }
 }

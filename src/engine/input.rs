@@ -237,6 +237,29 @@ pub struct ReportReply {
     pub receipt: Option<([u8; RECEIPT_LEN], [u8; RECEIPT_SIGNATURES_LEN])>,
 }
 
+/// Seconds after which a client asks again when the writer had no room or has stopped.
+const BUSY_WAIT_S: u16 = 5;
+
+impl ReportReply {
+    /// BUSY, with its wait, at `time` (Unix seconds).
+    pub fn busy(time: u64) -> Self {
+        ReportReply { wait_s: BUSY_WAIT_S, ..ReportReply::of(Outcome::Busy, time) }
+    }
+
+    /// An outcome at `time` (Unix seconds) and nothing else.
+    pub fn of(outcome: Outcome, time: u64) -> Self {
+        ReportReply {
+            outcome,
+            standing: None,
+            verdicts: Vec::new(),
+            puzzle: None,
+            wait_s: 0,
+            time,
+            receipt: None,
+        }
+    }
+}
+
 /// A key as it arrives: not judged, not coarsened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportedKey {

@@ -26,6 +26,8 @@ mod manifest;
 mod checkpoint;
 mod table;
 mod writer;
+mod opening;
+mod deadlines;
 mod rebuild;
 mod objects;
 mod view;
@@ -37,12 +39,13 @@ mod gate;
 pub use codec::DecodeError;
 pub use codes::Codes;
 pub use cookie::{Cookies, Proof};
+pub use deadlines::{ANSWER_AFTER_MS, Deadlines, Full, Leaving, MAX_SEALED, Punctuality};
 pub use event::{
     Amended, Authored, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event, Founded,
     MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderStood, Published, RECEIPT_LEN,
     RECEIPT_SIGNATURES_LEN, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
-pub use gate::{AnswerCounters, Gate};
+pub use gate::{AnswerCounters, Gate, TakeSealed};
 pub use guard::{ClockAlarm, ClockGuard, MAX_JUMP_S};
 pub use input::{
     BuiltRelease, CodeOrder, ImportCounts, ImportedKey, Input, IssuedCodes, ParamsChange, Presented,
@@ -51,6 +54,10 @@ pub use input::{
 pub use limiter::{Admission, Limiter};
 pub use manifest::{MAX_FUTURE_S, MAX_KEYS_PER_START, PERIOD, TOO_OLD_S, fresh_s};
 pub use objects::{Kind, Objects, Offer, Shelf, Source};
+pub use opening::{
+    ANSWER_NONCE_LEN, NotOpened, Opened, OpeningKeys, SEALED_FRAME, SealRing, answer as sealed_answer,
+    open as open_sealed, opens_until, unopened_answer,
+};
 pub use params::{DEFAULT_PARAMS, Params, ParamsError};
 pub use random::{Random, Seeded};
 pub use rebuild::{Rebuild, RebuildError, replay};

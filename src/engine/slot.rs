@@ -66,7 +66,7 @@ impl Silence {
 
 /// A request that goes through the opener and the writer; the transport keeps the
 /// stream until its answer arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
 /// What became of a request.

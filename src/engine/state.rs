@@ -29,6 +29,8 @@ pub struct State {
     pub(crate) seq: u64,
     /// Time of the newest event, Unix seconds.
     pub(crate) time: u64,
+    /// Counts changes of providers and their keys since this state was made or read; no part of it.
+    pub(crate) keyring_mark: u64,
 }
 
 /// What applying an event changed beyond the state itself.
@@ -101,6 +103,11 @@ impl State {
     /// Keys to seal to, the oldest first; those that are over are kept for a day.
     pub fn seal_keys(&self) -> &[SealKey] {
         &self.seal_keys
+    }
+
+    /// A number that differs whenever the keys of providers may have changed since it was asked for last.
+    pub fn keyring_mark(&self) -> u64 {
+        self.keyring_mark
     }
 
     /// The version of a release of this incarnation.
@@ -214,12 +221,14 @@ impl State {
     }
 
     fn provider_added(&mut self, time: u64, p: &ProviderAdded) {
+        self.keyring_mark += 1;
         let mut provider = Provider::new(p.name.clone(), time);
         provider.issuer.clone_from(&p.issuer);
         self.registry.providers.insert(p.provider, provider);
     }
 
     fn provider_mut(&mut self, seq: u64, provider: u32) -> Result<&mut Provider, FoldError> {
+        self.keyring_mark += 1;
         let known = self.registry.providers.get_mut(&provider);
         known.ok_or_else(|| disagrees(seq, "the provider", provider, "a provider that was added"))
     }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::clock::Clock;
-use crate::engine::{Gate, Outcome, Peer, Ticket, View};
+use super::desk::Desk;
+use crate::engine::{Gate, Outcome, Peer, TakeSealed, Ticket, View};
 use crate::store::Published;
 use crate::transport::AnswerFrame;
 
@@ -12,11 +15,18 @@ pub(crate) struct FrameAnswers {
     gate: Gate,
     view: Arc<Published<View>>,
     clock: Arc<dyn Clock>,
+    desk: Option<Arc<Desk>>,
 }
 
 impl FrameAnswers {
     pub(crate) fn new(gate: Gate, view: Arc<Published<View>>, clock: Arc<dyn Clock>) -> Self {
-        FrameAnswers { gate, view, clock }
+        FrameAnswers { gate, view, clock, desk: None }
+    }
+
+    /// Has sealed questions answered at `desk`, which goes by the same clock.
+    pub(crate) fn with_desk(self, desk: &Arc<Desk>) -> Self {
+        let taking = Arc::clone(desk) as Arc<dyn TakeSealed>;
+        FrameAnswers { gate: self.gate.with_desk(taking), desk: Some(Arc::clone(desk)), ..self }
     }
 }
 
@@ -27,9 +37,8 @@ impl AnswerFrame for FrameAnswers {
         self.gate.answer_frame(&view, self.clock.now(), peer, request, answer)
     }
 
-    fn later(&self, _: Ticket) -> tokio::sync::oneshot::Receiver<Vec<u8>> {
-        // No operation of this version is answered later: a receiver whose sender is gone ends the wait at
-        // once.
-        tokio::sync::oneshot::channel().1
+    fn later(&self, ticket: Ticket) -> oneshot::Receiver<Vec<u8>> {
+        // Without a desk nothing is answered later.
+        self.desk.as_ref().map_or_else(|| oneshot::channel().1, |desk| desk.later(ticket))
     }
 }

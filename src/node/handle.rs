@@ -14,8 +14,11 @@ use std::time::Duration;
 use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::clock::Clock;
 use super::entropy::{self, SystemRandom};
+use super::keyhole::{KeyWatch, Keyhole};
 use super::origin::{NOBODY, Origin, OriginError, write_snapshot};
-use crate::engine::{Committed, Input, Refusal, ReleaseOutcome, Reply, TableContext, Ticket, View, Work};
+use crate::engine::{
+    Committed, Input, Moment, Refusal, ReleaseOutcome, Reply, TableContext, Ticket, View, Work,
+};
 use crate::store::Published;
 
 /// Commands that wait for the writer at most; beyond that a caller is told to come back.
@@ -47,19 +50,22 @@ pub enum AskError {
     Stopped(String),
 }
 
-type Answered = Result<Reply, AskError>;
+/// What the writer answers.
+pub(crate) type Answered = Result<Reply, AskError>;
+/// Told the answer on the writer's thread, so it does not block; dropped if the writer stops before.
+type Tell = Box<dyn FnOnce(Answered) + Send>;
 type Look = Box<dyn FnOnce(&Origin) + Send>;
 type Act = Box<dyn FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send>;
 
 enum Command {
-    Ask(Box<Input>, SyncSender<Answered>),
+    Ask(Box<Input>, Tell),
     Look(Look),
-    Act(Act, SyncSender<Answered>),
+    Act(Act, Tell),
     Stop,
 }
 
 /// An answer that waits until readers see what it is about.
-type Held = (SyncSender<Answered>, Answered);
+type Held = (Tell, Answered);
 
 enum Job {
     Build(TableContext, ReleaseOutcome),
@@ -75,6 +81,7 @@ pub struct OriginHandle {
     threads: Mutex<Option<[JoinHandle<()>; 2]>>,
     stopped: Arc<Mutex<Option<String>>>,
     view: Arc<Published<View>>,
+    keyhole: Arc<Keyhole>,
 }
 
 impl std::fmt::Debug for OriginHandle {
@@ -132,6 +139,8 @@ impl OriginHandle {
     ) -> Result<Self, StartError> {
         let mut builder = Builder::new(store, Arc::clone(&view));
         bring_up(&mut origin, &mut builder, &*clock)?;
+        let keys = KeyWatch::new(&origin, clock.now().unix)?;
+        let keyhole = Arc::clone(keys.keyhole());
         let (commands, inbox) = sync_channel(QUEUE_MAX);
         let (jobs, work) = sync_channel(QUEUE_MAX);
         let stopped = Arc::new(Mutex::new(None));
@@ -140,6 +149,7 @@ impl OriginHandle {
         let building = thread("tekd-builder").spawn(move || build_loop(builder, &work, &back))?;
         let state = WriterThread {
             origin,
+            keys,
             clock,
             jobs,
             waiting: HashMap::new(),
@@ -150,7 +160,7 @@ impl OriginHandle {
         let latch = Arc::clone(&stopped);
         let writing = thread("tekd-writer").spawn(move || state.run(&inbox, &latch))?;
         let threads = Mutex::new(Some([writing, building]));
-        Ok(OriginHandle { commands, jobs: hand, threads, stopped, view })
+        Ok(OriginHandle { commands, jobs: hand, threads, stopped, view, keyhole })
     }
 
     /// What readers see.
@@ -169,8 +179,27 @@ impl OriginHandle {
     /// [`AskError`].
     pub fn ask(&self, input: Input) -> Answered {
         let (tell, answer) = sync_channel(1);
-        self.send(Command::Ask(Box::new(input), tell))?;
+        // Who asked may have gone; what was decided stays decided.
+        self.ask_then(input, move |answered| drop(tell.send(answered)))?;
         answer.recv().unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// Asks the writer and goes on; `tell` is called on its thread once the answer is durable, and must not
+    /// block. It is dropped without a call if the writer stops before.
+    ///
+    /// # Errors
+    /// [`AskError::Busy`] or [`AskError::Stopped`]; `tell` is then dropped.
+    pub(crate) fn ask_then(
+        &self,
+        input: Input,
+        tell: impl FnOnce(Answered) + Send + 'static,
+    ) -> Result<(), AskError> {
+        self.send(Command::Ask(Box::new(input), Box::new(tell)))
+    }
+
+    /// What sealed questions are opened with.
+    pub fn keyhole(&self) -> &Arc<Keyhole> {
+        &self.keyhole
     }
 
     /// Lets `look` see the origin between two groups and returns what it found.
@@ -196,6 +225,7 @@ impl OriginHandle {
     /// [`AskError`].
     pub fn act(&self, act: impl FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send + 'static) -> Answered {
         let (tell, answer) = sync_channel(1);
+        let tell: Tell = Box::new(move |answered| drop(tell.send(answered)));
         self.send(Command::Act(Box::new(act), tell))?;
         answer.recv().unwrap_or_else(|_| Err(self.gone()))
     }
@@ -236,9 +266,10 @@ impl Drop for OriginHandle {
 
 struct WriterThread {
     origin: Origin,
+    keys: KeyWatch,
     clock: Arc<dyn Clock>,
     jobs: SyncSender<Job>,
-    waiting: HashMap<Ticket, SyncSender<Answered>>,
+    waiting: HashMap<Ticket, Tell>,
     next: u64,
     /// Jobs the builder has no room for yet. bounded: one table and one show for each set.
     outbox: VecDeque<Job>,
@@ -257,10 +288,9 @@ impl WriterThread {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let idle = first.is_none();
-            let (mut inputs, stop) = self.gather(first, inbox);
-            inputs.extend(self.next_seal_key());
+            let (inputs, stop) = self.gather(first, inbox);
             let before = self.origin.head().gno;
-            if let Err(e) = self.turn(inputs) {
+            if let Err(e) = self.turns(inputs) {
                 // fail-stop: nothing is confirmed any more; readers go on.
                 tracing::error!("the writer stops: {e}");
                 *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
@@ -284,19 +314,24 @@ impl WriterThread {
         self.snapshot_when_due(1);
     }
 
-    fn next_seal_key(&self) -> Option<(Ticket, Input)> {
-        let now = self.clock.now().unix;
-        // A clock that is not believed makes no keys: they would be over too early or too late.
-        if self.origin.writer().clock_alarm().is_some() || !self.origin.seal_key_is_due(now) {
+    /// One turn, and another for a new seal key if the clock that the first one saw makes one due.
+    fn turns(&mut self, inputs: Vec<(Ticket, Input)>) -> Result<(), OriginError> {
+        let now = self.clock.now();
+        self.turn(now, inputs)?;
+        match self.next_seal_key(now.unix) {
+            Some(made) => self.turn(now, vec![(NOBODY, made)]),
+            None => Ok(()),
+        }
+    }
+
+    fn next_seal_key(&self, now: u64) -> Option<Input> {
+        if !self.origin.seal_key_is_due(now) {
             return None;
         }
-        match self.origin.next_seal_key(now, entropy::bytes(&mut SystemRandom)) {
-            Ok(input) => input.map(|input| (NOBODY, input)),
-            Err(e) => {
-                tracing::error!("no new seal key was made, the one before goes on: {e}");
-                None
-            }
-        }
+        self.origin.next_seal_key(now, entropy::bytes(&mut SystemRandom)).unwrap_or_else(|e| {
+            tracing::error!("no new seal key was made, the one before goes on: {e}");
+            None
+        })
     }
 
     /// What is to be decided in this turn, and whether it is the last.
@@ -331,7 +366,7 @@ impl WriterThread {
         (inputs, false)
     }
 
-    fn wait_for(&mut self, tell: SyncSender<Answered>) -> Ticket {
+    fn wait_for(&mut self, tell: Tell) -> Ticket {
         self.next += 1;
         let ticket = Ticket(self.next);
         self.waiting.insert(ticket, tell);
@@ -340,14 +375,14 @@ impl WriterThread {
 
     fn answer(&mut self, ticket: Ticket, reply: Answered) {
         if let Some(tell) = self.waiting.remove(&ticket) {
-            // Who asked may have gone; what was decided stays decided.
-            let _ = tell.send(reply);
+            tell(reply);
         }
     }
 
-    fn turn(&mut self, inputs: Vec<(Ticket, Input)>) -> Result<(), OriginError> {
-        let now = self.clock.now();
+    fn turn(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<(), OriginError> {
         let Committed { replies, work } = self.origin.step(now, inputs)?;
+        // What a manifest says can be sealed to can be opened before anybody reads it.
+        self.keys.refresh(&self.origin, now.unix);
         let mut held = Vec::new();
         for (ticket, reply) in replies {
             match reply {
@@ -370,7 +405,7 @@ impl WriterThread {
             }
         }
         for (_, (tell, reply)) in held {
-            let _ = tell.send(reply);
+            tell(reply);
         }
         self.hand_out();
         Ok(())
@@ -418,8 +453,7 @@ fn build_loop(mut builder: Builder, work: &Receiver<Job>, back: &SyncSender<Comm
         match work.recv_timeout(WISH_PAUSE) {
             Ok(Job::Build(context, outcome)) => match builder.build(&context, &outcome) {
                 Ok(built) => {
-                    let (tell, _) = sync_channel(1);
-                    let _ = back.send(Command::Ask(Box::new(Input::Built(built)), tell));
+                    let _ = back.send(Command::Ask(Box::new(Input::Built(built)), Box::new(drop)));
                 }
                 Err(e) => tracing::error!("release {} of set {} waits: {e}", outcome.serial, outcome.set),
             },
@@ -428,8 +462,7 @@ fn build_loop(mut builder: Builder, work: &Receiver<Job>, back: &SyncSender<Comm
                     tracing::error!("readers keep the release before: {e}");
                 }
                 for (tell, reply) in held {
-                    // Who asked may have gone; what was released stays released.
-                    let _ = tell.send(reply);
+                    tell(reply);
                 }
             }
             Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,

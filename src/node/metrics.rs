@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::desk::Desk;
 use super::polls::Polls;
+use super::sealed_counts::SealedCounts;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
 use crate::transport::{QuicCounters, QuicCounts, StreamCounters, StreamCounts, UdpCounters, UdpCounts};
@@ -18,6 +20,8 @@ pub struct Counters {
     pub tls: Option<Arc<StreamCounters>>,
     /// Of the QUIC server.
     pub quic: Option<Arc<QuicCounters>>,
+    /// Of sealed questions, at an origin.
+    pub desk: Option<Arc<Desk>>,
     /// Of the upstream, at a public node.
     pub polls: Option<Arc<Polls>>,
 }
@@ -54,6 +58,9 @@ impl Counters {
         page.gauge("tekd_health_findings", "Stated properties that do not hold.", &[], findings as f64);
         self.answers(&mut page);
         self.transports(&mut page);
+        if let Some(desk) = &self.desk {
+            sealed(&mut page, &desk.counts());
+        }
         if let Some(polls) = &self.polls {
             let state = polls.state();
             for (result, n) in [("done", state.done), ("failed", state.failed)] {
@@ -125,6 +132,23 @@ impl Counters {
             );
         }
     }
+}
+
+fn sealed(page: &mut MetricsText, counts: &SealedCounts) {
+    for &(event, n) in &counts.events {
+        let help = "Sealed questions, dummies among them, by what happened to them.";
+        page.counter("tekd_sealed_total", help, &[("event", event)], n);
+    }
+    for &(outcome, n) in &counts.outcomes {
+        let help = "Answers to opened questions, by outcome.";
+        page.counter("tekd_sealed_outcomes_total", help, &[("outcome", outcome)], n);
+    }
+    let help = "Deadlines of sealed answers that passed, by whether the answer was ready.";
+    let kept = counts.deadlines.all - counts.deadlines.missed;
+    page.counter("tekd_sealed_deadlines_total", help, &[("result", "kept")], kept);
+    page.counter("tekd_sealed_deadlines_total", help, &[("result", "missed")], counts.deadlines.missed);
+    let help = "Sealed questions without their answer so far.";
+    page.gauge("tekd_sealed_waiting", help, &[], counts.waiting as f64);
 }
 
 fn set_gauges(page: &mut MetricsText, set: &crate::engine::SetView, now: u64) {

@@ -220,10 +220,22 @@ impl Origin {
         Ok(Input::AddSealKey { public })
     }
 
-    /// Whether it is time for a new seal key.
+    /// Whether it is time for a new seal key. A clock that is not believed makes none: they would be over too
+    /// early or too late, and push out those that hold.
     pub fn seal_key_is_due(&self, now: u64) -> bool {
+        if self.writer.clock_alarm().is_some() {
+            return false;
+        }
         let newest = self.state().seal_keys().last();
         newest.is_none_or(|key| key.not_before.saturating_add(SEAL_KEY_WEEK_S) <= now)
+    }
+
+    /// Forgets the secrets of all seal keys but these.
+    ///
+    /// # Errors
+    /// If a key file cannot be removed.
+    pub fn forget_seals(&self, kept: &[[u8; 8]]) -> Result<(), OriginError> {
+        Ok(Keys::look(&*self.options.disk, &self.options.dir).forget_seals(kept)?)
     }
 
     /// The secrets of all seal keys whose secrets are here.

@@ -14,6 +14,7 @@ use super::builder::TableStore;
 use super::clock::Clock;
 use super::commands::Commands;
 use super::control::ControlSocket;
+use super::desk::Desk;
 use super::entropy::{self, SystemRandom};
 use super::handle::{OriginHandle, StartError};
 use super::keys::{KeyError, Keys};
@@ -174,7 +175,13 @@ impl Serving {
         counters.udp = udp.iter().map(UdpWorker::counters).collect();
 
         let files = Keys::open(&*disk, &config.data)?.tls()?;
-        let answers = FrameAnswers::new(gate, Arc::clone(&view), Arc::clone(&clock));
+        let mut answers = FrameAnswers::new(gate, Arc::clone(&view), Arc::clone(&clock));
+        // public-only-nodes: only an origin takes what is sealed.
+        if let Some(origin) = &origin {
+            let desk = Arc::new(Desk::start(origin, Arc::clone(&clock))?);
+            answers = answers.with_desk(&desk);
+            counters.desk = Some(desk);
+        }
         let answers: Arc<dyn AnswerFrame> = Arc::new(answers);
         let streams = Streams::start(sockets.streams, &files, config.limits, &answers, &mut counters)?;
 
@@ -260,6 +267,9 @@ impl Serving {
             }
         }
         self.upstream = None;
+        if let Some(desk) = &self.commands.counters.desk {
+            desk.stop();
+        }
         if let Some(origin) = &self.commands.origin {
             origin.stop();
         }

@@ -9,9 +9,15 @@ use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::clock::Clock;
 use super::entropy::{self, SystemRandom};
 use super::handle::{StartError, bring_up};
+use super::keyhole::KeyWatch;
 use super::origin::{NOBODY, Origin, OriginError, OriginOptions};
-use crate::engine::{Committed, Input, Random, Refusal, ReleaseOutcome, Reply, Ticket, View, Work};
+use crate::engine::{
+    Committed, Input, Opened, Random, Refusal, ReleaseOutcome, Reply, ReportReply, ReportRequest, Ticket,
+    View, Work, open_sealed, sealed_answer, unopened_answer,
+};
 use crate::store::{MemoryMode, Published};
+use crate::wire::report::Outcome;
+use crate::wire::{Body, HEADER_LEN, Parsed, Question, ResultCode, parse, refuse, version_answer};
 
 /// The ticket of the one input of a turn.
 const ASKED: Ticket = Ticket(1);
@@ -36,7 +42,10 @@ pub enum TurnError {
 pub struct SingleOrigin {
     origin: Origin,
     builder: Builder,
+    keys: KeyWatch,
     clock: Arc<dyn Clock>,
+    /// The journal failed under a sealed question.
+    stopped: bool,
 }
 
 impl std::fmt::Debug for SingleOrigin {
@@ -68,7 +77,8 @@ impl SingleOrigin {
         let view = Arc::new(Published::new(Arc::new(View::empty(origin.identity().service_id, 0))));
         let mut builder = Builder::new(store, view);
         bring_up(&mut origin, &mut builder, &*clock)?;
-        Ok(SingleOrigin { origin, builder, clock })
+        let keys = KeyWatch::new(&origin, clock.now().unix)?;
+        Ok(SingleOrigin { origin, builder, keys, clock, stopped: false })
     }
 
     /// Decides about `input`, makes the decision durable, and finishes all work that follows from it, up to
@@ -85,11 +95,13 @@ impl SingleOrigin {
     /// # Errors
     /// [`TurnError`].
     pub fn tick(&mut self) -> Result<Vec<ReleaseOutcome>, TurnError> {
+        let releases = self.run(NOBODY, Input::Tick)?.releases;
+        // After the clock was looked at: one that is not believed makes no key.
         let secret = entropy::bytes(&mut SystemRandom);
         if let Some(input) = self.origin.next_seal_key(self.clock.now().unix, secret)? {
             self.run(NOBODY, input)?;
         }
-        Ok(self.run(NOBODY, Input::Tick)?.releases)
+        Ok(releases)
     }
 
     fn run(&mut self, ticket: Ticket, input: Input) -> Result<Turned, TurnError> {
@@ -98,6 +110,7 @@ impl SingleOrigin {
         while !inputs.is_empty() {
             let now = self.clock.now();
             let Committed { replies, work } = self.origin.step(now, std::mem::take(&mut inputs))?;
+            self.keys.refresh(&self.origin, now.unix);
             for (ticket, reply) in replies {
                 let reply = reply?;
                 if ticket == ASKED {
@@ -120,6 +133,61 @@ impl SingleOrigin {
         }
         self.builder.view().collect();
         Ok(turned)
+    }
+
+    /// Answers a frame that came on a stream as a server does that takes nothing but SEALED: with 4096 bytes, or
+    /// a refusal of 64, or nothing. The answer is durable and there at once: deadlines are for who has threads.
+    pub fn answer_sealed(&mut self, frame: &[u8]) -> Vec<u8> {
+        let now = self.clock.now().unix;
+        self.keys.refresh(&self.origin, now);
+        let keys = self.keys.keyhole().look();
+        let refused = |header: &Question, result| {
+            let mut out = vec![0; HEADER_LEN];
+            refuse(header, result, 0, 0, 0, &mut out);
+            out
+        };
+        let (header, question) = match parse(frame, &keys.service, true) {
+            Parsed::Silent(_) => return Vec::new(),
+            Parsed::Question(header, Body::Sealed(question)) => (header, question),
+            Parsed::Question(header, _) => return refused(header, ResultCode::Refused),
+            Parsed::OtherVersion(header) => {
+                let mut out = vec![0; HEADER_LEN];
+                version_answer(header, &mut out);
+                return out;
+            }
+            Parsed::Refuse { result, header, .. } => return refused(header, result),
+        };
+        if self.view().load().set(header.set.get()).is_none() {
+            return refused(header, ResultCode::Set);
+        }
+        if let Err(result) = keys.accepts(now, question) {
+            return refused(header, result);
+        }
+        let Ok(Opened { request, answer_key }) = open_sealed(&keys, header, question) else {
+            return unopened_answer(header, &entropy::bytes(&mut SystemRandom));
+        };
+        let reply = match request {
+            Ok(request) => self.decide(request),
+            Err(_) => ReportReply::of(Outcome::Malformed, now),
+        };
+        sealed_answer(header, &answer_key, entropy::bytes(&mut SystemRandom), &reply)
+    }
+
+    fn decide(&mut self, request: ReportRequest) -> ReportReply {
+        let busy = ReportReply::busy(self.clock.now().unix);
+        if self.stopped {
+            return busy;
+        }
+        match self.turn(Input::Report(Box::new(request))) {
+            Ok(Reply::Report(reply)) => *reply,
+            // fail-stop: nothing is confirmed any more.
+            Err(e) => {
+                tracing::error!("the origin stops taking reports: {e}");
+                self.stopped = true;
+                busy
+            }
+            Ok(_) => busy,
+        }
     }
 
     /// Makes the objects that readers asked for and did not get.
@@ -148,3 +216,6 @@ impl SingleOrigin {
         self.builder.view()
     }
 }
+
+#[cfg(test)]
+mod tests;

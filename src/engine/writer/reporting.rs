@@ -41,7 +41,7 @@ impl Writer {
     /// Answers an opened request.
     pub(super) fn request(&mut self, now: u64, r: &ReportRequest) -> ReportReply {
         if self.state.set(r.set).is_none() {
-            return reply(now, Outcome::Set);
+            return ReportReply::of(Outcome::Set, now);
         }
         let done = match r.kind {
             RequestKind::Submit => self.submit(now, r),
@@ -53,7 +53,7 @@ impl Writer {
         match done {
             Ok(reply) => reply,
             Err(Ended(Outcome::Puzzle, _)) => self.puzzle(now, r),
-            Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..reply(now, outcome) },
+            Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..ReportReply::of(outcome, now) },
         }
     }
 
@@ -164,7 +164,7 @@ impl Writer {
         let judged = self.judge_keys(now, r, None, report_type, r.onset_day);
         let told = self.tell(now, r, judged.accepted.len(), judged.verdicts);
         std::hint::black_box(&told);
-        reply(now, Outcome::Done)
+        ReportReply::of(Outcome::Done, now)
     }
 
     /// The report a request is about, if it knows its secret.
@@ -246,7 +246,7 @@ impl Writer {
             Level::Puzzle { bits } => bits,
             Level::Calm | Level::Alarm => crate::authority::MIN_PUZZLE_BITS,
         };
-        ReportReply { puzzle: Some((seed, bits)), ..reply(now, Outcome::Puzzle) }
+        ReportReply { puzzle: Some((seed, bits)), ..ReportReply::of(Outcome::Puzzle, now) }
     }
 
     /// A verdict on every key of the request, beside those the report `of` has already.
@@ -316,19 +316,7 @@ impl Writer {
         let standing = self.state.sets[&set].standing(seq, now);
         let receipt = told.as_ref().map(|told| (told.receipt, told.signatures));
         let verdicts = told.map(|told| told.verdicts).unwrap_or_default();
-        ReportReply { standing, verdicts, receipt, ..reply(now, Outcome::Done) }
-    }
-}
-
-fn reply(time: u64, outcome: Outcome) -> ReportReply {
-    ReportReply {
-        outcome,
-        standing: None,
-        verdicts: Vec::new(),
-        puzzle: None,
-        wait_s: 0,
-        time,
-        receipt: None,
+        ReportReply { standing, verdicts, receipt, ..ReportReply::of(Outcome::Done, now) }
     }
 }
 

@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 
 use super::clock::Clock;
 use super::handle::{AskError, OriginHandle};
-use super::health::{self, OriginHealth};
+use super::health::{self, OriginHealth, ReportingHealth};
 use super::keys::Keys;
 use super::metrics::Counters;
 use super::origin::{Origin, write_snapshot};
-use crate::authority::Issuer;
-use crate::authority::{Scope, Standing};
+use super::sealed_counts::SealedCounts;
+use crate::authority::{Issuer, Scope, Standing};
 use crate::engine::{CodeOrder, Input, Refusal, Reply, View};
 use crate::release::Checkpoint;
 use crate::service::control::{ControlReply, ControlRequest};
@@ -261,15 +261,19 @@ impl Commands {
     fn origin_health(&self, origin: &OriginHandle) -> OriginHealth {
         let root_here =
             Keys::open(&*self.disk, &self.data).and_then(|k| k.root()).is_ok_and(|root| root.is_some());
-        let looked = origin.look(|o| {
+        let (now, sealed_until) = (self.clock.now().unix, origin.keyhole().look().ring.sealed_until());
+        let looked = origin.look(move |o| {
+            let reporting = ReportingHealth::of(o, sealed_until, now);
             let alarm = o.writer().clock_alarm().map(ToString::to_string);
             let signed = o.state().delegation();
             let delegation =
                 signed.get(..crate::release::DELEGATION_LEN).map(crate::release::Delegation::parse);
-            (alarm, delegation.and_then(Result::ok).map(|d| d.not_after()))
+            (alarm, delegation.and_then(Result::ok).map(|d| d.not_after()), Some(reporting))
         });
-        let (clock_alarm, delegation_ends) = looked.unwrap_or_default();
-        OriginHealth { stopped: origin.stopped(), clock_alarm, root_here, delegation_ends }
+        let (clock_alarm, delegation_ends, reporting) = looked.unwrap_or_default();
+        let deadlines = self.counters.desk.as_ref().map(|desk| desk.last_hour()).unwrap_or_default();
+        let stopped = origin.stopped();
+        OriginHealth { stopped, clock_alarm, root_here, delegation_ends, deadlines, reporting }
     }
 
     fn health(&self) -> Done {
@@ -285,6 +289,7 @@ impl Commands {
                 .into()
         };
         let answers = &self.counters.answers;
+        let sealed = self.counters.desk.as_ref().map(|desk| desk.counts());
         json!({
             "questions": named(answers.asked().map(|(o, n)| (o.label(), n)).collect()),
             "answers": named(answers.results().map(|(r, n)| (r.name(), n)).collect()),
@@ -292,6 +297,8 @@ impl Commands {
             "udp": named(self.counters.udp_counts().named().collect()),
             "tls": named(self.counters.tls_counts().named().collect()),
             "quic": named(self.counters.quic_counts().named().collect()),
+            "sealed": named(sealed.as_ref().map(SealedCounts::named).unwrap_or_default()),
+            "sealed_outcomes": named(sealed.map(|counts| counts.outcomes).unwrap_or_default()),
         })
     }
 

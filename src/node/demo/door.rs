@@ -23,7 +23,7 @@ use crate::store::Published;
 use crate::transport::{
     StreamLimits, TlsServer, UdpWorker, bind, certificates_from_pem, key_from_pem, listen, server_config,
 };
-use crate::wire::{MAX_ANSWER_STREAM, MAX_DATAGRAM};
+use crate::wire::{Body, MAX_ANSWER_STREAM, MAX_DATAGRAM, Parsed, parse};
 
 /// Secret of the demo's cookies: they protect nobody, nothing outside can ask.
 const COOKIE_SECRET: [u8; 32] = *b"cookies of the demo, kept by all";
@@ -51,6 +51,9 @@ impl Traffic {
     }
 }
 
+/// Answers sealed questions where there is an origin.
+pub(super) type Sealed = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
 /// The way to one server.
 pub(super) struct Door {
     gate: Gate,
@@ -58,6 +61,7 @@ pub(super) struct Door {
     clock: Arc<SteppedClock>,
     trust: Trust,
     wait: Wait,
+    sealed: Option<Sealed>,
     /// What went through memory as datagrams.
     pub(super) traffic: Arc<Traffic>,
 }
@@ -72,7 +76,12 @@ impl Door {
     ) -> Self {
         let cookies = Cookies::new(COOKIE_SECRET, trust.service);
         let gate = Gate::new(Arc::clone(&view), cookies, None, Arc::new(AnswerCounters::default()));
-        Door { gate, view, clock, trust, wait, traffic: Arc::new(Traffic::default()) }
+        Door { gate, view, clock, trust, wait, sealed: None, traffic: Arc::new(Traffic::default()) }
+    }
+
+    /// This door with an origin behind it, which answers what is sealed.
+    pub(super) fn with_origin(self, sealed: Sealed) -> Self {
+        Door { sealed: Some(sealed), ..self }
     }
 
     /// What those who come through it see.
@@ -116,8 +125,14 @@ impl Door {
 
     fn frames(&self) -> impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + use<> {
         let (gate, view, clock) = (self.gate.clone(), Arc::clone(&self.view), Arc::clone(&self.clock));
+        let (sealed, service) = (self.sealed.clone(), self.trust.service);
         let peer = Peer { ip: LOOPBACK, port: PHONE_PORT, carrier: Carrier::Tls };
         move |question| {
+            if let (Some(sealed), Parsed::Question(_, Body::Sealed(_))) =
+                (&sealed, parse(question, &service, true))
+            {
+                return Some(sealed(question));
+            }
             let mut answer = vec![0; MAX_ANSWER_STREAM];
             match gate.answer_frame(&view.load(), clock.now(), peer, question, &mut answer) {
                 Outcome::Respond(length) => {

@@ -112,7 +112,9 @@ impl World {
                 tracing::error!("an object could not be made: {e}");
             }
         };
-        let door = Door::new(view, Arc::clone(&self.clock), self.trust.clone(), Arc::new(wait));
+        let reporting = Arc::clone(&origin);
+        let door = Door::new(view, Arc::clone(&self.clock), self.trust.clone(), Arc::new(wait))
+            .with_origin(Arc::new(move |frame| lock(&reporting).answer_sealed(frame)));
         self.running = Some(Running { origin, door });
         Ok(())
     }
