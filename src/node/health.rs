@@ -3,16 +3,11 @@
 use serde_json::{Value, json};
 
 use super::polls::PollState;
-use crate::authority::Level;
 use crate::engine::View;
 use crate::service::timetext::format_duration;
 
 /// How long before the end of a delegation its coming end is a finding, in seconds.
 const DELEGATION_WARNING_S: u64 = 14 * 86_400;
-
-/// How long before the end of the newest seal key its coming end is a finding, in seconds: the next one
-/// should have been made days before.
-const SEAL_KEY_WARNING_S: u64 = 6 * 86_400;
 
 /// A property that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +29,6 @@ pub struct OriginHealth {
     pub root_here: bool,
     /// When the online key's delegation ends.
     pub delegation_ends: Option<u64>,
-    /// When the newest key that reports are sealed to ends.
-    pub seal_key_ends: Option<u64>,
-    /// Whether the key that codes come from is missing.
-    pub codes_key_missing: bool,
-    /// Whose budgets of wrong grants are half spent or more: a provider, or all together.
-    pub guessing: Vec<(Option<u32>, Level)>,
 }
 
 /// Every property that does not hold at `now`, Unix seconds. `polls`: those of a public node.
@@ -95,39 +84,7 @@ pub fn findings(
             format!("the online key ends in {left}; `tekctl keys rotate-online` makes the next"),
         );
     }
-    about_reports(origin, now, &mut add);
     found
-}
-
-/// What does not hold where reports come in.
-fn about_reports(origin: &OriginHealth, now: u64, add: &mut impl FnMut(&'static str, String)) {
-    if let Some(end) = origin.seal_key_ends.filter(|end| *end < now + SEAL_KEY_WARNING_S) {
-        let left = format_duration(end.saturating_sub(now));
-        add(
-            "seal-key",
-            format!(
-                "the newest seal key ends in {left} and none followed it; `tekctl keys rotate-seal` makes the next"
-            ),
-        );
-    }
-    if origin.codes_key_missing {
-        let what = "the codes key is missing: no codes are issued or taken; put keys/codes.key back from where it \
-                    was exported to, and restart tekd";
-        add("codes-key", what.to_owned());
-    }
-    for (provider, level) in &origin.guessing {
-        let whose = provider.map_or("in all".to_owned(), |provider| format!("for provider {provider}"));
-        let puzzle = match level {
-            Level::Puzzle { bits } => format!("; reports need a puzzle of {bits} bits now"),
-            Level::Calm | Level::Alarm => String::new(),
-        };
-        add(
-            "guessing",
-            format!(
-                "many wrong codes or certificates were presented {whose}: somebody may be guessing{puzzle}"
-            ),
-        );
-    }
 }
 
 /// Findings as `tekctl health` prints them.

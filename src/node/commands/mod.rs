@@ -259,21 +259,15 @@ impl Commands {
     fn origin_health(&self, origin: &OriginHandle) -> OriginHealth {
         let root_here =
             Keys::open(&*self.disk, &self.data).and_then(|k| k.root()).is_ok_and(|root| root.is_some());
-        let (stopped, now) = (origin.stopped(), self.clock.now().unix);
-        let looked = origin.look(move |o| {
+        let looked = origin.look(|o| {
+            let alarm = o.writer().clock_alarm().map(ToString::to_string);
             let signed = o.state().delegation();
             let delegation =
                 signed.get(..crate::release::DELEGATION_LEN).map(crate::release::Delegation::parse);
-            OriginHealth {
-                clock_alarm: o.writer().clock_alarm().map(ToString::to_string),
-                delegation_ends: delegation.and_then(Result::ok).map(|d| d.not_after()),
-                seal_key_ends: o.state().seal_keys().last().map(|key| key.not_after),
-                codes_key_missing: o.writer().codes().key_id().is_none(),
-                guessing: o.writer().guessing(now).collect(),
-                ..OriginHealth::default()
-            }
+            (alarm, delegation.and_then(Result::ok).map(|d| d.not_after()))
         });
-        OriginHealth { stopped, root_here, ..looked.unwrap_or_default() }
+        let (clock_alarm, delegation_ends) = looked.unwrap_or_default();
+        OriginHealth { stopped: origin.stopped(), clock_alarm, root_here, delegation_ends }
     }
 
     fn health(&self) -> Done {
