@@ -3,6 +3,7 @@
 mod clock;
 mod entropy;
 mod keys;
+mod directory;
 mod origin;
 mod offline;
 mod builder;
