@@ -195,9 +195,12 @@ pub fn is_forgotten(received: u64, horizon: u32) -> bool {
     crate::time::interval_of(received).saturating_add(REPORT_INTERVALS) <= horizon
 }
 
+/// A provider's number, what its JWTs say, and its keys.
+type Ring = (u32, Option<Issuer>, Vec<ProviderKey>);
+
 /// The keys of all providers that have any, for whoever verifies signatures.
 #[derive(Debug, Clone, Default)]
-pub struct Keyring(Vec<(u32, Option<Issuer>, Vec<ProviderKey>)>);
+pub struct Keyring(Vec<Ring>);
 
 impl Keyring {
     /// The keys of these providers.
@@ -216,7 +219,11 @@ impl Keyring {
     /// The provider whose JWTs name this issuer.
     #[must_use]
     pub fn of_issuer(&self, issuer: &str) -> Option<u32> {
-        self.0.iter().find(|(_, iss, ..)| iss.as_deref() == Some(issuer)).map(|(number, ..)| *number)
+        self.named(issuer).map(|(number, ..)| *number)
+    }
+
+    fn named(&self, issuer: &str) -> Option<&Ring> {
+        self.0.iter().find(|(_, known, _)| known.as_ref().is_some_and(|known| known.name == issuer))
     }
 }
 
@@ -228,8 +235,7 @@ impl KeyDirectory for Keyring {
     }
 
     fn es256(&self, issuer: &str, kid: &str) -> Option<(u32, &str, &ProviderKey)> {
-        let is_named = |known: &Option<Issuer>| known.as_ref().is_some_and(|known| known.name == issuer);
-        let (number, known, keys) = self.0.iter().find(|(_, known, _)| is_named(known))?;
+        let (number, known, keys) = self.named(issuer)?;
         let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Es256(_));
         let key = keys.iter().filter(of_kind).find(|key| key.key_id == kid)?;
         Some((*number, &known.as_ref()?.audience, key))

@@ -1,8 +1,8 @@
 //! The private state of one set: which keys are claimed, live, waiting or leaving.
 //!
-//! Here is what a set is and what can be asked of it. It changes in two ways, both steps of the fold, the same
-//! for a fresh event and for a replayed one: claims come and go in `claims.rs`, a release turns the public
-//! page in `turn.rs`.
+//! Here is what a set is and what can be asked of it. It changes in two ways, both steps of the fold, the
+//! same for a fresh event and for a replayed one: claims come and go in `claims.rs`, a release turns the
+//! public page in `turn.rs`.
 
 mod claims;
 mod turn;
