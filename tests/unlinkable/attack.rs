@@ -44,6 +44,7 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
+    /// Whether it is above the limit by more than three σ.
     pub(crate) fn exceeds(&self, limit: f64) -> bool {
         self.mean > limit + 3.0 * self.sigma + 1e-9
     }
@@ -307,40 +308,58 @@ fn mann_whitney(same: &mut [f64], different: &mut [f64]) -> Sum {
     Sum { hits, weight: same.len() as f64 * different.len() as f64 }
 }
 
-/// Tells decoys from real entries: learns from the releases of every other serial, is judged on the rest,
-/// within each release. First by all fields and the end, then among entries of equal fields.
-pub(crate) fn unmask(seen: &Seen, seed: u64) -> [Estimate; 2] {
-    let features = |today: u32, e: &Entry| -> Pair {
-        let age = (today - day(e)).min(MAX_DAYS) as usize;
-        let short = usize::from(e.fields.period != 144);
-        [
-            age,
-            e.fields.report.into(),
-            e.fields.risk.into(),
-            short,
-            usize::from(e.del != LIVE),
-            age * 10 + usize::from(e.fields.risk),
-        ]
-    };
+/// How well decoys are told from real entries, within each release.
+#[derive(Debug)]
+pub(crate) struct Unmasked {
+    /// By fields: how many decoys there are of some fields follows from how many reports have them.
+    pub(crate) fields: Estimate,
+    /// Among entries of equal fields, by the bytes of the key, as the release shows them.
+    pub(crate) alike: Estimate,
+    /// The same, by somebody who has seen since which of them were withdrawn.
+    pub(crate) hindsight: Estimate,
+}
+
+/// Tells decoys from real entries: learns from every other release, is judged on the rest.
+pub(crate) fn unmask(seen: &Seen, seed: u64) -> Unmasked {
     let releases = by_release(seen, Side::Added);
-    let mut bayes = Bayes::new();
-    for (serial, entries) in releases.iter().filter(|(serial, _)| *serial % 2 == 0) {
-        for entry in entries {
-            bayes.learn(&features(seen.days[serial], entry), entry.owner.is_some());
+    let judge = |alike: bool, features: &dyn Fn(u32, &Entry) -> Pair| {
+        let mut bayes = Bayes::new();
+        for (serial, entries) in releases.iter().filter(|(serial, _)| *serial % 2 == 0) {
+            for entry in entries {
+                bayes.learn(&features(seen.days[serial], entry), entry.owner.is_some());
+            }
         }
-    }
-    let bayes = bayes.finish();
-    let mut sums = [const { Vec::new() }; 2];
-    for (serial, entries) in releases.iter().filter(|(serial, _)| *serial % 2 == 1) {
-        let score = |e: &Entry| bayes.score(&features(seen.days[serial], e));
-        sums[0].push(tell_apart(entries.iter().copied(), score));
-        let mut groups: BTreeMap<_, Vec<&Entry>> = BTreeMap::new();
-        for entry in entries {
-            groups.entry(entry.fields).or_default().push(entry);
+        let bayes = bayes.finish();
+        let mut sums = Vec::new();
+        for (serial, entries) in releases.iter().filter(|(serial, _)| *serial % 2 == 1) {
+            let score = |e: &Entry| bayes.score(&features(seen.days[serial], e));
+            let mut groups: BTreeMap<_, Vec<&Entry>> = BTreeMap::new();
+            for entry in entries {
+                groups.entry(alike.then_some(entry.fields)).or_default().push(entry);
+            }
+            let parts = groups.into_values().map(|group| tell_apart(group.into_iter(), score));
+            sums.push(
+                parts.fold(Sum::default(), |a, b| Sum { hits: a.hits + b.hits, weight: a.weight + b.weight }),
+            );
         }
-        sums[1].extend(groups.into_values().map(|group| tell_apart(group.into_iter(), score)));
+        estimate(&sums, seed)
+    };
+    let fields = |today: u32, e: &Entry| -> Pair {
+        let age = (today - day(e)).min(MAX_DAYS) as usize;
+        let (report, risk) = (usize::from(e.fields.report), usize::from(e.fields.risk));
+        [age, report, risk, usize::from(e.fields.period != 144), age * 9 + risk, report * 9 + risk]
+    };
+    let bytes = |e: &Entry| -> Pair {
+        let key = e.key.as_bytes();
+        let ones = key.iter().map(|byte| byte.count_ones() as usize).sum();
+        [key[0].into(), key[7].into(), key[15].into(), ones, usize::from(key[3] ^ key[9]), 0]
+    };
+    let end = |e: &Entry| -> Pair { [usize::from(e.del != LIVE), 0, 0, 0, 0, 0] };
+    Unmasked {
+        fields: judge(false, &fields),
+        alike: judge(true, &|_, e| bytes(e)),
+        hindsight: judge(true, &|_, e| end(e)),
     }
-    sums.map(|sums| estimate(&sums, seed))
 }
 
 fn tell_apart<'e>(entries: impl Iterator<Item = &'e Entry>, score: impl Fn(&Entry) -> f64) -> Sum {
