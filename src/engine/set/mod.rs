@@ -251,11 +251,6 @@ pub struct SetState {
     pub(crate) unexpired: u64,
 }
 
-/// The day a start falls on, in days since 1970.
-pub(crate) fn start_day(start: u32) -> u32 {
-    start / time::INTERVALS_PER_DAY
-}
-
 pub(crate) fn end_of(fields: &Fields) -> u64 {
     u64::from(fields.start) + u64::from(fields.period)
 }
