@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::super::event::{Amended, Reported, ReportedKey, Told};
-use super::{Claim, Leaving, Pending, ReportRecord, SetState, TakenBack, end_of};
+use super::{Claim, KeyState, Leaving, Pending, ReportRecord, SetState, TakenBack, end_of};
 use crate::authority::{ClaimFacts, Scope};
 use crate::wire::Key;
 use crate::wire::report::ReportType;
@@ -67,7 +67,16 @@ impl SetState {
                 record.keys.push(k.key);
                 record.withdrawn = false;
             }
+            self.sees(report, &k.key);
             self.settle(&k.key, None);
+        }
+    }
+
+    /// A report whose key is live when it is claimed is released without a release of its own (spec 7.6.2).
+    fn sees(&mut self, report: u64, key: &Key) {
+        let live = self.keys.get(key).and_then(KeyState::live);
+        if let (Some(entry), Some(record)) = (live, self.reports.get_mut(&report)) {
+            record.released = record.released.max(entry.add_serial);
         }
     }
 
@@ -218,6 +227,7 @@ impl SetState {
                     claim.since = at;
                 }
                 state.claims.append(&mut claims);
+                self.sees(*report, key);
                 self.settle(key, None);
             }
             if let Some(record) = self.reports.get_mut(report) {
