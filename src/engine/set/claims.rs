@@ -131,6 +131,7 @@ impl SetState {
     /// The reports that may have a claim the scope covers.
     fn candidates(&self, scope: &Scope) -> Vec<u64> {
         match scope {
+            Scope::Report { report } if self.decoys.contains(report) => Vec::new(),
             Scope::Report { report } => vec![*report],
             Scope::Key { key, .. } => {
                 self.keys.get(key).map(|k| k.claims.iter().map(|c| c.report).collect()).unwrap_or_default()
