@@ -163,11 +163,13 @@ impl Planning<'_> {
         })
     }
 
-    /// Up to `n` decoy reports other than those in `present` whose live keys nobody else claims, drawn at
-    /// random, in the order of their events.
+    /// Up to `n` decoy reports other than those in `present` whose keys nobody else claims and none of which
+    /// waits, drawn at random, in the order of their events.
     fn draw_leaving(&self, n: usize, present: &BTreeSet<u64>, random: &mut dyn Random) -> Vec<u64> {
         let set = self.set;
-        let alone = |key: &Key| set.keys.get(key).is_some_and(|k| k.claims.len() == 1);
+        let alone = |key: &Key| {
+            set.keys.get(key).is_some_and(|k| k.claims.len() == 1) && !set.pending.contains_key(key)
+        };
         let mut candidates: Vec<u64> = self
             .decoys_staying()
             .filter(|(seq, days)| !days.is_empty() && !present.contains(seq))
@@ -187,7 +189,9 @@ impl Planning<'_> {
     fn company(&self, coming: &[&Pending], random: &mut dyn Random) -> Vec<Reported> {
         let wanted = self.set.params.min_reports;
         let mut templates: BTreeMap<u64, Template> = BTreeMap::new();
-        for p in coming.iter().filter(|p| !p.decoy) {
+        // A decoy's key that was reinstated needs company as well if nothing else comes.
+        let real = coming.iter().any(|p| !p.decoy);
+        for p in coming.iter().filter(|p| !(real && p.decoy)) {
             templates.entry(p.report).or_default().push((p.fields, p.embargo_end));
         }
         let templates: Vec<Template> = templates.into_values().collect();
