@@ -108,7 +108,7 @@ impl SetState {
     fn revise(&mut self, report: u64, at: u64, report_type: ReportType) {
         for key in self.reports.get(&report).map(|r| r.keys.clone()).unwrap_or_default() {
             let Some(state) = self.keys.get_mut(&key) else { continue };
-            for claim in state.claims.iter_mut().filter(|c| c.report == report && c.stands()) {
+            for claim in state.claims.iter_mut().filter(|c| c.report == report) {
                 claim.fields.report = report_type.number();
                 claim.since = at;
             }
