@@ -310,9 +310,9 @@ impl SetState {
         self.pending.len()
     }
 
-    /// Whether no entry is unexpired and none waits: the schema may change.
+    /// Whether no entry is unexpired, none waits and no claim could be reinstated: the schema may change.
     pub fn is_empty(&self) -> bool {
-        self.unexpired == 0 && self.pending.is_empty()
+        self.keys.is_empty()
     }
 
     /// Whether a decided release is not yet published.
