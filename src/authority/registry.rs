@@ -195,44 +195,55 @@ pub fn is_forgotten(received: u64, horizon: u32) -> bool {
 
 /// The keys of all providers, for whoever verifies signatures.
 #[derive(Debug, Clone, Default)]
-pub struct Keyring(Vec<(u32, Option<String>, Option<String>, Vec<ProviderKey>)>);
+pub struct Keyring {
+    providers: BTreeMap<u32, Signer>,
+    issuers: BTreeMap<String, u32>,
+}
+
+/// A provider that has keys.
+#[derive(Debug, Clone)]
+struct Signer {
+    audience: Option<String>,
+    keys: Vec<ProviderKey>,
+}
 
 impl Keyring {
     /// The keys of these providers.
     #[must_use]
     pub fn of(registry: &Registry) -> Self {
-        let with_keys = registry.providers.iter().filter(|(_, p)| !p.keys.is_empty());
-        Keyring(
-            with_keys.map(|(id, p)| (*id, p.issuer.clone(), p.audience.clone(), p.keys.clone())).collect(),
-        )
+        let mut ring = Keyring::default();
+        for (id, p) in registry.providers.iter().filter(|(_, p)| !p.keys.is_empty()) {
+            ring.providers.insert(*id, Signer { audience: p.audience.clone(), keys: p.keys.clone() });
+            ring.issuers.extend(p.issuer.clone().map(|issuer| (issuer, *id)));
+        }
+        ring
     }
 
     /// Whether that provider has a key.
     #[must_use]
     pub fn has(&self, provider: u32) -> bool {
-        self.0.binary_search_by_key(&provider, |(number, ..)| *number).is_ok()
+        self.providers.contains_key(&provider)
     }
 
     /// The provider whose JWTs name this issuer.
     #[must_use]
     pub fn of_issuer(&self, issuer: &str) -> Option<u32> {
-        self.0.iter().find(|(_, iss, ..)| iss.as_deref() == Some(issuer)).map(|(number, ..)| *number)
+        self.issuers.get(issuer).copied()
     }
 }
 
 impl KeyDirectory for Keyring {
     fn ed25519(&self, provider: u32, id: [u8; 8]) -> Option<&ProviderKey> {
-        let at = self.0.binary_search_by_key(&provider, |(number, ..)| *number).ok()?;
         let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Ed25519(_));
-        self.0[at].3.iter().filter(of_kind).find(|key| key.fingerprint() == id)
+        self.providers.get(&provider)?.keys.iter().filter(of_kind).find(|key| key.fingerprint() == id)
     }
 
     fn es256(&self, issuer: &str, kid: &str) -> Option<(u32, &str, &ProviderKey)> {
-        let (number, _, audience, keys) =
-            self.0.iter().find(|(_, iss, ..)| iss.as_deref() == Some(issuer))?;
+        let number = self.of_issuer(issuer)?;
+        let signer = self.providers.get(&number)?;
         let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Es256(_));
-        let key = keys.iter().filter(of_kind).find(|key| key.key_id == kid)?;
-        Some((*number, audience.as_deref()?, key))
+        let key = signer.keys.iter().filter(of_kind).find(|key| key.key_id == kid)?;
+        Some((number, signer.audience.as_deref()?, key))
     }
 }
 

@@ -3,28 +3,22 @@
 //! The request stays the same however often it is asked; only its seal and, when a puzzle is set, its
 //! solution are new (spec 7.1.6, 7.5.1). Pure but for the hashes of a puzzle, which are bounded.
 
-use sha2::{Digest, Sha256};
-
 use super::pace::Backoff;
 use super::verify::{ReceiptFault, Unverifiable};
 use crate::authority::seal::{ASSOCIATED_LEN, associated_data};
+use crate::authority::{MAX_PUZZLE_HASHES, solve};
 use crate::release::{
     CheckpointAnswer, Receipt, ReceiptBundle, SignatureList, Trust, content_digest, verdicts_digest,
 };
 use crate::wire::outcome::{OUTCOME_LEN, ReceiptBytes, ReportCounts, ReportOutcome};
 use crate::wire::report::{Outcome, ReportState, RequestKind, Verdict};
-use crate::wire::request::{PUZZLE_SEED_LEN, REQUEST_LEN, Request, RequestError};
+use crate::wire::request::{REQUEST_LEN, Request, RequestError};
 use crate::wire::{FIRST_BYTE, ServiceId};
 
 /// Answers that may be lost or unreadable before the request is given up.
 pub(super) const MAX_LOST: u32 = 5;
 /// Puzzles that are solved for one request: a seed may end while its puzzle is being solved.
 const MAX_PUZZLES: u32 = 3;
-/// Most bits of a puzzle (spec 7.5.2).
-const MAX_PUZZLE_BITS: u8 = 24;
-/// Hashes after which a puzzle is given up: 16 times what the hardest takes on average.
-const MAX_PUZZLE_HASHES: u64 = 16 << MAX_PUZZLE_BITS;
-const PUZZLE: &[u8] = b"tekd/1 puzzle\0";
 
 /// What the origin answered, authentic by the seal and with a receipt that verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,23 +175,4 @@ pub(super) fn answered(answer: &ReportOutcome<'_>, receipt: Option<ReceiptBundle
         wait_s: answer.wait_s,
         server_time: answer.time,
     }
-}
-
-/// The least solution of a puzzle among the first `hashes` (spec 7.5.1); `None` at once for more bits than
-/// any honest server asks for.
-fn solve(
-    seed: &[u8; PUZZLE_SEED_LEN],
-    bits: u8,
-    report: &[u8; 16],
-    grant: &[u8],
-    hashes: u64,
-) -> Option<u64> {
-    let start = Sha256::new().chain_update(PUZZLE).chain_update(seed).chain_update(report);
-    let start = start.chain_update(Sha256::digest(grant));
-    let fits = |solution: &u64| {
-        let digest = start.clone().chain_update(solution.to_le_bytes()).finalize();
-        let first = *digest.first_chunk().expect("a SHA-256 digest has 32 bytes");
-        u64::from_be_bytes(first).leading_zeros() >= u32::from(bits)
-    };
-    (bits <= MAX_PUZZLE_BITS).then(|| (0..hashes).find(fits)).flatten()
 }

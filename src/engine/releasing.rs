@@ -152,8 +152,12 @@ impl Planning<'_> {
     /// The decoy reports that are live after this release, with the days their live keys start on.
     fn decoys_staying(&self) -> impl Iterator<Item = (u64, BTreeSet<u32>)> {
         let (set, horizon, leaving) = (self.set, self.release.horizon, &self.release.decoys_leaving);
+        let withdraw = self.release.withdraw;
         set.decoys.iter().filter(|seq| leaving.binary_search(seq).is_err()).map(move |seq| {
-            let live = set.reports[seq].keys.iter().filter(|key| set.is_unexpired(key, horizon));
+            // A decoy's key that an operator withdrew is no company once it has left.
+            let leaves = |key: &&Key| withdraw && set.leaving.contains_key(*key);
+            let live =
+                set.reports[seq].keys.iter().filter(|key| set.is_unexpired(key, horizon) && !leaves(key));
             let days = live.filter_map(|key| Some(start_day(set.keys.get(key)?.live()?.fields.start)));
             (*seq, days.collect())
         })

@@ -23,6 +23,8 @@ const MAX_KEY_FILE: u64 = 4096;
 /// The file of the cookie secret, which every server has, and an origin only after its identity.
 pub(crate) const COOKIE_KEY: &str = "cookie.key";
 
+/// The file of the root key.
+const ROOT_KEY: &str = "root.key";
 /// The file that codes come from. Backups leave it out.
 const CODES_KEY: &str = "codes.key";
 /// How the files of seal keys begin; their ids follow.
@@ -116,7 +118,7 @@ impl<'d> Keys<'d> {
     /// # Errors
     /// If the file is unreadable.
     pub fn root(&self) -> Result<Option<SigningKey>, KeyError> {
-        Ok(self.secret("root.key", "root")?.map(SigningKey::from_secret))
+        Ok(self.secret(ROOT_KEY, "root")?.map(SigningKey::from_secret))
     }
 
     /// The root key, made if there is none yet.
@@ -124,7 +126,7 @@ impl<'d> Keys<'d> {
     /// # Errors
     /// If the file is unreadable or cannot be written.
     pub fn make_root(&self, random: &mut dyn Random) -> Result<SigningKey, KeyError> {
-        self.secret_or_make("root.key", "root", random).map(SigningKey::from_secret)
+        self.secret_or_make(ROOT_KEY, "root", random).map(SigningKey::from_secret)
     }
 
     /// The online key of an epoch, if it is here.
@@ -205,12 +207,27 @@ impl<'d> Keys<'d> {
     /// # Errors
     /// If there is none, or a file cannot be written or removed.
     pub fn export_root(&self, to: &Path) -> Result<(), KeyError> {
-        let from = self.dir.join("root.key");
+        let from = self.dir.join(ROOT_KEY);
+        self.copy(&from, to)?;
+        let removed = self.disk.remove(&from).and_then(|()| self.disk.sync_dir(&self.dir));
+        removed.map_err(|source| KeyError::Disk { what: "remove", file: from, source })
+    }
+
+    /// Writes what codes come from to `to`, which must not exist; it stays here too.
+    ///
+    /// # Errors
+    /// If there is none, or a file cannot be written.
+    pub fn export_codes(&self, to: &Path) -> Result<(), KeyError> {
+        self.copy(&self.dir.join(CODES_KEY), to)
+    }
+
+    /// Copies a file to `to`, which must not exist, and makes sure that it is safe there.
+    fn copy(&self, from: &Path, to: &Path) -> Result<(), KeyError> {
         let fail = |what, file: &Path| {
             let file = file.to_path_buf();
             move |source| KeyError::Disk { what, file, source }
         };
-        let bytes = read_file(self.disk, &from, MAX_KEY_FILE).map_err(fail("read", &from))?;
+        let bytes = read_file(self.disk, from, MAX_KEY_FILE).map_err(fail("read", from))?;
         let file = self.disk.create(to).map_err(fail("create", to))?;
         file.write_all_at(&bytes, 0).and_then(|()| file.sync()).map_err(fail("write", to))?;
         let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -220,7 +237,7 @@ impl<'d> Keys<'d> {
             let what = "it is not what was just written".to_owned();
             return Err(KeyError::Damaged { file: to.to_path_buf(), what });
         }
-        self.disk.remove(&from).and_then(|()| self.disk.sync_dir(&self.dir)).map_err(fail("remove", &from))
+        Ok(())
     }
 
     /// Certificate and key of TLS, self-made if there are none yet.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::origin::{Origin, journal_path};
-use crate::authority::Provider;
-use crate::engine::{Event, Params, ReleaseSummary, SetState};
+use crate::engine::{Event, Params, ReleaseSummary, SealKey, SetState};
 use crate::release::{Checkpoint, Delegation};
 use crate::service::timetext::format_time;
 use crate::store::Disk;
@@ -63,11 +62,6 @@ pub(crate) fn params(p: &Params) -> Value {
         "max_wait_s": p.max_wait_s,
         "decoys": p.decoys,
     })
-}
-
-/// A provider.
-pub(crate) fn provider_line(id: u32, p: &Provider) -> Value {
-    json!({ "provider": id, "name": p.name, "since": format_time(p.since), "key": !p.keys.is_empty() })
 }
 
 /// What `release now` answers.
@@ -150,4 +144,27 @@ pub(crate) fn delegation(origin: &Origin) -> Option<Value> {
         "not_before": format_time(d.not_before()),
         "not_after": format_time(d.not_after()),
     }))
+}
+
+/// A key that reports are sealed to; `here`: whether its secret is.
+pub(crate) fn seal_key(key: &SealKey, here: bool) -> Value {
+    json!({
+        "id": hex::encode(key.id),
+        "not_before": format_time(key.not_before),
+        "not_after": format_time(key.not_after),
+        "secret": if here { "here" } else { "missing" },
+    })
+}
+
+/// The codes key: it has no end of its own, and is needed until the last of its outstanding codes expires.
+pub(crate) fn codes_key(origin: &Origin, now: u64) -> Value {
+    let id = origin.writer().codes().key_id();
+    let batches = origin.state().registry().batches.values();
+    let open = || batches.clone().filter(|batch| batch.outstanding(now) > 0);
+    json!({
+        "id": id.map(hex::encode),
+        "secret": if id.is_some() { "here" } else { "missing" },
+        "outstanding": open().map(|batch| u64::from(batch.outstanding(now))).sum::<u64>(),
+        "needed_until": open().map(|batch| batch.expires).max().map(format_time),
+    })
 }

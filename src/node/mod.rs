@@ -4,6 +4,7 @@ mod clock;
 mod entropy;
 mod keys;
 mod origin;
+mod offline;
 mod keyhole;
 mod builder;
 mod handle;
@@ -12,6 +13,7 @@ mod desk;
 mod single;
 mod answering;
 mod listing;
+mod authority_listing;
 mod polls;
 mod health;
 mod metrics;
@@ -31,11 +33,12 @@ pub use control::ControlSocket;
 pub use desk::{Desk, MAX_AT_WRITER, MAX_OPENERS, MAX_TO_OPEN};
 pub use entropy::SystemRandom;
 pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};
-pub use health::{Finding, OriginHealth, ReportingHealth, findings};
+pub use health::{Finding, OriginHealth, findings};
 pub use keyhole::Keyhole;
 pub use keys::{KeyError, Keys, TlsFiles};
 pub use listing::LISTED_RELEASES;
 pub use metrics::Counters;
+pub use offline::{lost_codes, read_state};
 pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
     write_snapshot,

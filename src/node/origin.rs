@@ -315,21 +315,26 @@ impl Origin {
         Ok(Some(Input::Delegate { delegation, key }))
     }
 
-    /// Keeps `secret`, 32 fresh random bytes, as that of a new seal key if the newest is a week old; the input
-    /// then tells the writer of it. Forgets those that nothing may be opened with any more (spec 7.1.4).
+    /// A new seal key if the newest is a week old; `secret`: 32 fresh random bytes.
     ///
     /// # Errors
     /// If a key file cannot be written or removed.
     pub fn next_seal_key(&self, now: u64, secret: [u8; 32]) -> Result<Option<Input>, OriginError> {
-        if !self.seal_key_is_due(now) {
-            return Ok(None);
-        }
+        self.seal_key_is_due(now).then(|| self.make_seal_key(secret)).transpose()
+    }
+
+    /// Keeps `secret`, 32 fresh random bytes, as that of a new seal key; the input then tells the writer of
+    /// it. Forgets those that nothing may be opened with any more (spec 7.1.4).
+    ///
+    /// # Errors
+    /// If a key file cannot be written or removed.
+    pub fn make_seal_key(&self, secret: [u8; 32]) -> Result<Input, OriginError> {
         let keys = Keys::open(&*self.options.disk, &self.options.dir)?;
         let kept: Vec<[u8; 8]> = self.state().seal_keys().iter().map(|key| key.id).collect();
         keys.forget_seals(&kept)?;
         // The secret is safe before anybody is told of its key.
         let public = keys.keep_seal(&secret)?.public();
-        Ok(Some(Input::AddSealKey { public }))
+        Ok(Input::AddSealKey { public })
     }
 
     /// Whether it is time for a new seal key. A clock that is not believed makes none: they would be over too

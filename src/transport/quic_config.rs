@@ -32,7 +32,7 @@ const INCOMING_BYTES_TOTAL: u64 = 4 << 20;
 const MAX_QUESTION_BYTES: usize = 512 << 20;
 
 const _: () = assert!(STREAM_WINDOW as usize > MAX_REQUEST);
-const _: () = assert!(SEND_WINDOW as usize <= MAX_ANSWER && SEND_WINDOW as usize <= MAX_PENDING_BYTES);
+const _: () = assert!(SEND_WINDOW as usize <= MAX_ANSWER && MAX_ANSWER <= MAX_PENDING_BYTES);
 const _: () = assert!(INCOMING_BYTES <= INCOMING_BYTES_TOTAL);
 const _: () = assert!(MAX_CONNECTIONS * CONNECTION_WINDOW as usize <= MAX_QUESTION_BYTES);
 

@@ -2,100 +2,19 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use tekd::authority::{Grant, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
-    Changes, Configured, DEFAULT_PARAMS, Event, Founded, KeyWithdrawn, Params, ParamsChange, ProviderAdded,
-    Published, Released, Reported, ReportedKey, State,
+    Amended, Authored, Changes, CodesIssued, Configured, DEFAULT_PARAMS, Event, Founded, Input, Params,
+    ParamsChange, ProviderAdded, ProviderStood, Published, Released, Reported, ReportedKey, SealKey, State,
+    Told, Withdrawn,
 };
 use tekd::release::{Fields, Schema};
 use tekd::wire::Key;
+use tekd::wire::report::{ReportType, Verdict};
 
+use super::any_event::{KINDS, events};
+use super::phone::{Phone, days};
 use super::world::{Dice, NOON, World, keys_of_day, seed};
-
-const KINDS: u16 = 9;
-
-fn key() -> impl Strategy<Value = Key> {
-    prop_oneof![vec(any::<u8>(), 16), vec(any::<u8>(), 32)].prop_map(|b| Key::from_slice(&b).unwrap())
-}
-
-fn fields() -> impl Strategy<Value = Fields> {
-    (any::<u32>(), any::<u16>(), any::<u8>(), any::<u8>(), any::<i8>())
-        .prop_map(|(start, period, report, risk, onset)| Fields { start, period, report, risk, onset })
-}
-
-fn params() -> impl Strategy<Value = Params> {
-    (prop::sample::select(Schema::ALL.to_vec()), any::<(u16, u32, u32, u32, u32, bool)>()).prop_map(
-        |(schema, (retention_days, interval_s, embargo_s, min_reports, max_wait_s, decoys))| Params {
-            schema,
-            retention_days,
-            interval_s,
-            embargo_s,
-            min_reports,
-            max_wait_s,
-            decoys,
-        },
-    )
-}
-
-fn reported() -> impl Strategy<Value = Event> {
-    let one = (key(), fields(), any::<u64>());
-    let one = one.prop_map(|(key, fields, embargo_end)| ReportedKey { key, fields, embargo_end });
-    (any::<(u32, u32, [u8; 16])>(), vec(one, 1..31))
-        .prop_map(|((set, provider, report), keys)| Event::Reported(Reported { set, provider, report, keys }))
-}
-
-fn released() -> impl Strategy<Value = Event> {
-    let head = any::<(u32, u32, u64, u32, u8, bool, bool, bool)>();
-    (head, any::<[u32; 5]>(), vec(any::<u64>(), 0..9)).prop_map(|(head, c, decoys_leaving)| {
-        let (set, serial, time, horizon, bits, admit, withdraw, forced) = head;
-        let [added, withdrawn, expired, decoys_added, decoys_withdrawn] = c;
-        let changes = Changes { added, withdrawn, expired, decoys_added, decoys_withdrawn };
-        Event::Released(Released {
-            set,
-            serial,
-            time,
-            horizon,
-            bits,
-            admit,
-            withdraw,
-            forced,
-            decoys_leaving,
-            changes,
-        })
-    })
-}
-
-fn events() -> impl Strategy<Value = Event> {
-    let blob = || vec(any::<u8>(), 0..99);
-    let text = || ".{0,40}";
-    prop_oneof![
-        any::<([u8; 8], u32)>()
-            .prop_map(|(service, incarnation)| Event::Founded(Founded { service, incarnation })),
-        any::<u32>().prop_map(|incarnation| Event::Adopted { incarnation }),
-        blob().prop_map(Event::Delegated),
-        (any::<u32>(), params()).prop_map(|(set, params)| Event::Configured(Configured { set, params })),
-        (any::<u32>(), blob()).prop_map(|(set, bytes)| Event::ManifestIssued { set, bytes }),
-        (any::<u32>(), text(), any::<Option<[u8; 32]>>())
-            .prop_map(|(provider, name, key)| Event::ProviderAdded(ProviderAdded { provider, name, key })),
-        reported(),
-        (any::<u32>(), key(), any::<bool>(), text()).prop_map(|(set, key, urgent, reason)| {
-            Event::KeyWithdrawn(KeyWithdrawn { set, key, urgent, reason })
-        }),
-        released(),
-        (any::<(u32, u32, u64, [u8; 32], [u8; 32])>(), blob(), blob()).prop_map(
-            |((set, serial, count, root, history_digest), checkpoint, signatures)| {
-                Event::Published(Published {
-                    set,
-                    serial,
-                    count,
-                    root,
-                    history_digest,
-                    checkpoint,
-                    signatures,
-                })
-            }
-        ),
-    ]
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -140,17 +59,46 @@ fn hexes(parts: &[&str]) -> Vec<u8> {
     hex::decode(parts.concat()).unwrap()
 }
 
-/// A report of a short and a long key, a release, and its publication.
-fn longer_events(key: Key, long: Key, fields: Fields) -> (Reported, Released, Published) {
-    let reported = Reported {
-        set: 1,
-        provider: 2,
-        report: [0xcc; 16],
-        keys: vec![
-            ReportedKey { key, fields, embargo_end: 5 },
-            ReportedKey { key: long, fields, embargo_end: 6 },
-        ],
-    };
+/// Each event lies so and is read from that.
+fn lie(cases: Vec<(u16, Event, Vec<u8>)>) {
+    for (kind, event, bytes) in cases {
+        assert_eq!((event.kind(), hex::encode(event.encode())), (kind, hex::encode(&bytes)), "{kind}");
+        assert_eq!(Event::decode(kind, 0, &bytes), Ok(event));
+    }
+}
+
+fn short_key() -> Key {
+    Key::from_slice(&[0xaa; 16]).unwrap()
+}
+
+const FIELDS: Fields = Fields { start: 0x0102_0304, period: 144, report: 1, risk: 2, onset: -3 };
+
+fn short_hex() -> String {
+    ["10", &"aa".repeat(16)].concat()
+}
+
+/// A key, its fields and the end of its embargo, as in 5.7.4.
+fn reported_key_hex() -> String {
+    [&short_hex()[..], "04030201", "9000", "0102fd", "0500000000000000"].concat()
+}
+
+fn reported_key() -> ReportedKey {
+    ReportedKey { key: short_key(), fields: FIELDS, embargo_end: 5 }
+}
+
+fn told() -> Told {
+    let verdicts = vec![Verdict::Accepted, Verdict::Onset];
+    Told { content: [0x21; 32], verdicts, receipt: [0x22; 128], signatures: [0x23; 80] }
+}
+
+/// *told* of 5.7.2.
+fn told_hex() -> String {
+    ["21".repeat(32), "22".repeat(128), "23".repeat(80), "02000000".to_owned() + "0009"].concat()
+}
+
+#[test]
+fn events_of_sets_lie_as_the_tables_say() {
+    // spec 5.7.3, 5.7.4, 5.7.6
     let changes = Changes { added: 1, withdrawn: 2, expired: 3, decoys_added: 4, decoys_withdrawn: 5 };
     let released = Released {
         set: 1,
@@ -173,77 +121,21 @@ fn longer_events(key: Key, long: Key, fields: Fields) -> (Reported, Released, Pu
         checkpoint: vec![0x77; 3],
         signatures: vec![0x88],
     };
-    (reported, released, published)
-}
-
-#[test]
-fn events_lie_as_the_tables_say() {
-    // spec 5.7.3, 5.7.4, 5.7.6
-    let key = Key::from_slice(&[0xaa; 16]).unwrap();
-    let long = Key::from_slice(&[0xbb; 32]).unwrap();
-    let fields = Fields { start: 0x0102_0304, period: 144, report: 1, risk: 2, onset: -3 };
-    let key_hex = ["10", &"aa".repeat(16)].concat();
-    let long_hex = ["20", &"bb".repeat(32)].concat();
-    let fields_hex = "04030201900001".to_owned() + "02fd";
-    let (reported, released, published) = longer_events(key, long, fields);
-    let withdrawn = KeyWithdrawn { set: 1, key, urgent: true, reason: "so".to_owned() };
-    let provider = |key| ProviderAdded { provider: 4, name: "x".to_owned(), key };
-    let cases: [(u16, Event, Vec<u8>); 11] = [
-        (10, Event::Adopted { incarnation: 2 }, hexes(&["02000000"])),
-        (
-            1,
-            Event::Founded(Founded { service: *b"12345678", incarnation: 2 }),
-            hexes(&["3132333435363738", "02000000"]),
-        ),
+    let head = ["01000000", "07000000", "6500000000000000", "09000000", "03", "05"].concat();
+    let counts = ["01000000", "02000000", "03000000", "04000000", "05000000"].concat();
+    let params = ["0100", "0e00", "84030000", "201c0000", "0a000000", "80510100", "01"].concat();
+    let founded = Founded { service: *b"12345678", incarnation: 2 };
+    let seal = SealKey { public: [0x31; 32], id: [0x32; 8], not_before: 3, not_after: 4 };
+    let (threes, fours) = ("0300000000000000", "0400000000000000");
+    lie(vec![
+        (1, Event::Founded(founded), hexes(&["3132333435363738", "02000000"])),
         (2, Event::Delegated(vec![9, 8]), hexes(&["02000000", "0908"])),
-        (
-            3,
-            Event::Configured(Configured { set: 1, params: DEFAULT_PARAMS }),
-            hexes(&["01000000", "0100", "0e00", "84030000", "201c0000", "0a000000", "80510100", "01"]),
-        ),
+        (3, Event::Configured(Configured { set: 1, params: DEFAULT_PARAMS }), hexes(&["01000000", &params])),
         (4, Event::ManifestIssued { set: 3, bytes: vec![1] }, hexes(&["03000000", "01000000", "01"])),
-        (5, Event::ProviderAdded(provider(None)), hexes(&["04000000", "01000000", "78", "00"])),
-        (
-            5,
-            Event::ProviderAdded(provider(Some([0xab; 32]))),
-            hexes(&["04000000", "01000000", "78", "01", &"ab".repeat(32)]),
-        ),
-        (
-            6,
-            Event::Reported(reported),
-            hexes(&[
-                "01000000",
-                "02000000",
-                &"cc".repeat(16),
-                "02000000",
-                &key_hex,
-                &fields_hex,
-                "0500000000000000",
-                &long_hex,
-                &fields_hex,
-                "0600000000000000",
-            ]),
-        ),
-        (7, Event::KeyWithdrawn(withdrawn), hexes(&["01000000", &key_hex, "01", "02000000", "736f"])),
         (
             8,
             Event::Released(released),
-            hexes(&[
-                "01000000",
-                "07000000",
-                "6500000000000000",
-                "09000000",
-                "03",
-                "05",
-                "01000000",
-                "02000000",
-                "03000000",
-                "04000000",
-                "05000000",
-                "02000000",
-                "1100000000000000",
-                "1200000000000000",
-            ]),
+            hexes(&[&head, &counts, "02000000", "1100000000000000", "1200000000000000"]),
         ),
         (
             9,
@@ -260,11 +152,193 @@ fn events_lie_as_the_tables_say() {
                 "88",
             ]),
         ),
-    ];
-    for (kind, event, bytes) in cases {
-        assert_eq!((event.kind(), hex::encode(event.encode())), (kind, hex::encode(&bytes)));
-        assert_eq!(Event::decode(kind, 0, &bytes), Ok(event));
-    }
+        (10, Event::Adopted { incarnation: 2 }, hexes(&["02000000"])),
+        (19, Event::SealKeyMade(seal), hexes(&[&"31".repeat(32), &"32".repeat(8), threes, fours])),
+    ]);
+}
+
+#[test]
+fn events_of_reports_lie_as_the_tables_say() {
+    // spec 5.7.2, 5.7.4
+    let long = ReportedKey { key: Key::from_slice(&[0xbb; 32]).unwrap(), embargo_end: 6, ..reported_key() };
+    let long_hex = ["20", &"bb".repeat(32), "04030201", "9000", "0102fd", "0600000000000000"].concat();
+    let report = [0xcc; 16];
+    let imported = Reported::unauthored(1, 2, report, vec![reported_key(), long]);
+    let authored = Authored {
+        secret_hash: [0x24; 32],
+        onset_day: Some(0x0102),
+        report_type: ReportType::Likely,
+        told: told(),
+    };
+    let grant = Grant::Code { batch: 3, index: 4 };
+    let keys = vec![reported_key()];
+    let by_phone = Reported { set: 1, provider: 2, report, grant, authored: Some(authored), keys };
+    let (set, provider) = ("01000000", "02000000");
+    let certificate = Grant::Certificate { identity: [0x25; 16], until: 9 };
+    let amended = |report_type, grant, provider, keys| {
+        Event::Amended(Amended { set: 1, report: 6, report_type, grant, provider, keys, told: told() })
+    };
+    let changed = amended(Some(ReportType::Negative), certificate, 2, Vec::new());
+    let withdrawn = |scope, urgent, reason: &str, told| {
+        Event::Withdrawn(Withdrawn { scope, urgent, reason: reason.to_owned(), told })
+    };
+    let by_operator = |scope| withdrawn(scope, true, "so", None);
+    let so = "010200000073";
+    let cc = "cc".repeat(16);
+    lie(vec![
+        (
+            6,
+            Event::Reported(imported),
+            hexes(&[set, provider, &cc, "00", "00", "02000000", &reported_key_hex(), &long_hex]),
+        ),
+        (
+            6,
+            Event::Reported(by_phone),
+            hexes(&[
+                set,
+                provider,
+                &cc,
+                "010300000004000000",
+                "01",
+                &"24".repeat(32),
+                "02010000",
+                "02",
+                &told_hex(),
+                "01000000",
+                &reported_key_hex(),
+            ]),
+        ),
+        (
+            7,
+            by_operator(Scope::Key { set: 1, key: short_key() }),
+            hexes(&["00", set, &short_hex(), so, "6f", "00"]),
+        ),
+        (
+            7,
+            withdrawn(Scope::Report { report: 6 }, false, "", Some(told())),
+            hexes(&["01", "0600000000000000", "00", "00000000", "01", &told_hex()]),
+        ),
+        (7, by_operator(Scope::Batch { batch: 2 }), hexes(&["02", "02000000", so, "6f", "00"])),
+        (
+            7,
+            by_operator(Scope::Provider { provider: 2, since: 7 }),
+            hexes(&["03", provider, "0700000000000000", so, "6f", "00"]),
+        ),
+        (
+            7,
+            by_operator(Scope::After { seq: 7, provider: None }),
+            hexes(&["04", "0700000000000000", "00000000", so, "6f", "00"]),
+        ),
+        (
+            7,
+            by_operator(Scope::After { seq: 7, provider: Some(2) }),
+            hexes(&["04", "0700000000000000", provider, so, "6f", "00"]),
+        ),
+        (
+            11,
+            amended(None, Grant::None, 0, vec![reported_key()]),
+            hexes(&[
+                set,
+                "0600000000000000",
+                "00",
+                "00",
+                "00000000",
+                "01000000",
+                &reported_key_hex(),
+                &told_hex(),
+            ]),
+        ),
+        (
+            11,
+            changed,
+            hexes(&[
+                set,
+                "0600000000000000",
+                "05",
+                "02",
+                &"25".repeat(16),
+                "0900000000000000",
+                provider,
+                "00000000",
+                &told_hex(),
+            ]),
+        ),
+        (12, Event::Reinstated { seq: 6 }, hexes(&["0600000000000000"])),
+    ]);
+}
+
+#[test]
+fn events_of_providers_lie_as_the_tables_say() {
+    // spec 5.7.2, 5.7.4
+    let four = "04000000";
+    let so = ["02000000", "736f"].concat();
+    let reason = || "so".to_owned();
+    let added = |issuer| Event::ProviderAdded(ProviderAdded { provider: 4, name: "x".to_owned(), issuer });
+    let issuer = Some(("y".to_owned(), "zz".to_owned()));
+    let ed25519 = ProviderKey {
+        material: KeyMaterial::Ed25519([0x41; 32]),
+        key_id: "k".to_owned(),
+        not_before: 1,
+        not_after: 2,
+        revoked: None,
+    };
+    let es256 = ProviderKey { material: KeyMaterial::Es256([0x42; 33]), revoked: Some(3), ..ed25519.clone() };
+    let (ones, twos, threes) = ("0100000000000000", "0200000000000000", "0300000000000000");
+    let key_added = |key| Event::ProviderKeyAdded { provider: 4, key };
+    let fingerprint = [0x43; 8];
+    let stood = |standing, since| {
+        Event::ProviderStood(ProviderStood { provider: 4, standing, since, reason: reason() })
+    };
+    let codes = CodesIssued {
+        batch: 5,
+        provider: 4,
+        set: 1,
+        report_type: ReportType::SelfReport,
+        onset_day: None,
+        nonce: [0x44; 16],
+        key_id: [0x45; 8],
+        count: 10,
+        expires: 2,
+    };
+    let retroactive = true;
+    lie(vec![
+        (5, added(None), hexes(&[four, "01000000", "78", "00"])),
+        (5, added(issuer), hexes(&[four, "01000000", "78", "01", "01000000", "79", "02000000", "7a7a"])),
+        (
+            13,
+            key_added(ed25519),
+            hexes(&[four, "01", &"41".repeat(32), "01000000", "6b", ones, twos, &"00".repeat(8)]),
+        ),
+        (13, key_added(es256), hexes(&[four, "02", &"42".repeat(33), "01000000", "6b", ones, twos, threes])),
+        (
+            14,
+            Event::ProviderKeyRevoked { provider: 4, fingerprint, reason: reason() },
+            hexes(&[four, &"43".repeat(8), &so]),
+        ),
+        (15, stood(Standing::Suspended, None), hexes(&[four, "01", "00", &so])),
+        (15, stood(Standing::Revoked, Some(3)), hexes(&[four, "02", "01", threes, &so])),
+        (
+            16,
+            Event::CodesIssued(codes),
+            hexes(&[
+                "05000000",
+                four,
+                "01000000",
+                "03",
+                "00000000",
+                &"44".repeat(16),
+                &"45".repeat(8),
+                "0a000000",
+                twos,
+            ]),
+        ),
+        (
+            17,
+            Event::BatchRevoked { batch: 5, retroactive, reason: reason() },
+            hexes(&["05000000", "01", &so]),
+        ),
+        (18, Event::CodesVoided { key_id: [0x45; 8] }, hexes(&[&"45".repeat(8)])),
+    ]);
 }
 
 #[test]
@@ -272,8 +346,7 @@ fn a_report_holds_one_to_thirty_keys() {
     let one =
         ReportedKey { key: Key::from_slice(&[1; 16]).unwrap(), fields: Fields::default(), embargo_end: 0 };
     for (n, sound) in [(0, false), (1, true), (30, true), (31, false)] {
-        let event =
-            Event::Reported(Reported { set: 1, provider: 1, report: [0; 16], keys: vec![one.clone(); n] });
+        let event = Event::Reported(Reported::unauthored(1, 1, [0; 16], vec![one.clone(); n]));
         assert_eq!(Event::decode(6, 0, &event.encode()).is_ok(), sound, "{n}");
     }
 }
@@ -291,25 +364,50 @@ fn state() -> Vec<u8> {
     world.withdraw(1, keys[0].key, true).unwrap();
     world.import(1, keys[..2].to_vec());
     world.import(1, keys_of_day(&mut dice, NOON, 1, 2));
-    world.origin.state().to_bytes()
+    let key = ProviderKey::named_by_fingerprint(KeyMaterial::Ed25519([5; 32]), NOON, NOON + 9);
+    let issuer = Some(("one.example".to_owned(), "another.example".to_owned()));
+    world.turn(Input::AddProvider { name: "issuer".to_owned(), issuer, key: Some(key) }).unwrap();
+    let provider = world.provider("ward");
+    let issued = world.codes(provider, 1, 5);
+    let phone = Phone::new(&mut dice, 1);
+    world.report(&phone.submit(issued.codes[0], days(&mut dice, NOON, 1, 2)));
+    world.report(&phone.amend(days(&mut dice, NOON, 3, 1)));
+    let other = Phone::new(&mut dice, 1);
+    world.report(&other.submit(issued.codes[1], days(&mut dice, NOON, 1, 1)));
+    world.report(&other.cancel());
+    world.tick_to(1, NOON + 1800);
+    world.take_back(Scope::Report { report: world.set(1).report(&phone.report).unwrap().0 }, false).unwrap();
+    let certificate = Grant::Certificate { identity: [6; 16], until: NOON };
+    let used = Reported { grant: certificate, ..Reported::unauthored(1, 1, [7; 16], Vec::new()) };
+    let keys = vec![ReportedKey { key: dice.key(16), fields: Fields::default(), embargo_end: 0 }];
+    let mut state = State::from_bytes(&world.origin.state().to_bytes()).unwrap();
+    state.apply(state.seq() + 1, world.now.unix, &Event::Reported(Reported { keys, ..used })).unwrap();
+    state.to_bytes()
 }
 
 #[test]
 fn a_snapshot_begins_as_the_table_says() {
-    // spec 5.8.1
+    // spec 5.8.1, 5.8.2, 5.8.3
     let mut world = World::new(NOON, 32);
     let bytes = world.origin.state().to_bytes();
     let service = world.origin.identity().service_id;
+    let seal = world.origin.state().seal_keys()[0].clone();
     let head = [
         &0u16.to_le_bytes()[..],
         &service,
         &1u32.to_le_bytes(),
-        &4u64.to_le_bytes(),
+        &6u64.to_le_bytes(),
         &NOON.to_le_bytes(),
         &1u32.to_le_bytes(),
         &160u32.to_le_bytes(),
         world.origin.state().delegation(),
-        &0u32.to_le_bytes(),
+        // No providers; no batch was issued, none is kept; no certificates.
+        &[0; 4 * 4],
+        &1u32.to_le_bytes(),
+        &seal.public,
+        &seal.id,
+        &NOON.to_le_bytes(),
+        &(NOON + 14 * 86_400).to_le_bytes(),
         &1u32.to_le_bytes(),
         &1u32.to_le_bytes(),
     ]
@@ -321,7 +419,7 @@ fn a_snapshot_begins_as_the_table_says() {
     let manifest = world.set(1).manifest().to_vec();
     let set = [
         &[1, 0, 14, 0, 0x84, 3, 0, 0, 0x20, 0x1c, 0, 0, 10, 0, 0, 0, 0x80, 0x51, 1, 0, 1][..],
-        &1u32.to_le_bytes(),
+        &2u32.to_le_bytes(),
         &(manifest.len() as u32).to_le_bytes(),
         &manifest,
         &[0; 16],

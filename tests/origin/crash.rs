@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 
+use tekd::authority::Scope;
 use tekd::engine::{Input, Moment, ParamsChange, Rebuild};
 use tekd::node::StartError;
 use tekd::store::MemoryDisk;
@@ -46,9 +47,8 @@ fn live(disk: MemoryDisk, witness: &mut Witness) -> Result<World, StartError> {
     let mut dice = Dice::new(SEED);
     let keys = keys_of_day(&mut dice, NOON, 2, 40);
     let change = ParamsChange { min_reports: Some(2), ..ParamsChange::default() };
-    let withdraw = Input::WithdrawKey {
-        set: SET,
-        key: keys[3].key,
+    let withdraw = Input::Withdraw {
+        scope: Scope::Key { set: SET, key: keys[3].key },
         urgent: false,
         reason: "test".to_owned(),
         dry_run: false,

@@ -119,7 +119,7 @@ fn three_days_of_a_set() {
     assert!(is_live(&days.world, &lonely));
     // A small withdrawal takes decoys with it.
     let gone = first.swap_remove(100);
-    assert_eq!(days.world.withdraw(SET, gone, false).unwrap().live, 1);
+    assert_eq!(days.world.withdraw(SET, gone, false).unwrap().claims.live, 1);
     assert!(is_live(&days.world, &gone), "until the next release");
     let release = days.next();
     assert_eq!((release.changes.withdrawn, release.decoys_leaving.len()), (1, 9));

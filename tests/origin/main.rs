@@ -2,6 +2,7 @@
 //! naive model, three days of a set's life, power cuts, and every answer of the gate.
 
 mod world;
+mod phone;
 mod naive;
 mod checks;
 mod model;
@@ -13,4 +14,5 @@ mod asking;
 mod answers;
 mod refusals;
 mod exchanges;
+mod any_event;
 mod bytes;

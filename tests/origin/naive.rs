@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tekd::engine::{Event, KeyWithdrawn, Params, Released, Reported};
+use tekd::authority::Scope;
+use tekd::engine::{Event, Params, Released, Reported, Withdrawn};
 use tekd::release::{Fields, LIVE, Schema};
 use tekd::store::journal::Record;
 use tekd::wire::Key;
@@ -116,7 +117,7 @@ impl Naive {
         match event(record) {
             Event::Configured(c) if c.set == self.set => self.params = c.params,
             Event::Reported(r) if r.set == self.set => self.reported(record, &r),
-            Event::KeyWithdrawn(w) if w.set == self.set => self.withdrawn(record, &w),
+            Event::Withdrawn(w) => self.withdrawn(record, &w),
             Event::Released(r) if r.set == self.set => self.released(&r, alone),
             _ => {}
         }
@@ -136,8 +137,9 @@ impl Naive {
         }
     }
 
-    fn withdrawn(&mut self, record: &Record, w: &KeyWithdrawn) {
-        let known = self.keys.get_mut(&w.key).expect("a key that was reported");
+    fn withdrawn(&mut self, record: &Record, w: &Withdrawn) {
+        let Scope::Key { key, .. } = w.scope else { panic!("only keys so far") };
+        let known = self.keys.get_mut(&key).expect("a key that was reported");
         let claims = std::mem::take(&mut known.claims);
         if known.live().is_some() {
             let orphan = known.orphan.get_or_insert((claims[0].report, record.time_s, false));

@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tekd::authority::Scope;
 use tekd::engine::{
-    AnswerCounters, Carrier, Committed, Cookies, Event, Gate, ImportedKey, Input, Moment, Outcome, Params,
-    ParamsChange, Peer, Random, Refusal, ReleaseSummary, Reply, Respond, Seeded, SetState, Slot, Ticket,
-    View, WithdrawCount, Work,
+    AnswerCounters, Carrier, CodeOrder, Committed, Cookies, Event, Gate, ImportedKey, Input, IssuedCodes,
+    Moment, Outcome, Params, ParamsChange, Peer, Random, Refusal, ReleaseSummary, Reply, ReportReply,
+    ReportRequest, Respond, Seeded, SetState, Slot, Ticket, View, WithdrawCount, Work,
 };
 use tekd::node::{
     Builder, Clock, NOBODY, Origin, OriginOptions, SetNews, StartError, TableStore, bring_up, journal_path,
@@ -17,6 +18,7 @@ use tekd::release::{Fields, Trust};
 use tekd::store::journal::{JournalReader, Record};
 use tekd::store::{Disk, MemoryDisk, MemoryMode, Published, read_file};
 use tekd::time::next_border;
+use tekd::wire::report::ReportType;
 use tekd::wire::{Key, MAX_ANSWER_STREAM, MAX_DATAGRAM, QuestionBuilder};
 
 /// 12:00 UTC of a day in 2026.
@@ -25,6 +27,8 @@ const _: () = assert!(NOON % 86_400 == 43_200);
 
 pub(crate) const DIR: &str = "/data";
 const SECRET: [u8; 32] = [7; 32];
+/// Why operators do what they do here.
+pub(crate) const REASON: &str = "mistaken";
 const ASKED: Ticket = Ticket(1);
 
 /// Who asks by default: a documentation address, so that nothing is special about it.
@@ -157,10 +161,47 @@ impl World {
     }
 
     pub(crate) fn withdraw(&mut self, set: u32, key: Key, urgent: bool) -> Result<WithdrawCount, Refusal> {
-        let reason = "mistaken".to_owned();
-        match self.turn(Input::WithdrawKey { set, key, urgent, reason, dry_run: false })? {
+        self.take_back(Scope::Key { set, key }, urgent)
+    }
+
+    pub(crate) fn take_back(&mut self, scope: Scope, urgent: bool) -> Result<WithdrawCount, Refusal> {
+        self.counted(Input::Withdraw { scope, urgent, reason: REASON.to_owned(), dry_run: false })
+    }
+
+    /// One turn that takes claims back or brings them back.
+    pub(crate) fn counted(&mut self, input: Input) -> Result<WithdrawCount, Refusal> {
+        match self.turn(input)? {
             Reply::Withdrawn(count) => Ok(count),
             other => panic!("a withdrawal is answered with counts, not {other:?}"),
+        }
+    }
+
+    /// A new provider of that name.
+    pub(crate) fn provider(&mut self, name: &str) -> u32 {
+        match self.turn(Input::AddProvider { name: name.to_owned(), issuer: None, key: None }) {
+            Ok(Reply::Provider { provider, .. }) => provider,
+            other => panic!("a new provider is answered with its number, not {other:?}"),
+        }
+    }
+
+    /// A batch of codes that hold for a day.
+    pub(crate) fn codes(&mut self, provider: u32, set: u32, count: u32) -> IssuedCodes {
+        let (report_type, onset_day, lifetime_s) = (ReportType::Confirmed, None, 86_400);
+        self.issue(CodeOrder { provider, set, count, report_type, onset_day, lifetime_s }).expect("codes")
+    }
+
+    pub(crate) fn issue(&mut self, order: CodeOrder) -> Result<IssuedCodes, Refusal> {
+        match self.turn(Input::IssueCodes(order))? {
+            Reply::Codes(issued) => Ok(issued),
+            other => panic!("codes are issued or not, but {other:?}"),
+        }
+    }
+
+    /// What a phone is answered.
+    pub(crate) fn report(&mut self, request: &ReportRequest) -> ReportReply {
+        match self.turn(Input::Report(Box::new(request.clone()))) {
+            Ok(Reply::Report(reply)) => *reply,
+            other => panic!("a request is always answered, not {other:?}"),
         }
     }
 
@@ -266,6 +307,13 @@ impl Dice {
 
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
+    }
+
+    /// Fresh random bytes.
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill(&mut bytes);
+        bytes
     }
 
     pub(crate) fn key(&mut self, len: usize) -> Key {

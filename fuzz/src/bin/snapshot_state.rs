@@ -8,14 +8,16 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use tekd::authority::{Grant, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
-    Changes, Configured, DEFAULT_PARAMS, EVENT_VERSION, Event, Founded, KeyWithdrawn, ProviderAdded,
-    Released, Reported, ReportedKey, State,
+    Amended, Authored, Changes, CodesIssued, Configured, DEFAULT_PARAMS, EVENT_VERSION, Event, Founded,
+    ProviderAdded, ProviderStood, Released, Reported, ReportedKey, SealKey, State, Told, Withdrawn,
 };
 use tekd::release::Schema;
 use tekd::store::journal::Head;
 use tekd::store::{Disk, MemoryDisk, snapshot};
 use tekd::wire::Key;
+use tekd::wire::report::{ReportType, Verdict};
 use tekd_fuzz::{bounded, seal, world};
 
 const DIR: &str = "/s";
@@ -71,6 +73,36 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// What a phone was told.
+fn told(content: u8) -> Told {
+    let verdicts = vec![Verdict::Accepted, Verdict::Expired];
+    Told { content: [content; 32], verdicts, receipt: [5; 128], signatures: [6; 80] }
+}
+
+/// A provider with a key and a batch of codes.
+fn provider(set: u32) -> Vec<Event> {
+    let name = "one".to_owned();
+    let issuer = Some(("issuer".to_owned(), "audience".to_owned()));
+    let material = KeyMaterial::Ed25519([4; 32]);
+    let key = ProviderKey::named_by_fingerprint(material, 1, u64::MAX);
+    let codes = CodesIssued {
+        batch: 1,
+        provider: 1,
+        set,
+        report_type: ReportType::Likely,
+        onset_day: Some(20_000),
+        nonce: [7; 16],
+        key_id: [8; 8],
+        count: 10,
+        expires: world::TIME + 3600,
+    };
+    vec![
+        Event::ProviderAdded(ProviderAdded { provider: 1, name, issuer }),
+        Event::ProviderKeyAdded { provider: 1, key },
+        Event::CodesIssued(codes),
+    ]
+}
+
 /// A short life of a set.
 fn events() -> Vec<Event> {
     let (schema, set) = (Schema::GaenMinimal, world::SHORT);
@@ -79,7 +111,28 @@ fn events() -> Vec<Event> {
         fields: world::fields(schema, number),
         embargo_end: world::TIME,
     });
-    let report = Reported { set, provider: 1, report: [3; 16], keys: keys.collect() };
+    let keys: Vec<ReportedKey> = keys.collect();
+    let (key, more) = (keys[1].key, keys[4].clone());
+    let authored =
+        Authored { secret_hash: [9; 32], onset_day: None, report_type: ReportType::Likely, told: told(1) };
+    let report = Reported {
+        set,
+        provider: 1,
+        report: [3; 16],
+        grant: Grant::Code { batch: 1, index: 2 },
+        authored: Some(authored),
+        keys: keys[..4].to_vec(),
+    };
+    let certificate = Grant::Certificate { identity: [10; 16], until: world::TIME + 9 };
+    let amended = Amended {
+        set,
+        report: 9,
+        report_type: Some(ReportType::Confirmed),
+        grant: certificate,
+        provider: 1,
+        keys: vec![more],
+        told: told(2),
+    };
     let released = Released {
         set,
         serial: 1,
@@ -92,16 +145,27 @@ fn events() -> Vec<Event> {
         decoys_leaving: Vec::new(),
         changes: Changes { added: 5, ..Changes::default() },
     };
-    let key = report.keys[1].key;
-    vec![
+    let reason = || "a test".to_owned();
+    let withdrawn = |scope, told| Event::Withdrawn(Withdrawn { scope, urgent: true, reason: reason(), told });
+    let stood = ProviderStood { provider: 1, standing: Standing::Revoked, since: Some(0), reason: reason() };
+    let seal = SealKey { public: [11; 32], id: [12; 8], not_before: 1, not_after: u64::MAX };
+    let founding = vec![
         Event::Founded(Founded { service: world::SERVICE, incarnation: 1 }),
         Event::Delegated(world::delegation()),
         Event::Configured(Configured { set, params: DEFAULT_PARAMS }),
+        Event::SealKeyMade(seal),
         Event::ManifestIssued { set, bytes: world::manifest(set, schema) },
-        Event::ProviderAdded(ProviderAdded { provider: 1, name: "one".to_owned(), key: Some([4; 32]) }),
-        Event::Reported(report.clone()),
-        Event::Reported(Reported { provider: 0, report: [4; 16], ..report }),
+    ];
+    let life = vec![
+        Event::Reported(report),
+        Event::Amended(amended),
+        Event::Reported(Reported::unauthored(set, 0, [4; 16], keys)),
         Event::Released(released),
-        Event::KeyWithdrawn(KeyWithdrawn { set, key, urgent: true, reason: "a test".to_owned() }),
-    ]
+        withdrawn(Scope::Key { set, key }, None),
+        Event::Reinstated { seq: 13 },
+        withdrawn(Scope::Report { report: 9 }, Some(told(3))),
+        Event::BatchRevoked { batch: 1, retroactive: true, reason: reason() },
+        Event::ProviderStood(stood),
+    ];
+    [founding, provider(set), life].concat()
 }

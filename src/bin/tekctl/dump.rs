@@ -1,6 +1,6 @@
 //! `journal dump`: every event on a line, for people or, with `--json`, for programs.
 //!
-//! Keys of reports are left out unless asked for.
+//! Keys of reports are left out unless asked for; codes and secrets stand in no event.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tekd::engine::{Configured, Event, Published, Released, Reported, ReportedKey};
+use tekd::authority::{Grant, Scope};
+use tekd::engine::{Amended, Configured, Event, Published, Released, Reported, ReportedKey, Withdrawn};
 use tekd::node::journal_path;
 use tekd::release::{DELEGATION_LEN, Delegation, Manifest, ONSET_NONE, manifest_digest};
 use tekd::service::timetext::format_time;
@@ -88,16 +89,111 @@ fn of_event(event: &Event, keys: bool) -> Value {
             let number = Manifest::parse_unverified(bytes).ok().map(|m| m.number);
             json!({ "set": set, "number": number, "digest": hex::encode(manifest_digest(bytes)) })
         }
-        Event::ProviderAdded(p) => json!({
-            "provider": p.provider,
-            "name": p.name,
-        }),
         Event::Reported(r) => reported(r, keys),
-        Event::Withdrawn(w) => json!({ "urgent": w.urgent, "reason": w.reason }),
+        Event::Amended(a) => amended(a, keys),
+        Event::Withdrawn(w) => withdrawn(w, keys),
+        Event::Reinstated { seq } => json!({ "undone": seq }),
         Event::Released(r) => released(r),
         Event::Published(p) => published(p),
-        _ => json!({}),
+        Event::SealKeyMade(key) => json!({
+            "id": hex::encode(key.id),
+            "public_key": STANDARD.encode(key.public),
+            "not_before": format_time(key.not_before),
+            "not_after": format_time(key.not_after),
+        }),
+        Event::ProviderAdded(_)
+        | Event::ProviderKeyAdded { .. }
+        | Event::ProviderKeyRevoked { .. }
+        | Event::ProviderStood(_)
+        | Event::CodesIssued(_)
+        | Event::BatchRevoked { .. }
+        | Event::CodesVoided { .. } => of_authority(event),
     }
+}
+
+/// Who may report.
+fn of_authority(event: &Event) -> Value {
+    match event {
+        Event::ProviderAdded(p) => {
+            let (issuer, audience) = p.issuer.clone().unzip();
+            json!({ "provider": p.provider, "name": p.name, "issuer": issuer, "audience": audience })
+        }
+        Event::ProviderKeyAdded { provider, key } => json!({
+            "provider": provider,
+            "fingerprint": hex::encode(key.fingerprint()),
+            "algorithm": key.material.algorithm(),
+            "key_id": key.key_id,
+            "public_key": STANDARD.encode(key.material.as_bytes()),
+            "not_before": format_time(key.not_before),
+            "not_after": (key.not_after != u64::MAX).then(|| format_time(key.not_after)),
+        }),
+        Event::ProviderKeyRevoked { provider, fingerprint, reason } => {
+            json!({ "provider": provider, "fingerprint": hex::encode(fingerprint), "reason": reason })
+        }
+        Event::ProviderStood(p) => json!({
+            "provider": p.provider,
+            "standing": p.standing.name(),
+            "since": p.since.map(format_time),
+            "reason": p.reason,
+        }),
+        Event::CodesIssued(c) => json!({
+            "batch": c.batch,
+            "provider": c.provider,
+            "set": c.set,
+            "report_type": c.report_type.name(),
+            "count": c.count,
+            "expires": format_time(c.expires),
+            "codes_key": hex::encode(c.key_id),
+        }),
+        Event::BatchRevoked { batch, retroactive, reason } => {
+            json!({ "batch": batch, "retroactive": retroactive, "reason": reason })
+        }
+        Event::CodesVoided { key_id } => json!({ "all_but_those_of": hex::encode(key_id) }),
+        other => unreachable!("{} is about something else", other.name()),
+    }
+}
+
+/// What was spent by an event.
+fn grant(grant: &Grant) -> Value {
+    match grant {
+        Grant::None => Value::Null,
+        Grant::Code { batch, index } => json!({ "batch": batch, "index": index }),
+        Grant::Certificate { identity, until } => {
+            json!({ "certificate": hex::encode(identity), "until": format_time(*until) })
+        }
+    }
+}
+
+fn withdrawn(w: &Withdrawn, keys: bool) -> Value {
+    let scope = match &w.scope {
+        Scope::Key { set, key } => {
+            let key = keys.then(|| STANDARD.encode(key.as_bytes()));
+            json!({ "what": "key", "set": set, "key": key })
+        }
+        Scope::Report { report } => json!({ "what": "report", "of_event": report }),
+        Scope::Batch { batch } => json!({ "what": "batch", "batch": batch }),
+        Scope::Provider { provider, since } => {
+            json!({ "what": "provider", "provider": provider, "since": format_time(*since) })
+        }
+        Scope::After { seq, provider } => json!({ "what": "after", "event": seq, "provider": provider }),
+    };
+    let by = if w.told.is_some() { "author" } else { "operator" };
+    json!({ "scope": scope, "by": by, "urgent": w.urgent, "reason": w.reason })
+}
+
+fn amended(a: &Amended, keys: bool) -> Value {
+    let mut details = json!({
+        "set": a.set,
+        "of_event": a.report,
+        "report_type": a.report_type.map(|report_type| report_type.name()),
+        "provider": (a.provider != 0).then_some(a.provider),
+        "grant": grant(&a.grant),
+        "key_count": a.keys.len(),
+    });
+    if keys {
+        details["keys"] = a.keys.iter().map(reported_key).collect();
+    }
+    details
 }
 
 fn delegated(bytes: &[u8]) -> Value {
@@ -131,6 +227,8 @@ fn reported(r: &Reported, keys: bool) -> Value {
         "set": r.set,
         "provider": r.provider,
         "report": hex::encode(r.report),
+        "grant": grant(&r.grant),
+        "report_type": r.authored.as_ref().map(|a| a.report_type.name()),
         "key_count": r.keys.len(),
     });
     if keys {
@@ -183,7 +281,8 @@ fn published(p: &Published) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use tekd::engine::EVENT_VERSION;
+    use tekd::authority::Standing;
+    use tekd::engine::{EVENT_VERSION, ProviderStood};
     use tekd::release::Fields;
     use tekd::wire::Key;
 
@@ -213,7 +312,7 @@ mod tests {
             line,
             json!({
                 "seq": 9, "time": "2026-11-24T13:00:00Z", "kind": "reported", "set": 1, "provider": 4,
-                "report": "07".repeat(16), "key_count": 1,
+                "report": "07".repeat(16), "grant": null, "report_type": null, "key_count": 1,
             })
         );
     }
@@ -233,5 +332,50 @@ mod tests {
         let record = Record { kind: 999, ..record(&report()) };
         let line = program_line(&record, details(&record, true));
         assert!(line.contains("\"kind\":\"kind-999\"") && line.contains("unreadable"), "{line}");
+    }
+
+    #[test]
+    fn every_kind_of_event_is_shown_in_words() {
+        let key = Key::from_slice(&[0; 16]).unwrap();
+        let operator = |scope| {
+            Event::Withdrawn(Withdrawn { scope, urgent: false, reason: "mix-up".to_owned(), told: None })
+        };
+        for (event, kind, shown) in [
+            (
+                operator(Scope::Key { set: 1, key }),
+                "withdrawn",
+                json!({ "scope": { "what": "key", "set": 1, "key": null }, "by": "operator", "urgent": false,
+                    "reason": "mix-up" }),
+            ),
+            (
+                operator(Scope::After { seq: 4, provider: Some(2) }),
+                "withdrawn",
+                json!({ "scope": { "what": "after", "event": 4, "provider": 2 }, "by": "operator",
+                    "urgent": false, "reason": "mix-up" }),
+            ),
+            (Event::Reinstated { seq: 4 }, "reinstated", json!({ "undone": 4 })),
+            (
+                Event::BatchRevoked { batch: 3, retroactive: true, reason: "lost".to_owned() },
+                "batch-revoked",
+                json!({ "batch": 3, "retroactive": true, "reason": "lost" }),
+            ),
+            (
+                Event::ProviderStood(ProviderStood {
+                    provider: 2,
+                    standing: Standing::Revoked,
+                    since: Some(1_795_525_200),
+                    reason: "fraud".to_owned(),
+                }),
+                "provider-stood",
+                json!({ "provider": 2, "standing": "revoked", "since": "2026-11-24T13:00:00Z", "reason": "fraud" }),
+            ),
+            (
+                Event::CodesVoided { key_id: [1; 8] },
+                "codes-voided",
+                json!({ "all_but_those_of": "0101010101010101" }),
+            ),
+        ] {
+            assert_eq!(details(&record(&event), false), (kind.to_owned(), shown));
+        }
     }
 }

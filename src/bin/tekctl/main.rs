@@ -4,12 +4,18 @@
 //! files; the client's commands ask any server and verify what it says.
 
 mod values;
+mod moments;
+mod authority_args;
+mod report_args;
 mod args;
 mod output;
 mod tables;
 mod progress;
 mod entry;
 mod operator;
+mod providers;
+mod codes;
+mod reports;
 mod import;
 mod journal;
 mod dump;
@@ -17,6 +23,7 @@ mod adopt;
 mod remote;
 mod watch;
 mod sync;
+mod reporting;
 
 use std::process::ExitCode;
 
@@ -45,8 +52,17 @@ fn run(cli: &args::Cli) -> Done {
             journal::rebuild(global, into)
         }
         Command::Operator(OperatorCommand::Adopt) => adopt::run(global),
-        Command::Operator(command) => operator::run(global, command),
+        Command::Operator(OperatorCommand::Provider(command)) => providers::run(global, command),
+        Command::Operator(OperatorCommand::Codes(command)) => codes::run(global, command),
+        Command::Operator(command) => {
+            reports::run(global, command).unwrap_or_else(|| operator::run(global, command))
+        }
         Command::Client(ClientCommand::Sync(args)) => sync::run(global, args),
+        Command::Client(ClientCommand::Submit(args)) => reporting::submit(global, args),
+        Command::Client(ClientCommand::ReportStatus(own)) => reporting::status(global, own),
+        Command::Client(ClientCommand::ReportCancel(own)) => reporting::cancel(global, own),
+        Command::Client(ClientCommand::ReportAmend(args)) => reporting::amend(global, args),
+        Command::Client(ClientCommand::Receipt { file }) => reporting::receipt(global, file),
         Command::Client(command) => remote::run(global, command),
     }
 }

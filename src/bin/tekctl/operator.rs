@@ -1,32 +1,35 @@
 //! Operators' commands: each becomes one request on the control socket of a running server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tekd::service::control::{Base64, ControlClient, ControlReply, ControlRequest, SetSettings};
+use tekd::service::control::{ControlClient, ControlReply, ControlRequest, SetSettings};
 
-use crate::args::{
-    Global, KeyCommand, KeysCommand, OperatorCommand, ProviderCommand, ReleaseCommand, SetCommand,
-    SnapshotCommand,
-};
+use crate::args::{Global, KeysCommand, OperatorCommand, ReleaseCommand, SetCommand, SnapshotCommand};
 use crate::output::{Done, Failure, Outcome};
 use crate::progress::Progress;
 use crate::tables;
-use crate::values;
 
-/// Longest file that may hold a provider's public key.
-const MAX_KEY_FILE: u64 = 4096;
-
-/// Carries out a command that is one request.
+/// Carries out a command about the server, its sets, releases and keys.
 pub(crate) fn run(global: &Global, command: &OperatorCommand) -> Done {
     let request = request(global, command)?;
-    let mut client = connect(global)?;
-    let reply = call(&mut client, &request)?;
+    let reply = ask(global, &request)?;
+    let mut outcome = outcome(reply, |document| text(&request, document));
+    outcome.notes.extend(warning(&request));
+    Ok(outcome)
+}
+
+/// Sends one request on a connection of its own.
+pub(crate) fn ask(global: &Global, request: &ControlRequest) -> Result<ControlReply, Failure> {
+    call(&mut connect(global)?, request)
+}
+
+/// A reply that says yes, as the end of a command; `text` puts its document in words.
+pub(crate) fn outcome(reply: ControlReply, text: impl FnOnce(&Value) -> String) -> Outcome {
     let document = reply.result.unwrap_or(Value::Null);
-    let text = text(&request, &document);
-    let mut notes: Vec<String> = reply.error.into_iter().map(|what| format!("tekctl: {what}")).collect();
-    notes.extend(warning(&request));
-    Ok(Outcome { exit: reply.exit, document: Some(document), text, notes })
+    let text = text(&document);
+    let notes = reply.error.into_iter().map(|what| format!("tekctl: {what}")).collect();
+    Outcome { exit: reply.exit, document: Some(document), text, notes }
 }
 
 /// Connects to the server's control socket.
@@ -60,23 +63,20 @@ fn request(global: &Global, command: &OperatorCommand) -> Result<ControlRequest,
         OperatorCommand::Stats => ControlRequest::Stats {},
         OperatorCommand::Metrics => ControlRequest::Metrics {},
         OperatorCommand::Set(command) => set_request(command)?,
-        OperatorCommand::Provider(ProviderCommand::List) => ControlRequest::ProviderList {},
-        OperatorCommand::Provider(ProviderCommand::Add { name, key }) => {
-            let key = key.as_deref().map(provider_key).transpose()?;
-            ControlRequest::ProviderAdd { name: name.clone(), key }
-        }
-        OperatorCommand::Key(KeyCommand::Withdraw { key, reason, urgent, dry_run }) => {
-            let (key, reason) = (Base64(key.as_bytes().to_vec()), reason.clone());
-            ControlRequest::KeyWithdraw { set, key, reason, urgent: *urgent, dry_run: *dry_run }
-        }
         OperatorCommand::Release(command) => release_request(global, command),
         OperatorCommand::Snapshot(SnapshotCommand::Now) => ControlRequest::SnapshotNow {},
         OperatorCommand::Keys(command) => keys_request(command)?,
         OperatorCommand::Drain => ControlRequest::Drain {},
         OperatorCommand::Undrain => ControlRequest::Undrain {},
-        OperatorCommand::Import(_) | OperatorCommand::Journal(_) | OperatorCommand::Adopt => {
-            unreachable!("these are more than one request, or none, and are carried out elsewhere")
-        }
+        OperatorCommand::Import(_)
+        | OperatorCommand::Journal(_)
+        | OperatorCommand::Adopt
+        | OperatorCommand::Provider(_)
+        | OperatorCommand::Codes(_)
+        | OperatorCommand::Report(_)
+        | OperatorCommand::Key(_)
+        | OperatorCommand::Rollback(_)
+        | OperatorCommand::Reinstate { .. } => unreachable!("these are carried out elsewhere"),
     })
 }
 
@@ -112,24 +112,17 @@ fn release_request(global: &Global, command: &ReleaseCommand) -> ControlRequest 
 fn keys_request(command: &KeysCommand) -> Result<ControlRequest, Failure> {
     Ok(match command {
         KeysCommand::List => ControlRequest::KeysList {},
-        // The server has another working directory.
-        KeysCommand::ExportRoot { to } => ControlRequest::KeysExportRoot {
-            path: std::path::absolute(to)
-                .map_err(|e| Failure::usage(format!("--to {}: {e}", to.display())))?,
-        },
+        KeysCommand::ExportRoot { to } => ControlRequest::KeysExportRoot { path: absolute(to)? },
+        KeysCommand::ExportCodes { to } => ControlRequest::KeysExportCodes { path: absolute(to)? },
+        KeysCommand::RotateSeal => ControlRequest::KeysRotateSeal {},
         KeysCommand::RotateOnline => ControlRequest::KeysRotateOnline {},
         KeysCommand::RotateTls => ControlRequest::KeysRotateTls {},
     })
 }
 
-fn provider_key(path: &Path) -> Result<Base64, Failure> {
-    let file = tekd::store::read_file(&tekd::store::RealDisk, path, MAX_KEY_FILE)
-        .map_err(|e| Failure::failed(format!("cannot read {}: {e}", path.display())))?;
-    let key = values::ed25519_key(&file).ok_or_else(|| {
-        let shapes = "PEM (\"-----BEGIN PUBLIC KEY-----\"), or 32 bytes bare, in hex or in base64";
-        Failure::usage(format!("{} holds no Ed25519 public key: expected {shapes}", path.display()))
-    })?;
-    Ok(Base64(key.to_vec()))
+/// A path as the server understands it, which has another working directory.
+fn absolute(to: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(to).map_err(|e| Failure::usage(format!("--to {}: {e}", to.display())))
 }
 
 /// What a setting costs that not everybody may know.
@@ -160,9 +153,22 @@ fn text(request: &ControlRequest, document: &Value) -> String {
             field("horizon_moves_from"),
         ),
         ControlRequest::ReleaseNow { set, .. } => released(*set, document),
-        ControlRequest::ProviderAdd { .. } => format!("provider {}: {}", field("provider"), field("name")),
         ControlRequest::KeysExportRoot { .. } => {
             format!("the root key is in {} and no longer on the server: keep it safe", field("exported"))
+        }
+        ControlRequest::KeysExportCodes { .. } => format!(
+            "the codes key {} is in {} and stays on the server too\nkeep it safe and apart from backups, which leave it \
+             out: put back as keys/codes.key after a restore, it keeps the outstanding codes alive",
+            field("codes_key"),
+            field("exported")
+        ),
+        ControlRequest::KeysRotateSeal {} => {
+            let of_key = |name: &str| tables::scalar(&document["seal"][name]);
+            format!(
+                "seal key {} is in force until {}; what is sealed to the keys before it is opened until they end",
+                of_key("id"),
+                of_key("not_after")
+            )
         }
         ControlRequest::Drain {} => "draining: clients are told to go elsewhere".to_owned(),
         ControlRequest::Undrain {} => "serving".to_owned(),
@@ -238,6 +244,17 @@ mod tests {
             panic!("another request");
         };
         assert!(path.is_absolute() && path.ends_with("root.key"));
+    }
+
+    #[test]
+    fn the_codes_key_is_copied_to_a_path_that_the_server_understands() {
+        let ControlRequest::KeysExportCodes { path } =
+            asked("tekctl keys export-codes --to codes.key").unwrap()
+        else {
+            panic!("another request");
+        };
+        assert!(path.is_absolute() && path.ends_with("codes.key"));
+        assert_eq!(asked("tekctl keys rotate-seal").unwrap(), ControlRequest::KeysRotateSeal {});
     }
 
     #[test]

@@ -36,7 +36,12 @@ pub(crate) fn run(global: &Global, command: &ClientCommand) -> Done {
         ClientCommand::Manifest => manifest(global),
         ClientCommand::Lookup { key } => lookup(global, key),
         ClientCommand::Bucket { prefix } => bucket(global, *prefix),
-        ClientCommand::Sync(_) => unreachable!("a sync keeps a state and is carried out elsewhere"),
+        ClientCommand::Sync(_)
+        | ClientCommand::Submit(_)
+        | ClientCommand::ReportStatus(_)
+        | ClientCommand::ReportCancel(_)
+        | ClientCommand::ReportAmend(_)
+        | ClientCommand::Receipt { .. } => unreachable!("syncs and reports are carried out elsewhere"),
     }
 }
 

@@ -3,113 +3,42 @@
 //! UDP carries none of it: where no stream is named, the server's address is taken for that of TLS, which has
 //! the same default port.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tekd::authority::Code;
 use tekd::client::{Author, Client, DummyForm, ReportAnswer, ReportDraft};
 use tekd::release::ReceiptBundle;
 use tekd::service::control::Exit;
 use tekd::service::timetext::format_time;
 use tekd::store::{RealDisk, read_file};
 use tekd::wire::report::{
-    GRANT_CERTIFICATE, GRANT_CODE, GRANT_JWT, MAX_GRANT, MAX_SENT_KEYS, Outcome as Ended, ReportType, SentKey,
-    Verdict,
+    GRANT_CERTIFICATE, GRANT_CODE, GRANT_JWT, MAX_GRANT, MAX_SENT_KEYS, Outcome as Ended, SentKey, Verdict,
 };
 
 use crate::args::Global;
 use crate::output::{Done, Failure, Outcome};
 use crate::remote::{self, Carriers};
-use crate::values::{self, Transport};
+use crate::report_args::{AmendArgs, GrantArgs, OwnArgs, SubmitArgs};
+use crate::values::Transport;
 
 /// Longest file of keys, certificate or receipt, in bytes.
 const MAX_FILE: u64 = 64 << 10;
 /// Keys of a dummy: a phone has as many as days it keeps them.
 const DUMMY_KEYS: usize = 14;
-/// A dummy's code: the form is right, and the check symbol too. Nobody is ever issued this one knowingly.
-const DUMMY_CODE: &[u8] = b"0000-0000-0000";
-
-/// What authorises a report.
-#[derive(Debug, Args)]
-pub(crate) struct GrantArgs {
-    /// The code, as it was told
-    #[arg(long, value_name = "CODE", group = "grant")]
-    code: Option<String>,
-    /// A provider's certificate: a file of 224 bytes, bare or in base64
-    #[arg(long, value_name = "FILE", group = "grant")]
-    certificate: Option<PathBuf>,
-    /// A JWT of the field's verification servers, in a file
-    #[arg(long, value_name = "FILE", group = "grant", requires = "mac_key")]
-    jwt: Option<PathBuf>,
-    /// The key of the MAC over the keys that the JWT was asked for with
-    #[arg(long, value_name = "BASE64", requires = "jwt")]
-    mac_key: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SubmitArgs {
-    #[command(flatten)]
-    grant: GrantArgs,
-    /// The keys: {"temporaryExposureKeys":[{"key","rollingStartNumber","rollingPeriod","transmissionRisk"}]}
-    #[arg(long, value_name = "FILE", required_unless_present = "dummy")]
-    keys: Option<PathBuf>,
-    /// The report's id, to repeat a submission whose answer was lost
-    #[arg(long, value_name = "HEX", value_parser = values::id)]
-    report_id: Option<[u8; 16]>,
-    /// The report's secret, to repeat a submission
-    #[arg(long, value_name = "HEX", value_parser = values::secret)]
-    secret: Option<[u8; 32]>,
-    /// The day on which symptoms began
-    #[arg(long, value_name = "DATE", value_parser = values::date)]
-    onset: Option<u32>,
-    /// What the report says; by default what its grant says
-    #[arg(long, value_name = "confirmed|likely|self-report", value_parser = values::report_type)]
-    report_type: Option<ReportType>,
-    /// Keep receipt and proof in this file
-    #[arg(long, value_name = "FILE")]
-    receipt_out: Option<PathBuf>,
-    /// Report nothing, in the form of a report
-    #[arg(long, conflicts_with_all = ["grant", "keys", "report_id", "secret", "onset", "report_type", "receipt_out"])]
-    dummy: bool,
-}
-
-/// A report that was made, and the proof that one made it.
-#[derive(Debug, Args)]
-pub(crate) struct OwnArgs {
-    /// The report's id
-    #[arg(value_name = "ID", value_parser = values::id)]
-    report: [u8; 16],
-    /// The report's secret
-    #[arg(long, value_name = "HEX", value_parser = values::secret)]
-    secret: [u8; 32],
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AmendArgs {
-    #[command(flatten)]
-    own: OwnArgs,
-    #[command(flatten)]
-    grant: GrantArgs,
-    /// More keys, in a file as for submit
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
-    /// The day on which symptoms began
-    #[arg(long, value_name = "DATE", value_parser = values::date)]
-    onset: Option<u32>,
-    /// Keep receipt and proof in this file
-    #[arg(long, value_name = "FILE")]
-    receipt_out: Option<PathBuf>,
-}
 
 /// Submits a report, or nothing in its form.
 pub(crate) fn submit(global: &Global, args: &SubmitArgs) -> Done {
     let mut client = client_of(global)?;
     let now = remote::now();
     if args.dummy {
-        let form = DummyForm { grant: (GRANT_CODE, DUMMY_CODE), keys: DUMMY_KEYS, key_len: 16 };
+        let mut drawn = [0; 8];
+        random(&mut drawn);
+        let code = Code::from_first_bits(drawn).to_text();
+        let form = DummyForm { grant: (GRANT_CODE, code.as_bytes()), keys: DUMMY_KEYS, key_len: 16 };
         let answer = client.dummy(now, &form)?;
         let document = json!({ "dummy": true, "answered": true, "time": format_time(answer.server_time) });
         return Ok(Outcome::new(document, "answered; nothing was reported"));
@@ -118,9 +47,7 @@ pub(crate) fn submit(global: &Global, args: &SubmitArgs) -> Done {
         Failure::usage("what authorises the report? give --code CODE, --certificate FILE or --jwt FILE")
     })?;
     let keys = Keys::read(args.keys.as_deref())?;
-    let fresh = Author::new(&mut |bytes: &mut [u8]| {
-        getrandom::fill(bytes).expect("the system has randomness");
-    });
+    let fresh = Author::new(&mut random);
     let author = Author {
         report: args.report_id.unwrap_or(fresh.report),
         secret: args.secret.unwrap_or(fresh.secret),
@@ -135,6 +62,10 @@ pub(crate) fn submit(global: &Global, args: &SubmitArgs) -> Done {
     // Who got no answer repeats the same report: it must know which.
     let answer = asked.map_err(|e| unknown(Failure::from(e), &author))?;
     finish(&answer, &author, &keys, args.receipt_out.as_deref())
+}
+
+fn random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the system has randomness");
 }
 
 fn unknown(failure: Failure, author: &Author) -> Failure {
@@ -183,7 +114,9 @@ pub(crate) fn receipt(global: &Global, file: &Path) -> Done {
     let name = file.display();
     let bundle = ReceiptBundle::from_bytes(&bytes)
         .map_err(|e| Failure::failed(format!("{name} is no kept receipt: {e}")))?;
-    bundle.verify(&trust).map_err(|e| Failure::failed(format!("the receipt in {name} does not hold: {e}")))?;
+    bundle
+        .verify(&trust)
+        .map_err(|e| Failure::failed(format!("the receipt in {name} does not hold: {e}")))?;
     let mut document = receipt_document(&bundle);
     document["verified"] = true.into();
     let r = &bundle.receipt;
@@ -218,7 +151,9 @@ impl GrantArgs {
         };
         if value.len() > MAX_GRANT {
             let len = value.len();
-            return Err(Failure::usage(format!("the grant has {len} bytes, at most {MAX_GRANT} are allowed")));
+            return Err(Failure::usage(format!(
+                "the grant has {len} bytes, at most {MAX_GRANT} are allowed"
+            )));
         }
         Ok(Some((ty, value)))
     }
@@ -232,10 +167,10 @@ fn certificate(kept: Vec<u8>) -> Vec<u8> {
 
 /// A JWT grant: length and bytes of the MAC key, then the token (spec 7.8.7).
 fn jwt(token: &[u8], mac_key: &str) -> Result<Vec<u8>, Failure> {
-    let key = STANDARD.decode(mac_key).map_err(|e| Failure::usage(format!("--mac-key is not base64: {e}")))?;
-    let length = u8::try_from(key.len()).map_err(|_| {
-        Failure::usage(format!("--mac-key has {} bytes, 16 to 64 are allowed", key.len()))
-    })?;
+    let key =
+        STANDARD.decode(mac_key).map_err(|e| Failure::usage(format!("--mac-key is not base64: {e}")))?;
+    let length = u8::try_from(key.len())
+        .map_err(|_| Failure::usage(format!("--mac-key has {} bytes, 16 to 64 are allowed", key.len())))?;
     Ok([&[length][..], &key, token.trim_ascii()].concat())
 }
 
@@ -379,7 +314,9 @@ fn advice(outcome: Ended) -> String {
     let what = match outcome {
         Ended::Done => "done",
         Ended::Malformed => "the origin cannot read the request; is this tekctl newer than the server?",
-        Ended::Nothing => "no key was accepted, see the verdicts; nothing was stored and the grant is not spent",
+        Ended::Nothing => {
+            "no key was accepted, see the verdicts; nothing was stored and the grant is not spent"
+        }
         Ended::Mistyped => "the code is mistyped: compare it symbol by symbol with what was told",
         Ended::Unknown => "there is no such code, provider or key of a provider; nothing was stored",
         Ended::Early => "the grant is not valid yet: try again later; is the clock right?",
@@ -394,11 +331,15 @@ fn advice(outcome: Ended) -> String {
         Ended::Audience => "the certificate is meant for another service",
         Ended::Kind => "the origin does not know this type of grant",
         Ended::Grant => "the grant cannot be read",
-        Ended::Puzzle => "the origin is flooded with wrong grants and its puzzles could not be solved: try again later",
+        Ended::Puzzle => {
+            "the origin is flooded with wrong grants and its puzzles could not be solved: try again later"
+        }
         Ended::Report => "there is no such report, or this is not its secret",
         Ended::Late => "the report is more than 48 hours old and takes no more keys",
         Ended::Change => "this change of the report's type is not allowed",
-        Ended::Conflict => "this report id stands for another report: leave out --report-id to make a new one",
+        Ended::Conflict => {
+            "this report id stands for another report: leave out --report-id to make a new one"
+        }
         Ended::Withdrawn => "nothing is left of the report",
         Ended::Busy => "the origin is busy: try again in a few seconds with the same id and secret",
     };

@@ -3,8 +3,23 @@
 use serde_json::{Map, Value};
 
 /// Columns that come first in a table, in this order; the others follow by name.
-const FIRST_COLUMNS: [&str; 9] =
-    ["set", "serial", "provider", "name", "seq", "time", "added", "withdrawn", "expired"];
+const FIRST_COLUMNS: [&str; 15] = [
+    "code",
+    "report",
+    "batch",
+    "set",
+    "serial",
+    "provider",
+    "name",
+    "standing",
+    "seq",
+    "time",
+    "received",
+    "state",
+    "added",
+    "withdrawn",
+    "expired",
+];
 
 /// A document as lines, without a last newline.
 pub(crate) fn lines(document: &Value) -> String {

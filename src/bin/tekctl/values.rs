@@ -6,6 +6,7 @@ use tekd::release::MAX_BITS;
 use tekd::service::timetext::parse_duration;
 use tekd::wire::Key;
 use tekd::wire::key::KEY_LEN;
+use tekd::wire::report::ReportType;
 
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
@@ -43,6 +44,28 @@ pub(crate) fn bytes(text: &str) -> Option<Vec<u8>> {
         22 | 43 => STANDARD_NO_PAD.decode(text).ok(),
         _ => None,
     }
+}
+
+/// A report's id: 16 bytes in hex.
+pub(crate) fn id(text: &str) -> Result<[u8; 16], String> {
+    hexed(text).ok_or_else(|| "a report id is 16 bytes, 32 hex digits".to_owned())
+}
+
+/// A report's secret: 32 bytes in hex.
+pub(crate) fn secret(text: &str) -> Result<[u8; 32], String> {
+    hexed(text).ok_or_else(|| "a secret is 32 bytes, 64 hex digits".to_owned())
+}
+
+fn hexed<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
+}
+
+/// What a report says.
+pub(crate) fn report_type(text: &str) -> Result<ReportType, String> {
+    ReportType::from_name(text)
+        .filter(|report_type| *report_type != ReportType::Negative)
+        .ok_or_else(|| "use confirmed, likely or self-report".to_owned())
 }
 
 /// A prefix of keys: what is beyond its bits is zero.
@@ -111,22 +134,6 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// DER of a SubjectPublicKeyInfo up to the key, for Ed25519 (RFC 8410).
-const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-
-/// The Ed25519 public key in a file: PEM, or 32 bytes bare, in hex or in base64.
-pub(crate) fn ed25519_key(file: &[u8]) -> Option<[u8; 32]> {
-    if let Ok(bare) = file.try_into() {
-        return Some(bare);
-    }
-    let text = std::str::from_utf8(file).ok()?.trim();
-    let Some(body) = text.strip_prefix("-----BEGIN PUBLIC KEY-----") else {
-        return bytes(text)?.try_into().ok();
-    };
-    let body: String = body.strip_suffix("-----END PUBLIC KEY-----")?.split_ascii_whitespace().collect();
-    STANDARD.decode(body).ok()?.strip_prefix(&ED25519_SPKI)?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,19 +189,5 @@ mod tests {
         assert_eq!(transport("tls"), Ok(Transport::Tls));
         assert_eq!(transport("quic"), Ok(Transport::Quic));
         assert!(transport("tcp").unwrap_err().contains("udp, tls or quic"));
-    }
-
-    #[test]
-    fn a_public_key_is_read_from_pem_hex_base64_and_bare_bytes() {
-        let key = [0x42; 32];
-        let spki = [&ED25519_SPKI[..], &key].concat();
-        let pem =
-            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&spki));
-        for file in [pem.into_bytes(), format!("{}\n", hex::encode(key)).into_bytes(), key.to_vec()] {
-            assert_eq!(ed25519_key(&file), Some(key));
-        }
-        assert_eq!(ed25519_key(STANDARD.encode(key).as_bytes()), Some(key));
-        assert_eq!(ed25519_key(b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"), None);
-        assert_eq!(ed25519_key(&[7; 31]), None);
     }
 }

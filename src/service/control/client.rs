@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::framing::{ControlError, check_socket_path, read_server_line, write_request};
-use super::messages::{ControlReply, ControlRequest, Progress, ServerLine};
+use super::messages::ControlRequest;
+use super::reply::{ControlReply, Progress, ServerLine};
 
 /// A connection to a running server.
 #[derive(Debug)]

@@ -13,7 +13,8 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::exit::Exit;
-use super::messages::{ControlReply, ControlRequest, MAX_LINE, Progress, ServerLine};
+use super::messages::{ControlRequest, MAX_LINE};
+use super::reply::{ControlReply, Progress, ServerLine};
 
 /// Most bytes in the path of a unix socket: `sockaddr_un` has 108, one of them the final zero.
 pub const MAX_SOCKET_PATH: usize = 107;

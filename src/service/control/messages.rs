@@ -1,4 +1,4 @@
-//! The control socket's messages: one type per command, one reply for all.
+//! The control socket's commands, one variant each.
 //!
 //! A field this version does not know is refused, never skipped: a `dry_run` that an
 //! older server overlooked would be a deed. Commands without fields are written `Status {}`
@@ -7,19 +7,14 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::base64text::Base64;
-use super::exit::Exit;
+use super::parts::{
+    ImportKey, MAX_IMPORT_CHUNK, MAX_IMPORT_KEY_JSON, SetSettings, SignatureState, SignerKey, TypedCode,
+};
 
 /// Most bytes in one line, its newline included.
 pub const MAX_LINE: usize = 64 << 20;
-
-/// Most keys in one [`ControlRequest::ImportKeys`]; larger packages go in several.
-pub const MAX_IMPORT_CHUNK: usize = 50_000;
-
-/// Upper bound of one [`ImportKey`] as JSON: names, six numbers, 64 bytes of base64.
-const MAX_IMPORT_KEY_JSON: usize = 320;
 
 const _: () = assert!(MAX_IMPORT_CHUNK * MAX_IMPORT_KEY_JSON + 1024 < MAX_LINE);
 
@@ -29,7 +24,7 @@ const _: () = assert!(MAX_IMPORT_CHUNK * MAX_IMPORT_KEY_JSON + 1024 < MAX_LINE);
 pub enum ControlRequest {
     /// What the server is and does, in short.
     Status {},
-    /// Whether every stated property holds; [`Exit::Degraded`] when one does not.
+    /// Whether every stated property holds; [`super::Exit::Degraded`] when one does not.
     Health {},
     /// All counters.
     Stats {},
@@ -60,11 +55,153 @@ pub enum ControlRequest {
     ProviderAdd {
         /// Its name, unique.
         name: String,
-        /// Its Ed25519 public key, when it signs certificates.
-        key: Option<Base64>,
+        /// Its first key, when it signs certificates or JWTs.
+        key: Option<SignerKey>,
+        /// What its JWTs call it; together with the audience.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        issuer: Option<String>,
+        /// Whom its JWTs are for.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        audience: Option<String>,
     },
-    /// All providers.
+    /// All providers with what they have done.
     ProviderList {},
+    /// One provider.
+    ProviderShow {
+        /// The provider.
+        provider: u32,
+    },
+    /// Registers a key of a provider.
+    ProviderKeyAdd {
+        /// The provider.
+        provider: u32,
+        /// The key.
+        key: SignerKey,
+    },
+    /// Revokes a key of a provider.
+    ProviderKeyRevoke {
+        /// The provider.
+        provider: u32,
+        /// Fingerprint of the key: 16 hex digits.
+        fingerprint: String,
+        /// Why; recorded.
+        reason: String,
+    },
+    /// A provider authorises no reports for now.
+    ProviderSuspend {
+        /// The provider.
+        provider: u32,
+        /// Why; recorded.
+        reason: String,
+    },
+    /// A provider authorises reports again.
+    ProviderResume {
+        /// The provider.
+        provider: u32,
+        /// Why; recorded.
+        reason: String,
+    },
+    /// A provider authorises no reports any more.
+    ProviderRevoke {
+        /// The provider.
+        provider: u32,
+        /// Takes back what it authorised at or after this time, Unix seconds.
+        since: Option<u64>,
+        /// Why; recorded.
+        reason: String,
+        /// Says what would happen and does nothing.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Makes a batch of codes; the reply has them.
+    CodesIssue {
+        /// Who hands them out.
+        provider: u32,
+        /// The set they are for.
+        set: u32,
+        /// How many.
+        count: u32,
+        /// Seconds they hold.
+        lifetime_s: u64,
+        /// What a report with one of them says, by name.
+        report_type: String,
+        /// Day of onset that holds for all of them, days since 1970.
+        onset_day: Option<u32>,
+    },
+    /// All batches of codes, without codes.
+    CodesList {},
+    /// Whether a code would be taken now; [`super::Exit::Refused`] if not.
+    CodesCheck {
+        /// The code.
+        code: TypedCode,
+    },
+    /// The codes of a batch that nobody used yet.
+    CodesShow {
+        /// The batch.
+        batch: u32,
+    },
+    /// Revokes what is left of a batch.
+    CodesRevoke {
+        /// The batch.
+        batch: u32,
+        /// Takes back the reports it authorised too.
+        #[serde(default)]
+        retroactive: bool,
+        /// Why; recorded.
+        reason: String,
+        /// Says what would happen and does nothing.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Where one report stands.
+    ReportShow {
+        /// Its id: 32 hex digits.
+        report: String,
+    },
+    /// Reports, newest first, decoys apart.
+    ReportList {
+        /// Of this set only.
+        set: Option<u32>,
+        /// Of this provider only.
+        provider: Option<u32>,
+        /// Of this batch of codes only.
+        batch: Option<u32>,
+        /// So many at most.
+        limit: u32,
+    },
+    /// Takes one report back.
+    ReportWithdraw {
+        /// Its id: 32 hex digits.
+        report: String,
+        /// Why; recorded.
+        reason: String,
+        /// Does not wait for company, at a cost in privacy.
+        #[serde(default)]
+        urgent: bool,
+        /// Says what would happen and does nothing.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Takes back everything that was stored after an event.
+    Rollback {
+        /// Sequence number of the last event whose reports stay.
+        to: u64,
+        /// Of this provider only.
+        provider: Option<u32>,
+        /// Why; recorded.
+        reason: String,
+        /// Does not wait for company, at a cost in privacy.
+        #[serde(default)]
+        urgent: bool,
+        /// Says what would happen and does nothing.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Brings back what a withdrawal, a revocation or a rollback took.
+    Reinstate {
+        /// Sequence number of that event.
+        seq: u64,
+    },
     /// Starts an import; the reply's result is `{"import": id}`. Nothing is stored before
     /// [`ControlRequest::ImportCommit`], and an import not committed when its connection
     /// closes is forgotten.
@@ -144,6 +281,13 @@ pub enum ControlRequest {
         /// The file, which must not exist; seen from the server.
         path: PathBuf,
     },
+    /// Writes the codes key to a file too; it stays in the data directory.
+    KeysExportCodes {
+        /// The file, which must not exist; seen from the server.
+        path: PathBuf,
+    },
+    /// Makes a new key that reports are sealed to.
+    KeysRotateSeal {},
     /// Makes a new online key.
     KeysRotateOnline {},
     /// Makes a new TLS certificate.
@@ -154,136 +298,4 @@ pub enum ControlRequest {
     Undrain {},
     /// Drains and ends the process.
     Shutdown {},
-}
-
-/// Settings of a set; what is absent stays as it is (or at its default, in a new set).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SetSettings {
-    /// Seconds between releases.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval_s: Option<u32>,
-    /// Reports a release waits for when decoys are off.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_reports: Option<u32>,
-    /// Seconds after which a small release goes out all the same.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_wait_s: Option<u32>,
-    /// Whether decoys are added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decoys: Option<bool>,
-    /// Seconds a key is held after its validity ends.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub embargo_s: Option<u32>,
-    /// Days a key stays published.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retention_days: Option<u16>,
-    /// Metadata schema by name; changes only while the set is empty.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schema: Option<String>,
-}
-
-/// What is known of an imported package's signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SignatureState {
-    /// No public key was given to check it against.
-    Unchecked,
-    /// It verified.
-    Valid,
-}
-
-/// One key of an import, with the numbers as its package has them, not yet judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ImportKey {
-    /// 16 or 32 bytes.
-    pub key: Base64,
-    /// Interval number of its first interval.
-    pub rolling_start_number: u32,
-    /// Intervals it is valid for.
-    pub rolling_period: u32,
-    /// Report type, a number of the field's export format; absent when the package has none.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub report_type: Option<u32>,
-    /// Transmission risk level; absent when the package has none.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub transmission_risk: Option<i32>,
-    /// Days from the onset of symptoms to the key's day; absent when the package has none.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub days_since_onset: Option<i32>,
-}
-
-/// How far a command has come, for a progress bar.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progress {
-    /// What is being counted, such as `keys`.
-    pub what: String,
-    /// How many are done.
-    pub done: u64,
-    /// How many there are; absent while unknown.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub total: Option<u64>,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ControlReply {
-    /// Whether the command did what was asked ([`Exit::Ok`] or [`Exit::Degraded`]).
-    pub ok: bool,
-    /// The exit code of the program that asked.
-    pub exit: Exit,
-    /// What went wrong or does not hold: a sentence for people.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub error: Option<String>,
-    /// The command's own document.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub result: Option<Value>,
-}
-
-impl ControlReply {
-    /// It worked.
-    pub fn done(result: Value) -> Self {
-        Self { ok: true, exit: Exit::Ok, error: None, result: Some(result) }
-    }
-
-    /// It worked, but a stated property does not hold: which one.
-    pub fn degraded(result: Value, what: impl Into<String>) -> Self {
-        Self { ok: true, exit: Exit::Degraded, error: Some(what.into()), result: Some(result) }
-    }
-
-    /// It did not work.
-    pub fn failed(why: impl Into<String>) -> Self {
-        Self { ok: false, exit: Exit::Failed, error: Some(why.into()), result: None }
-    }
-
-    /// It did not work, and there is a document about it (counts of rejected keys).
-    pub fn failed_with(result: Value, why: impl Into<String>) -> Self {
-        Self { ok: false, exit: Exit::Failed, error: Some(why.into()), result: Some(result) }
-    }
-
-    /// The request makes no sense.
-    pub fn usage(why: impl Into<String>) -> Self {
-        Self { ok: false, exit: Exit::Usage, error: Some(why.into()), result: None }
-    }
-
-    /// The server will not do it.
-    pub fn refused(why: impl Into<String>) -> Self {
-        Self { ok: false, exit: Exit::Refused, error: Some(why.into()), result: None }
-    }
-}
-
-/// One line from the server.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum ServerLine {
-    /// `{"progress":{…}}`: more follows.
-    Progress {
-        /// How far.
-        progress: Progress,
-    },
-    /// The end of the command.
-    Reply(ControlReply),
 }

@@ -9,7 +9,9 @@
 
 mod exit;
 mod base64text;
+mod parts;
 mod messages;
+mod reply;
 mod framing;
 mod client;
 #[cfg(test)]
@@ -20,7 +22,6 @@ pub use client::ControlClient;
 pub use exit::Exit;
 pub use framing::{ControlError, MAX_SOCKET_PATH};
 pub use framing::{check_socket_path, read_line, read_request, write_progress, write_reply, write_request};
-pub use messages::{
-    ControlReply, ControlRequest, ImportKey, MAX_IMPORT_CHUNK, MAX_LINE, Progress, ServerLine, SetSettings,
-    SignatureState,
-};
+pub use messages::{ControlRequest, MAX_LINE};
+pub use parts::{ImportKey, MAX_IMPORT_CHUNK, SetSettings, SignatureState, SignerKey, TypedCode};
+pub use reply::{ControlReply, Progress, ServerLine};

@@ -18,7 +18,7 @@ fn key() -> Base64 {
     Base64((0..16).collect())
 }
 
-/// Every command with the document it must be, so that no name changes unseen.
+/// Commands with the document each must be, so that no name changes unseen.
 fn every_command() -> Vec<(ControlRequest, Value)> {
     let settings = SetSettings { interval_s: Some(900), decoys: Some(false), ..SetSettings::default() };
     let import_key = ImportKey {
@@ -48,11 +48,6 @@ fn every_command() -> Vec<(ControlRequest, Value)> {
             R::SetConfigure { set: 1, settings },
             json!({"command": "set-configure", "set": 1, "settings": {"interval_s": 900, "decoys": false}}),
         ),
-        (
-            R::ProviderAdd { name: "clinic".into(), key: None },
-            json!({"command": "provider-add", "name": "clinic", "key": null}),
-        ),
-        (R::ProviderList {}, json!({"command": "provider-list"})),
         (
             R::ImportBegin { set: 1, source: "export.zip".into(), signature: SignatureState::Unchecked },
             json!({"command": "import-begin", "set": 1, "source": "export.zip", "signature": "unchecked"}),
@@ -86,6 +81,11 @@ fn every_command() -> Vec<(ControlRequest, Value)> {
             R::KeysExportRoot { path: PathBuf::from("/media/root.key") },
             json!({"command": "keys-export-root", "path": "/media/root.key"}),
         ),
+        (
+            R::KeysExportCodes { path: PathBuf::from("/media/codes.key") },
+            json!({"command": "keys-export-codes", "path": "/media/codes.key"}),
+        ),
+        (R::KeysRotateSeal {}, json!({"command": "keys-rotate-seal"})),
         (R::KeysRotateOnline {}, json!({"command": "keys-rotate-online"})),
         (R::KeysRotateTls {}, json!({"command": "keys-rotate-tls"})),
         (R::Drain {}, json!({"command": "drain"})),
@@ -94,9 +94,123 @@ fn every_command() -> Vec<(ControlRequest, Value)> {
     ]
 }
 
+/// Those about providers and their codes.
+fn commands_of_authority() -> Vec<(ControlRequest, Value)> {
+    use ControlRequest as R;
+    let key_document = json!({"algorithm": "es256", "public_key": "AAECAwQFBgcICQoLDA0ODw==", "key_id": "k1",
+        "not_after": 1_800_000_000});
+    let signer = SignerKey {
+        algorithm: "es256".into(),
+        public_key: key(),
+        key_id: Some("k1".into()),
+        not_before: None,
+        not_after: Some(1_800_000_000),
+    };
+    let reason = || "mix-up".to_owned();
+    vec![
+        (
+            R::ProviderAdd { name: "clinic".into(), key: None, issuer: None, audience: None },
+            json!({"command": "provider-add", "name": "clinic", "key": null}),
+        ),
+        (
+            R::ProviderAdd {
+                name: "clinic".into(),
+                key: Some(signer.clone()),
+                issuer: Some("iss".into()),
+                audience: Some("aud".into()),
+            },
+            json!({"command": "provider-add", "name": "clinic", "key": key_document, "issuer": "iss",
+                "audience": "aud"}),
+        ),
+        (R::ProviderList {}, json!({"command": "provider-list"})),
+        (R::ProviderShow { provider: 3 }, json!({"command": "provider-show", "provider": 3})),
+        (
+            R::ProviderKeyAdd { provider: 3, key: signer },
+            json!({"command": "provider-key-add", "provider": 3, "key": key_document}),
+        ),
+        (
+            R::ProviderKeyRevoke { provider: 3, fingerprint: "00ff".into(), reason: reason() },
+            json!({"command": "provider-key-revoke", "provider": 3, "fingerprint": "00ff", "reason": "mix-up"}),
+        ),
+        (
+            R::ProviderSuspend { provider: 3, reason: reason() },
+            json!({"command": "provider-suspend", "provider": 3, "reason": "mix-up"}),
+        ),
+        (
+            R::ProviderResume { provider: 3, reason: reason() },
+            json!({"command": "provider-resume", "provider": 3, "reason": "mix-up"}),
+        ),
+        (
+            R::ProviderRevoke { provider: 3, since: Some(7), reason: reason(), dry_run: true },
+            json!({"command": "provider-revoke", "provider": 3, "since": 7, "reason": "mix-up", "dry_run": true}),
+        ),
+        (
+            R::CodesIssue {
+                provider: 3,
+                set: 1,
+                count: 10,
+                lifetime_s: 604_800,
+                report_type: "confirmed".into(),
+                onset_day: Some(20_781),
+            },
+            json!({"command": "codes-issue", "provider": 3, "set": 1, "count": 10, "lifetime_s": 604_800,
+                "report_type": "confirmed", "onset_day": 20_781}),
+        ),
+        (R::CodesList {}, json!({"command": "codes-list"})),
+        (
+            R::CodesCheck { code: TypedCode("0000-0000-0000".into()) },
+            json!({"command": "codes-check", "code": "0000-0000-0000"}),
+        ),
+        (R::CodesShow { batch: 2 }, json!({"command": "codes-show", "batch": 2})),
+        (
+            R::CodesRevoke { batch: 2, retroactive: true, reason: reason(), dry_run: false },
+            json!({"command": "codes-revoke", "batch": 2, "retroactive": true, "reason": "mix-up",
+                "dry_run": false}),
+        ),
+    ]
+}
+
+/// Those about what was reported.
+fn commands_of_reports() -> Vec<(ControlRequest, Value)> {
+    use ControlRequest as R;
+    let (report, reason) = (|| "07".repeat(16), || "mix-up".to_owned());
+    vec![
+        (R::ReportShow { report: report() }, json!({"command": "report-show", "report": report()})),
+        (
+            R::ReportList { set: None, provider: Some(3), batch: None, limit: 50 },
+            json!({"command": "report-list", "set": null, "provider": 3, "batch": null, "limit": 50}),
+        ),
+        (
+            R::ReportWithdraw { report: report(), reason: reason(), urgent: true, dry_run: false },
+            json!({"command": "report-withdraw", "report": report(), "reason": "mix-up", "urgent": true,
+                "dry_run": false}),
+        ),
+        (
+            R::Rollback { to: 12, provider: Some(3), reason: reason(), urgent: false, dry_run: true },
+            json!({"command": "rollback", "to": 12, "provider": 3, "reason": "mix-up", "urgent": false,
+                "dry_run": true}),
+        ),
+        (R::Reinstate { seq: 13 }, json!({"command": "reinstate", "seq": 13})),
+    ]
+}
+
+fn all_commands() -> Vec<(ControlRequest, Value)> {
+    [every_command(), commands_of_authority(), commands_of_reports()].concat()
+}
+
+#[test]
+fn what_changes_something_is_a_deed_unless_it_says_otherwise() {
+    let line = "{\"command\":\"rollback\",\"to\":1,\"provider\":null,\"reason\":\"x\"}\n";
+    let rollback =
+        ControlRequest::Rollback { to: 1, provider: None, reason: "x".into(), urgent: false, dry_run: false };
+    assert_eq!(read(line).unwrap(), Some(rollback));
+    let line = "{\"command\":\"provider-revoke\",\"provider\":1,\"reason\":\"x\",\"dryrun\":true}\n";
+    assert!(read(line).unwrap_err().to_string().contains("unknown field `dryrun`"));
+}
+
 #[test]
 fn every_command_is_one_line_and_reads_back() {
-    for (request, document) in every_command() {
+    for (request, document) in all_commands() {
         let mut line = Vec::new();
         write_request(&mut line, &request).unwrap();
         assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
@@ -144,9 +258,10 @@ fn text_that_is_no_base64_is_refused_without_repeating_it() {
 
 #[test]
 fn the_debug_text_of_a_request_shows_no_key() {
-    for (request, _) in every_command() {
+    for (request, _) in all_commands() {
         let text = format!("{request:?}");
-        assert!(!text.contains("AAECAwQF") && !text.contains("0, 1, 2, 3"), "{text}");
+        let secrets = ["AAECAwQF", "0, 1, 2, 3", "0000-0000"];
+        assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
     }
 }
 

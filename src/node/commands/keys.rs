@@ -1,0 +1,130 @@
+//! Keys of the service: listed, exported, made anew.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::super::entropy::{self, SystemRandom};
+use super::super::keys::Keys;
+use super::super::listing;
+use super::super::origin::Origin;
+use super::{Commands, Done, asked, failed};
+use crate::engine::{Refusal, SealKey};
+use crate::service::control::ControlReply;
+
+/// Seal keys at a time, those that ended within a day among them: every manifest and every start has all of
+/// them. Two a week are usual.
+const MAX_SEAL_KEYS: usize = 16;
+
+fn newest_seal_key(origin: &Origin) -> (Option<SealKey>, usize) {
+    let keys = origin.state().seal_keys();
+    (keys.last().cloned(), keys.len())
+}
+
+impl Commands {
+    fn keys(&self) -> Result<Keys<'_>, ControlReply> {
+        Keys::open(&*self.disk, &self.data).map_err(failed)
+    }
+
+    pub(super) fn list_keys(&self) -> Done {
+        let keys = self.keys()?;
+        let files = keys.names().map_err(failed)?;
+        let root_here = files.iter().any(|name| name == "root.key");
+        let root = if root_here { "here" } else { "exported" };
+        let Some(origin) = &self.origin else {
+            return Ok(json!({ "files": files, "online": null, "root": root }));
+        };
+        let now = self.clock.now().unix;
+        let look = move |o: &Origin| {
+            let codes = listing::codes_key(o, now);
+            (listing::delegation(o), o.state().seal_keys().to_vec(), codes)
+        };
+        let (online, seal_keys, codes) = origin.look(look).map_err(asked)?;
+        let mut seal = Vec::new();
+        for key in &seal_keys {
+            let here = keys.seal(key.id).map_err(failed)?.is_some();
+            seal.push(listing::seal_key(key, here));
+        }
+        Ok(json!({ "files": files, "online": online, "root": root, "seal": seal, "codes": codes }))
+    }
+
+    pub(super) fn export_root(&self, path: PathBuf) -> Done {
+        self.origin()?;
+        let keys = self.keys()?;
+        if keys.root().map_err(failed)?.is_none() {
+            let why = "the root key is not on this machine: it was exported already";
+            return Err(ControlReply::refused(why));
+        }
+        keys.export_root(&path).map_err(failed)?;
+        Ok(json!({ "exported": path }))
+    }
+
+    pub(super) fn export_codes(&self, path: PathBuf) -> Done {
+        self.origin()?;
+        let keys = self.keys()?;
+        let Some(codes) = keys.codes().map_err(failed)? else {
+            return Err(asked(Refusal::NoCodesKey.into()));
+        };
+        keys.export_codes(&path).map_err(failed)?;
+        Ok(json!({ "exported": path, "codes_key": hex::encode(codes.id()) }))
+    }
+
+    pub(super) fn rotate_seal(&self) -> Done {
+        let origin = self.origin()?;
+        let (before, keys) = origin.look(newest_seal_key).map_err(asked)?;
+        if keys >= MAX_SEAL_KEYS {
+            let why = format!(
+                "{keys} seal keys are in force or were within a day, {MAX_SEAL_KEYS} are the most allowed; nothing \
+                 was changed: `tekctl keys list` shows when the oldest ends"
+            );
+            return Err(ControlReply::refused(why));
+        }
+        let acted = origin.act(|o, _| match o.make_seal_key(entropy::bytes(&mut SystemRandom)) {
+            Ok(input) => vec![input],
+            Err(e) => {
+                tracing::error!("no new seal key: {e}");
+                Vec::new()
+            }
+        });
+        acted.map_err(asked)?;
+        self.note_head()?;
+        match origin.look(newest_seal_key).map_err(asked)? {
+            (Some(key), _) if before.is_none_or(|before| before.id != key.id) => {
+                Ok(json!({ "seal": listing::seal_key(&key, true) }))
+            }
+            _ => Err(failed("no new seal key was made, the newest one goes on; the log says why")),
+        }
+    }
+
+    pub(super) fn rotate_online(&self) -> Done {
+        let origin = self.origin()?;
+        let has_root = self.keys()?.root().map_err(failed)?.is_some();
+        if !has_root {
+            let why = "the root key is not on this machine, so no delegation can be signed here: \
+                       put keys/root.key back for this command";
+            return Err(ControlReply::refused(why));
+        }
+        let before = origin.look(|o| o.state().key_epoch()).map_err(asked)?;
+        let acted = origin.act(|o, clock| match o.next_online(clock.now().unix, &mut SystemRandom) {
+            Ok(input) => input.into_iter().collect(),
+            Err(e) => {
+                tracing::error!("no new online key: {e}");
+                Vec::new()
+            }
+        });
+        acted.map_err(asked)?;
+        self.note_head()?;
+        if origin.look(|o| o.state().key_epoch()).map_err(asked)? == before {
+            return Err(failed(format!(
+                "no new online key was made, epoch {before} goes on; the log says why"
+            )));
+        }
+        let online = origin.look(listing::delegation).map_err(asked)?;
+        Ok(json!({ "online": online }))
+    }
+
+    pub(super) fn rotate_tls(&self) -> Done {
+        self.keys()?.rotate_tls().map_err(failed)?;
+        Ok(json!({ "rotated": true, "in_force": "after a restart" }))
+    }
+}

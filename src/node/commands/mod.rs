@@ -1,0 +1,325 @@
+//! What each operator's command does.
+//!
+//! Here are those of the whole process, and what the others have in common: what changes something is asked
+//! of the writer, what only looks does so between two of its groups. Codes are in replies that were asked
+//! for, and nowhere else.
+
+mod imports;
+mod keys;
+mod providers;
+mod codes;
+mod releases;
+mod reports;
+mod sets;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::clock::Clock;
+use super::handle::{AskError, OriginHandle};
+use super::health::{self, OriginHealth};
+use super::keys::Keys;
+use super::metrics::Counters;
+use super::origin::{Origin, write_snapshot};
+use super::sealed_counts::SealedCounts;
+use crate::authority::{Scope, Standing};
+use crate::engine::{CodeOrder, Input, Refusal, Reply, View};
+use crate::release::Checkpoint;
+use crate::service::control::{ControlReply, ControlRequest};
+use crate::store::{Disk, Published};
+
+use reports::Wanted;
+
+pub(crate) use imports::Session;
+
+/// Everything commands act on.
+pub struct Commands {
+    /// Present at an origin, absent at a public node.
+    pub origin: Option<Arc<OriginHandle>>,
+    /// What readers see.
+    pub view: Arc<Published<View>>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Counters of this process.
+    pub counters: Arc<Counters>,
+    /// Asks the process to end.
+    pub shutdown: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for Commands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Commands").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+type Done = Result<Value, ControlReply>;
+
+fn failed(e: impl std::fmt::Display) -> ControlReply {
+    ControlReply::failed(e.to_string())
+}
+
+/// The writer answered something else than what it was asked: a mistake of this program.
+fn unexpected(reply: &Reply) -> ControlReply {
+    failed(format!("the writer answered {reply:?}, which is no answer to this command"))
+}
+
+/// What the writer's refusal is to an operator: a slip of the command line where what was asked for cannot
+/// be, a refusal where it cannot be now.
+fn asked(e: AskError) -> ControlReply {
+    match e {
+        AskError::Refused(
+            refusal @ (Refusal::Params(_)
+            | Refusal::Text { .. }
+            | Refusal::Range { .. }
+            | Refusal::NoReportType
+            | Refusal::NoSet { .. }
+            | Refusal::NoProvider { .. }
+            | Refusal::NoBatch { .. }
+            | Refusal::NoEvent { .. }
+            | Refusal::SetExists { .. }),
+        ) => ControlReply::usage(refusal.to_string()),
+        AskError::Refused(refusal) => ControlReply::refused(refusal.to_string()),
+        AskError::Busy | AskError::Stopped(_) => failed(e),
+    }
+}
+
+impl Commands {
+    /// Carries out one command.
+    pub(crate) fn answer(&self, session: &mut Session, request: ControlRequest) -> ControlReply {
+        match self.carry_out(session, request) {
+            Ok(value) => match value.get("healthy") {
+                Some(Value::Bool(false)) => ControlReply::degraded(value, "a stated property does not hold"),
+                _ => ControlReply::done(value),
+            },
+            Err(reply) => reply,
+        }
+    }
+
+    fn carry_out(&self, session: &mut Session, request: ControlRequest) -> Done {
+        use ControlRequest as R;
+        match request {
+            R::Status {} => self.status(),
+            R::Health {} => self.health(),
+            R::Stats {} => Ok(self.stats()),
+            R::Metrics {} => Ok(json!({ "text": self.metrics_page() })),
+            R::SetList {} => self.list_sets(),
+            R::SetShow { set } => self.show_set(set),
+            R::SetCreate { set, settings } => self.create_set(set, &settings),
+            R::SetConfigure { set, settings } => self.configure(set, &settings),
+            R::ImportBegin { set, .. } => imports::begin_import(session, set),
+            R::ImportKeys { import, keys } => imports::add_keys(session, import, &keys),
+            R::ImportCommit { import } => self.commit_import(session, import),
+            R::ReleaseNow { set, allow_small } => self.release_now(set, allow_small),
+            R::ReleaseList { set } => self.releases(set, None).map(Value::from),
+            R::ReleaseShow { set, serial } => self.release(set, serial),
+            R::ReleaseHeld { set } => self.held(set),
+            R::ReleaseApprove { reason, .. } => self.approve(&reason),
+            R::SnapshotNow {} => self.snapshot(),
+            R::KeysList {} => self.list_keys(),
+            R::KeysExportRoot { path } => self.export_root(path),
+            R::KeysExportCodes { path } => self.export_codes(path),
+            R::KeysRotateSeal {} => self.rotate_seal(),
+            R::KeysRotateOnline {} => self.rotate_online(),
+            R::KeysRotateTls {} => self.rotate_tls(),
+            R::Drain {} => self.drain(true),
+            R::Undrain {} => self.drain(false),
+            R::Shutdown {} => {
+                (self.shutdown)();
+                Ok(json!({ "stopping": true }))
+            }
+            about_reports => self.about_reports(about_reports),
+        }
+    }
+
+    /// Who may report, what was reported, and what is taken back.
+    fn about_reports(&self, request: ControlRequest) -> Done {
+        use ControlRequest as R;
+        match request {
+            R::ProviderAdd { name, key, issuer, audience } => {
+                self.add_provider(name, key.as_ref(), issuer.zip(audience))
+            }
+            R::ProviderList {} => self.list_providers(),
+            R::ProviderShow { provider } => self.show_provider(provider),
+            R::ProviderKeyAdd { provider, key } => self.add_provider_key(provider, &key),
+            R::ProviderKeyRevoke { provider, fingerprint, reason } => {
+                self.revoke_provider_key(provider, &fingerprint, reason)
+            }
+            R::ProviderSuspend { provider, reason } => self.stand(provider, Standing::Suspended, reason),
+            R::ProviderResume { provider, reason } => self.stand(provider, Standing::Active, reason),
+            R::ProviderRevoke { provider, since, reason, dry_run } => {
+                self.revoke_provider(provider, since, reason, dry_run)
+            }
+            R::CodesIssue { provider, set, count, lifetime_s, report_type, onset_day } => {
+                let report_type = codes::report_type(&report_type)?;
+                self.issue_codes(CodeOrder { provider, set, count, report_type, onset_day, lifetime_s })
+            }
+            R::CodesList {} => self.list_batches(),
+            R::CodesCheck { code } => self.check_code(&code),
+            R::CodesShow { batch } => self.show_codes(batch),
+            R::CodesRevoke { batch, retroactive, reason, dry_run } => {
+                self.revoke_batch(batch, retroactive, reason, dry_run)
+            }
+            R::ReportShow { report } => self.show_report(&report),
+            R::ReportList { set, provider, batch, limit } => {
+                self.list_reports(Wanted { set, provider, batch }, limit)
+            }
+            R::ReportWithdraw { report, reason, urgent, dry_run } => {
+                self.withdraw_report(&report, reason, urgent, dry_run)
+            }
+            R::KeyWithdraw { set, key, reason, urgent, dry_run } => {
+                self.withdraw_key(set, &key.0, reason, urgent, dry_run)
+            }
+            R::Rollback { to, provider, reason, urgent, dry_run } => {
+                self.withdraw(Scope::After { seq: to, provider }, reason, urgent, dry_run)
+            }
+            R::Reinstate { seq } => self.reinstate(seq),
+            other => unreachable!("{other:?} is carried out above"),
+        }
+    }
+
+    fn origin(&self) -> Result<&Arc<OriginHandle>, ControlReply> {
+        self.origin.as_ref().ok_or_else(|| {
+            ControlReply::refused("this is a public node: it has no journal; give the command to its origin")
+        })
+    }
+
+    /// Looks at the origin between two groups of its writer.
+    fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Origin) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, ControlReply> {
+        let found = self.origin()?.look(look).map_err(asked)?;
+        found.map_err(|refusal| asked(refusal.into()))
+    }
+
+    fn ask(&self, input: Input) -> Result<Reply, ControlReply> {
+        let reply = self.origin()?.ask(input).map_err(asked)?;
+        self.note_head()?;
+        Ok(reply)
+    }
+
+    /// Who reads the journal's files next finds what was just confirmed.
+    fn note_head(&self) -> Result<(), ControlReply> {
+        let noted = self.origin()?.act(|o, _| {
+            if let Err(e) = o.idle() {
+                tracing::error!("the writer could not note its head: {e}");
+            }
+            Vec::new()
+        });
+        noted.map(|_| ()).map_err(asked)
+    }
+
+    fn status(&self) -> Done {
+        let view = self.view.load();
+        let now = self.clock.now().unix;
+        let sets: Vec<Value> = view
+            .sets
+            .iter()
+            .map(|s| {
+                let release = s.release.as_ref().map(|r| &r.checkpoint);
+                json!({
+                    "set": s.set,
+                    "serial": release.map_or(0, Checkpoint::serial),
+                    "live": release.map_or(0, Checkpoint::count),
+                    "age_s": release.map(|c| now.saturating_sub(c.time())),
+                })
+            })
+            .collect();
+        let journal = match &self.origin {
+            Some(origin) => {
+                let head = origin.look(Origin::head).map_err(asked)?;
+                json!({ "seq": head.seq, "groups": head.gno, "chain": hex::encode(head.chain) })
+            }
+            None => Value::Null,
+        };
+        Ok(json!({
+            "role": if self.origin.is_some() { "origin" } else { "node" },
+            "version": env!("CARGO_PKG_VERSION"),
+            "service": hex::encode(view.service),
+            "node": view.node,
+            "draining": view.is_draining(),
+            "pid": std::process::id(),
+            "sets": sets,
+            "journal": journal,
+        }))
+    }
+
+    /// What does not hold here.
+    pub(crate) fn findings(&self) -> Vec<health::Finding> {
+        let origin = self.origin.as_ref().map(|o| self.origin_health(o));
+        let polls = self.counters.polls.as_ref().map(|polls| polls.state());
+        health::findings(&self.view.load(), origin.as_ref(), polls.as_ref(), self.clock.now().unix)
+    }
+
+    fn origin_health(&self, origin: &OriginHandle) -> OriginHealth {
+        let root_here =
+            Keys::open(&*self.disk, &self.data).and_then(|k| k.root()).is_ok_and(|root| root.is_some());
+        let (stopped, now) = (origin.stopped(), self.clock.now().unix);
+        let deadlines = self.counters.desk.as_ref().map(|desk| desk.last_hour()).unwrap_or_default();
+        let seal_key_ends = origin.keyhole().look().ring.sealed_until().unwrap_or(0);
+        let looked = origin.look(move |o| {
+            let signed = o.state().delegation();
+            let delegation =
+                signed.get(..crate::release::DELEGATION_LEN).map(crate::release::Delegation::parse);
+            OriginHealth {
+                clock_alarm: o.writer().clock_alarm().map(ToString::to_string),
+                delegation_ends: delegation.and_then(Result::ok).map(|d| d.not_after()),
+                seal_key_ends: Some(seal_key_ends),
+                codes_key_missing: o.writer().codes().key_id().is_none(),
+                guessing: o.writer().guessing(now).collect(),
+                ..OriginHealth::default()
+            }
+        });
+        OriginHealth { stopped, root_here, deadlines, ..looked.unwrap_or_default() }
+    }
+
+    fn health(&self) -> Done {
+        Ok(health::as_json(&self.findings()))
+    }
+
+    fn stats(&self) -> Value {
+        let named = |counts: Vec<(&'static str, u64)>| -> Value {
+            counts
+                .into_iter()
+                .map(|(n, v)| (n.to_owned(), Value::from(v)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        let answers = &self.counters.answers;
+        let sealed = self.counters.desk.as_ref().map(|desk| desk.counts());
+        json!({
+            "questions": named(answers.asked().map(|(o, n)| (o.label(), n)).collect()),
+            "answers": named(answers.results().map(|(r, n)| (r.name(), n)).collect()),
+            "silent": named(answers.silent().map(|(r, n)| (r.name(), n)).collect()),
+            "udp": named(self.counters.udp_counts().named().collect()),
+            "tls": named(self.counters.tls_counts().named().collect()),
+            "quic": named(self.counters.quic_counts().named().collect()),
+            "sealed": named(sealed.as_ref().map(SealedCounts::named).unwrap_or_default()),
+            "sealed_outcomes": named(sealed.map(|counts| counts.outcomes).unwrap_or_default()),
+        })
+    }
+
+    /// The metrics page.
+    pub(crate) fn metrics_page(&self) -> String {
+        self.counters.page(&self.view.load(), self.findings().len(), self.clock.now().unix)
+    }
+
+    fn snapshot(&self) -> Done {
+        let origin = self.origin()?;
+        let looked = origin.look(|o| (o.options().clone(), *o.identity(), o.snapshot()));
+        let (options, identity, (head, payload)) = looked.map_err(asked)?;
+        let digest = write_snapshot(&options, &identity, &head, &payload).map_err(failed)?;
+        Ok(json!({ "seq": head.seq, "bytes": payload.len(), "digest": hex::encode(digest) }))
+    }
+
+    fn drain(&self, draining: bool) -> Done {
+        self.view.load().set_draining(draining);
+        Ok(json!({ "draining": draining }))
+    }
+}
