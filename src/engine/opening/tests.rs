@@ -1,3 +1,5 @@
+//! Grants, contents and faults of sealed questions, sealed by a client of a few lines.
+
 use proptest::prelude::*;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U32;
