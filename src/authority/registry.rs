@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, BatchStanding};
-use super::provider::{Issuer, Provider, Standing};
+use super::provider::{Provider, Standing};
 use super::provider_key::{KeyDirectory, KeyMaterial, ProviderKey};
 use super::vouched::{CLOCK_GRACE_S, Vouched};
 use crate::wire::report::{Outcome, ReportType};
@@ -195,55 +195,69 @@ pub fn is_forgotten(received: u64, horizon: u32) -> bool {
     crate::time::interval_of(received).saturating_add(REPORT_INTERVALS) <= horizon
 }
 
-/// A provider's number, what its JWTs say, and its keys.
-type Ring = (u32, Option<Issuer>, Vec<ProviderKey>);
-
-/// The keys of all providers that have any, for whoever verifies signatures.
+/// The keys of all providers, for whoever verifies signatures.
 #[derive(Debug, Clone, Default)]
-pub struct Keyring(Vec<Ring>);
+pub struct Keyring {
+    providers: BTreeMap<u32, Signer>,
+    issuers: BTreeMap<String, u32>,
+}
+
+/// A provider that has keys.
+#[derive(Debug, Clone)]
+struct Signer {
+    audience: Option<String>,
+    keys: Vec<ProviderKey>,
+}
 
 impl Keyring {
     /// The keys of these providers.
     #[must_use]
     pub fn of(registry: &Registry) -> Self {
-        let with_keys = registry.providers.iter().filter(|(_, p)| !p.keys.is_empty());
-        Keyring(with_keys.map(|(id, p)| (*id, p.issuer.clone(), p.keys.clone())).collect())
+        let mut ring = Keyring::default();
+        for (id, p) in registry.providers.iter().filter(|(_, p)| !p.keys.is_empty()) {
+            ring.providers.insert(
+                *id,
+                Signer {
+                    audience: p.issuer.as_ref().map(|issuer| issuer.audience.clone()),
+                    keys: p.keys.clone(),
+                },
+            );
+            ring.issuers.extend(p.issuer.as_ref().map(|issuer| (issuer.name.clone(), *id)));
+        }
+        ring
     }
 
     /// Whether that provider has a key.
     #[must_use]
     pub fn has(&self, provider: u32) -> bool {
-        self.0.binary_search_by_key(&provider, |(number, ..)| *number).is_ok()
+        self.providers.contains_key(&provider)
     }
 
     /// The provider whose JWTs name this issuer.
     #[must_use]
     pub fn of_issuer(&self, issuer: &str) -> Option<u32> {
-        self.named(issuer).map(|(number, ..)| *number)
-    }
-
-    fn named(&self, issuer: &str) -> Option<&Ring> {
-        self.0.iter().find(|(_, known, _)| known.as_ref().is_some_and(|known| known.name == issuer))
+        self.issuers.get(issuer).copied()
     }
 }
 
 impl KeyDirectory for Keyring {
     fn ed25519(&self, provider: u32, id: [u8; 8]) -> Option<&ProviderKey> {
-        let at = self.0.binary_search_by_key(&provider, |(number, ..)| *number).ok()?;
         let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Ed25519(_));
-        self.0[at].2.iter().filter(of_kind).find(|key| key.fingerprint() == id)
+        self.providers.get(&provider)?.keys.iter().filter(of_kind).find(|key| key.fingerprint() == id)
     }
 
     fn es256(&self, issuer: &str, kid: &str) -> Option<(u32, &str, &ProviderKey)> {
-        let (number, known, keys) = self.named(issuer)?;
+        let number = self.of_issuer(issuer)?;
+        let signer = self.providers.get(&number)?;
         let of_kind = |key: &&ProviderKey| matches!(key.material, KeyMaterial::Es256(_));
-        let key = keys.iter().filter(of_kind).find(|key| key.key_id == kid)?;
-        Some((*number, &known.as_ref()?.audience, key))
+        let key = signer.keys.iter().filter(of_kind).find(|key| key.key_id == kid)?;
+        Some((number, signer.audience.as_deref()?, key))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::provider::Issuer;
     use super::*;
 
     const NOW: u64 = 1_790_337_600;

@@ -154,22 +154,25 @@ fn read(keys: &OpeningKeys, set: u32, view: &RequestView<'_>) -> ReportRequest {
 fn grant_of(keys: &OpeningKeys, view: &RequestView<'_>, sent: &[SentKey<'_>]) -> Presented {
     let Some((kind, value)) = view.grant() else { return Presented::None };
     let providers = &keys.providers;
-    let (verified, named) = match kind {
-        GRANT_CODE => {
-            return Code::parse(value).map_or(Presented::Faulty(Outcome::Mistyped, None), Presented::Code);
-        }
-        GRANT_CERTIFICATE => {
-            let named = || certificate::named_provider(value).filter(|provider| providers.has(*provider));
-            (certificate::verify(value, keys.service, sent, providers), Some(named()))
-        }
-        GRANT_JWT => {
-            let named = || providers.of_issuer(&jwt::named_issuer(value)?);
-            (jwt::verify(value, sent, providers), Some(named()))
-        }
-        _ => (Err(Outcome::Kind), None),
-    };
     // Whoever names a provider that is there spends its budget; names that nobody has fill no table.
-    verified.map_or_else(|outcome| Presented::Faulty(outcome, named.flatten()), Presented::Vouched)
+    match kind {
+        GRANT_CODE => Code::parse(value).map_or(Presented::Faulty(Outcome::Mistyped, None), Presented::Code),
+        GRANT_CERTIFICATE => match certificate::verify(value, keys.service, sent, providers) {
+            Ok(vouched) => Presented::Vouched(vouched),
+            Err(outcome) => {
+                let named = certificate::named_provider(value).filter(|provider| providers.has(*provider));
+                Presented::Faulty(outcome, named)
+            }
+        },
+        GRANT_JWT => match jwt::verify(value, sent, providers) {
+            Ok(vouched) => Presented::Vouched(vouched),
+            Err(outcome) => {
+                let named = jwt::named_issuer(value).and_then(|issuer| providers.of_issuer(&issuer));
+                Presented::Faulty(outcome, named)
+            }
+        },
+        _ => Presented::Faulty(Outcome::Kind, None),
+    }
 }
 
 /// The content of a request (spec 7.2.5).

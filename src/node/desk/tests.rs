@@ -1,3 +1,5 @@
+//! A desk before a real writer: on the clock of the machine, and on one that is stepped.
+
 use std::path::PathBuf;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Sealed questions to an origin on a stepped clock: reports, the life of seal keys, refusals.
+
 use std::path::{Path, PathBuf};
 
 use zerocopy::FromBytes;
