@@ -98,7 +98,7 @@ fn told_hex() -> String {
 
 #[test]
 fn events_of_sets_lie_as_the_tables_say() {
-    // spec 5.7.3, 5.7.4, 5.7.6
+    // spec 5.7.2, 5.7.4, 5.7.6
     let changes = Changes { added: 1, withdrawn: 2, expired: 3, decoys_added: 4, decoys_withdrawn: 5 };
     let released = Released {
         set: 1,
@@ -392,7 +392,7 @@ fn state() -> Vec<u8> {
 
 #[test]
 fn a_snapshot_begins_as_the_table_says() {
-    // spec 5.8.1, 5.8.2, 5.8.3
+    // spec 5.8.1, 5.8.3
     let mut world = World::new(NOON, 32);
     let bytes = world.origin.state().to_bytes();
     let service = world.origin.identity().service_id;
