@@ -31,7 +31,7 @@ pub use budget::{
 };
 pub use code::{CODE_DATA_BITS, CODE_DATA_SYMBOLS, CODE_SYMBOLS, Code, MAX_TYPED, MIN_TYPED, Mistyped};
 pub use code_book::{BatchSecret, CodeBook, CodesKey, MAX_BATCH_CODES, MAX_LIVE_CODES, NotEntered};
-pub use provider::{MAX_PROVIDER_KEYS, Provider, ProviderCounts, Standing};
+pub use provider::{Issuer, MAX_PROVIDER_KEYS, Provider, ProviderCounts, Standing};
 pub use provider_key::{FINGERPRINT_LEN, KeyDirectory, KeyMaterial, KeyTextError, MAX_KEY_TEXT, ProviderKey};
 pub use puzzle::{MAX_PUZZLE_BITS, MAX_PUZZLE_HASHES, MIN_PUZZLE_BITS, SEED_LEN, Seeds, solve, solved};
 pub use registry::{

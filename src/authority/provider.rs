@@ -72,6 +72,17 @@ pub struct ProviderCounts {
     pub spent: u64,
 }
 
+/// What a provider's JWTs say of it, and the set they are for, which none of them names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer {
+    /// What they call the provider; unique.
+    pub name: String,
+    /// Whom they are for.
+    pub audience: String,
+    /// The set they are bound to.
+    pub set: u32,
+}
+
 /// A registered health-care provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
@@ -79,10 +90,8 @@ pub struct Provider {
     pub name: String,
     /// When it was registered, Unix time.
     pub since: u64,
-    /// What its JWTs call it, if it issues any; unique.
-    pub issuer: Option<String>,
-    /// Whom its JWTs are for.
-    pub audience: Option<String>,
+    /// What its JWTs say, if it issues any.
+    pub issuer: Option<Issuer>,
     /// Its keys in the order they were registered.
     pub keys: Vec<ProviderKey>,
     /// Whether it may authorise reports.
@@ -99,7 +108,6 @@ impl Provider {
             name,
             since,
             issuer: None,
-            audience: None,
             keys: Vec::new(),
             standing: Standing::Active,
             counts: ProviderCounts::default(),

@@ -119,7 +119,9 @@ impl Registry {
         if !key.holds_at(now, CLOCK_GRACE_S) {
             return Err(Outcome::Expired);
         }
-        vouched.judge(now, set)?;
+        // A JWT names no set: its issuer is bound to one.
+        let bound = vouched.set.or(provider.issuer.as_ref().map(|issuer| issuer.set));
+        Vouched { set: bound, ..*vouched }.judge(now, set)?;
         Ok(Authorisation {
             provider: vouched.provider,
             report_type: vouched.report_type,
@@ -193,7 +195,7 @@ pub fn is_forgotten(received: u64, horizon: u32) -> bool {
     crate::time::interval_of(received).saturating_add(REPORT_INTERVALS) <= horizon
 }
 
-/// The keys of all providers, for whoever verifies signatures.
+/// The keys of all providers that have any, for whoever verifies signatures.
 #[derive(Debug, Clone, Default)]
 pub struct Keyring {
     providers: BTreeMap<u32, Signer>,
@@ -213,8 +215,9 @@ impl Keyring {
     pub fn of(registry: &Registry) -> Self {
         let mut ring = Keyring::default();
         for (id, p) in registry.providers.iter().filter(|(_, p)| !p.keys.is_empty()) {
-            ring.providers.insert(*id, Signer { audience: p.audience.clone(), keys: p.keys.clone() });
-            ring.issuers.extend(p.issuer.clone().map(|issuer| (issuer, *id)));
+            let (name, audience) = p.issuer.as_ref().map(|i| (i.name.clone(), i.audience.clone())).unzip();
+            ring.providers.insert(*id, Signer { audience, keys: p.keys.clone() });
+            ring.issuers.extend(name.map(|name| (name, *id)));
         }
         ring
     }
@@ -250,6 +253,7 @@ impl KeyDirectory for Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::provider::Issuer;
 
     const NOW: u64 = 1_790_337_600;
     const SET: u32 = 1;
@@ -329,6 +333,11 @@ mod tests {
         assert_eq!(judge(&registry, &other(|v| v.provider = 2), NOW), Err(Outcome::Unknown));
         assert_eq!(judge(&registry, &other(|v| v.key = [0; 8]), NOW), Err(Outcome::Unknown));
         assert_eq!(judge(&registry, &other(|v| v.set = Some(2)), NOW), Err(Outcome::Set));
+        let bound = |set| Some(Issuer { name: "i".to_owned(), audience: "a".to_owned(), set });
+        registry.providers.get_mut(&1).unwrap().issuer = bound(2);
+        assert_eq!(judge(&registry, &other(|v| v.set = None), NOW), Err(Outcome::Set));
+        registry.providers.get_mut(&1).unwrap().issuer = bound(SET);
+        assert_eq!(judge(&registry, &other(|v| v.set = None), NOW), Ok(ReportType::Likely));
         assert_eq!(judge(&registry, &vouched, NOW - 301), Err(Outcome::Early));
         assert_eq!(judge(&registry, &vouched, NOW + 3901), Err(Outcome::Expired));
         registry.spend(SET, 4, 1, &Grant::Certificate { identity: [5; 16], until: vouched.not_after });

@@ -4,7 +4,7 @@
 //! signatures. Applying it needs no clock, no key and no judgement (state-is-a-fold).
 
 use super::params::Params;
-use crate::authority::{Grant, ProviderKey, Scope, Standing};
+use crate::authority::{Grant, Issuer, ProviderKey, Scope, Standing};
 use crate::release::Fields;
 use crate::wire::Key;
 pub use crate::wire::outcome::{RECEIPT_LEN, RECEIPT_SIGNATURES_LEN};
@@ -119,8 +119,8 @@ pub struct ProviderAdded {
     pub provider: u32,
     /// Its name, unique.
     pub name: String,
-    /// What its JWTs call it, and whom they are for.
-    pub issuer: Option<(String, String)>,
+    /// What its JWTs say, if it issues any.
+    pub issuer: Option<Issuer>,
 }
 
 /// One accepted key of a report, coarsened to the set's schema.

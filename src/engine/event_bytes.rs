@@ -6,7 +6,7 @@ use super::event::{
     ProviderAdded, ProviderStood, Published, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
 use super::params::Params;
-use crate::authority::{Grant, KeyMaterial, ProviderKey, Scope, Standing};
+use crate::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use crate::wire::report::{MAX_SENT_KEYS, ReportType, Verdict};
 
 impl Event {
@@ -80,8 +80,8 @@ impl Event {
             }
             Event::ProviderAdded(p) => {
                 e.u32(p.provider).text(&p.name).flag(p.issuer.is_some());
-                if let Some((issuer, audience)) = &p.issuer {
-                    e.text(issuer).text(audience);
+                if let Some(issuer) = &p.issuer {
+                    issuer.encode(&mut e);
                 }
             }
             Event::Reported(r) => encode_reported(&mut e, r),
@@ -147,7 +147,7 @@ impl Event {
             5 => Event::ProviderAdded(ProviderAdded {
                 provider: d.u32()?,
                 name: d.text()?,
-                issuer: if d.bool()? { Some((d.text()?, d.text()?)) } else { None },
+                issuer: if d.bool()? { Some(Issuer::decode(&mut d)?) } else { None },
             }),
             6 => Event::Reported(decode_reported(&mut d)?),
             7 => Event::Withdrawn(Withdrawn {
@@ -329,6 +329,16 @@ impl Scope {
             4 => Scope::After { seq: d.u64()?, provider: Some(d.u32()?).filter(|p| *p != 0) },
             other => return Err(d.value(other.into())),
         })
+    }
+}
+
+impl Issuer {
+    pub(crate) fn encode(&self, e: &mut Encoder) {
+        e.text(&self.name).text(&self.audience).u32(self.set);
+    }
+
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Issuer { name: d.text()?, audience: d.text()?, set: d.u32()? })
     }
 }
 

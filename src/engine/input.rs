@@ -5,7 +5,7 @@ use super::guard::ClockAlarm;
 use super::params::Params;
 use super::releasing::Held;
 use super::set::{ClaimCount, ReportStanding};
-use crate::authority::{Code, ProviderKey, Scope, Standing, Vouched};
+use crate::authority::{Code, Issuer, ProviderKey, Scope, Standing, Vouched};
 use crate::release::{Fields, Schema, SigningKey};
 use crate::wire::Key;
 use crate::wire::report::{Outcome, ReportType, RequestKind, Verdict};
@@ -45,8 +45,8 @@ pub enum Input {
     AddProvider {
         /// Its name, unique.
         name: String,
-        /// What its JWTs call it, and whom they are for.
-        issuer: Option<(String, String)>,
+        /// What its JWTs say, if it issues any.
+        issuer: Option<Issuer>,
         /// Its first key.
         key: Option<ProviderKey>,
     },

@@ -15,7 +15,7 @@ use super::set::{
 };
 use super::state::State;
 use crate::authority::{
-    Batch, BatchStanding, Grant, Provider, ProviderCounts, ProviderKey, Registry, SpentCertificate,
+    Batch, BatchStanding, Grant, Issuer, Provider, ProviderCounts, ProviderKey, Registry, SpentCertificate,
 };
 use crate::release::LIVE;
 
@@ -74,8 +74,8 @@ fn encode_registry(e: &mut Encoder, r: &Registry) {
     e.count(r.providers.len());
     for (id, p) in &r.providers {
         e.u32(*id).text(&p.name).u64(p.since).flag(p.issuer.is_some());
-        if let (Some(issuer), Some(audience)) = (&p.issuer, &p.audience) {
-            e.text(issuer).text(audience);
+        if let Some(issuer) = &p.issuer {
+            issuer.encode(e);
         }
         e.u8(p.standing.number());
         let c = &p.counts;
@@ -103,7 +103,7 @@ fn decode_registry(d: &mut Decoder<'_>) -> Result<Registry, DecodeError> {
         let (id, name, since) = (d.u32()?, d.text()?, d.u64()?);
         let mut p = Provider::new(name, since);
         if d.bool()? {
-            (p.issuer, p.audience) = (Some(d.text()?), Some(d.text()?));
+            p.issuer = Some(Issuer::decode(d)?);
         }
         p.standing = standing(d)?;
         p.counts = ProviderCounts {

@@ -223,7 +223,7 @@ impl State {
     fn provider_added(&mut self, time: u64, p: &ProviderAdded) {
         self.keyring_mark += 1;
         let mut provider = Provider::new(p.name.clone(), time);
-        (provider.issuer, provider.audience) = p.issuer.clone().unzip();
+        provider.issuer.clone_from(&p.issuer);
         self.registry.providers.insert(p.provider, provider);
     }
 

@@ -57,8 +57,9 @@ pub(crate) fn provider_page(id: u32, p: &Provider, outstanding: &Outstanding) ->
         "name": p.name,
         "since": format_time(p.since),
         "standing": p.standing.name(),
-        "issuer": p.issuer,
-        "audience": p.audience,
+        "issuer": p.issuer.as_ref().map(|issuer| &issuer.name),
+        "audience": p.issuer.as_ref().map(|issuer| &issuer.audience),
+        "set": p.issuer.as_ref().map(|issuer| issuer.set),
         "counts": { "reports": c.reports, "keys": c.keys, "withdrawn": c.withdrawn },
         "codes": {
             "issued": c.codes,

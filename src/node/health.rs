@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::origin::Origin;
 use super::polls::PollState;
 use crate::authority::Level;
 use crate::engine::{Punctuality, View};
@@ -10,8 +11,8 @@ use crate::service::timetext::format_duration;
 /// How long before the end of a delegation its coming end is a finding, in seconds.
 const DELEGATION_WARNING_S: u64 = 14 * 86_400;
 
-/// How long before the end of the newest seal key its coming end is a finding, in seconds: the next one
-/// should have been made days before.
+/// How long before the end of the newest seal key its coming end is a finding, in seconds: the next one is made
+/// a week before (spec 7.1.4).
 const SEAL_KEY_WARNING_S: u64 = 6 * 86_400;
 
 /// A property that does not hold.
@@ -34,14 +35,35 @@ pub struct OriginHealth {
     pub root_here: bool,
     /// When the online key's delegation ends.
     pub delegation_ends: Option<u64>,
-    /// When the last key that reports can be sealed to and opened with ends, 0 without any.
-    pub seal_key_ends: Option<u64>,
-    /// Whether the key that codes come from is missing.
-    pub codes_key_missing: bool,
-    /// Whose budgets of wrong grants are half spent or more: a provider, or all together.
-    pub guessing: Vec<(Option<u32>, Level)>,
     /// Deadlines of sealed answers in the last hour.
     pub deadlines: Punctuality,
+    /// What the writer knows of reporting, unless it has stopped.
+    pub reporting: Option<ReportingHealth>,
+}
+
+/// What the writer knows of reporting.
+#[derive(Debug, Clone, Default)]
+pub struct ReportingHealth {
+    /// Budgets of wrong grants that are half spent or more, by provider; `None` for all together.
+    pub guessing: Vec<(Option<u32>, Level)>,
+    /// Codes that would be taken if the key they come from were here.
+    pub codes_without_key: u64,
+    /// Until when there is a key to seal to whose secret is here.
+    pub sealed_until: Option<u64>,
+}
+
+impl ReportingHealth {
+    /// As it is at `now`; `sealed_until` is what openers hold.
+    pub(crate) fn of(origin: &Origin, sealed_until: Option<u64>, now: u64) -> Self {
+        let key = origin.writer().codes().key_id();
+        let batches = origin.state().registry().batches.values();
+        let lost = batches.filter(|batch| Some(batch.key_id) != key);
+        ReportingHealth {
+            guessing: origin.writer().guessing(now).collect(),
+            codes_without_key: lost.map(|batch| u64::from(batch.outstanding(now))).sum(),
+            sealed_until,
+        }
+    }
 }
 
 /// Every property that does not hold at `now`, Unix seconds. `polls`: those of a public node.
@@ -97,22 +119,6 @@ pub fn findings(
             format!("the online key ends in {left}; `tekctl keys rotate-online` makes the next"),
         );
     }
-    about_reports(origin, now, &mut add);
-    found
-}
-
-/// What does not hold where reports come in.
-fn about_reports(origin: &OriginHealth, now: u64, add: &mut impl FnMut(&'static str, String)) {
-    if let Some(end) = origin.seal_key_ends.filter(|end| *end < now + SEAL_KEY_WARNING_S) {
-        let what = match end.checked_sub(now) {
-            Some(left) => {
-                let left = format_duration(left);
-                format!("the newest seal key ends in {left} and none followed it")
-            }
-            None => "no seal key is valid and has its secret here: nobody can report".to_owned(),
-        };
-        add("seal-key", format!("{what}; `tekctl keys rotate-seal` makes the next"));
-    }
     let Punctuality { all, missed } = origin.deadlines;
     if missed > 0 {
         add(
@@ -123,23 +129,40 @@ fn about_reports(origin: &OriginHealth, now: u64, add: &mut impl FnMut(&'static 
             ),
         );
     }
-    if origin.codes_key_missing {
-        let what = "the codes key is missing: no codes are issued or taken; put keys/codes.key back from where it \
-                    was exported to, and restart tekd";
-        add("codes-key", what.to_owned());
+    if let Some(reporting) = &origin.reporting {
+        of_reporting(reporting, now, add);
     }
-    for (provider, level) in &origin.guessing {
-        let whose = provider.map_or("in all".to_owned(), |provider| format!("for provider {provider}"));
-        let puzzle = match level {
-            Level::Puzzle { bits } => format!("; reports need a puzzle of {bits} bits now"),
-            Level::Calm | Level::Alarm => String::new(),
+    found
+}
+
+fn of_reporting(reporting: &ReportingHealth, now: u64, mut add: impl FnMut(&'static str, String)) {
+    for (provider, level) in &reporting.guessing {
+        let whose = provider.map_or("all providers together".to_owned(), |id| format!("provider {id}"));
+        let what = match level {
+            Level::Puzzle { bits } => {
+                format!("is spent: every grant needs a puzzle of {bits} bits first, no valid one is refused")
+            }
+            Level::Alarm | Level::Calm => "is half spent".to_owned(),
         };
-        add(
-            "guessing",
-            format!(
-                "many wrong codes or certificates were presented {whose}: somebody may be guessing{puzzle}"
-            ),
-        );
+        let why = "somebody guesses, or a program sends what it should not";
+        add("guessing", format!("the budget of wrong grants of {whose} {what}; {why}"));
+    }
+    if reporting.codes_without_key > 0 {
+        let codes = reporting.codes_without_key;
+        let why = "the key they come from is not here: put keys/codes.key back from where it is kept";
+        add("codes-key", format!("{codes} outstanding codes cannot be told from wrong ones: {why}"));
+    }
+    match reporting.sealed_until {
+        Some(end) if end >= now.saturating_add(SEAL_KEY_WARNING_S) => {}
+        Some(end) if end >= now => {
+            let left = format_duration(end - now);
+            let text = format!("the newest seal key ends in {left} and no other was made; the log says why");
+            add("seal-key", text);
+        }
+        _ => {
+            let text = "there is no valid seal key whose secret is here: nobody can report; the log says why";
+            add("seal-key", text.to_owned());
+        }
     }
 }
 
@@ -155,9 +178,11 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_767_614_400;
+    const DAY: u64 = 86_400;
 
     fn well() -> OriginHealth {
-        OriginHealth { seal_key_ends: Some(NOW + 7 * 86_400), ..OriginHealth::default() }
+        let reporting = ReportingHealth { sealed_until: Some(NOW + 7 * DAY), ..ReportingHealth::default() };
+        OriginHealth { reporting: Some(reporting), ..OriginHealth::default() }
     }
 
     fn found(origin: &OriginHealth) -> Vec<(&'static str, String)> {
@@ -165,10 +190,19 @@ mod tests {
         found.into_iter().map(|finding| (finding.property, finding.text)).collect()
     }
 
+    fn about(reporting: ReportingHealth) -> Vec<(&'static str, String)> {
+        found(&OriginHealth { reporting: Some(reporting), ..OriginHealth::default() })
+    }
+
+    fn reporting() -> ReportingHealth {
+        well().reporting.unwrap()
+    }
+
     #[test]
     fn an_origin_that_is_well_has_nothing_to_say() {
         assert_eq!(found(&well()), []);
-        assert_eq!(found(&OriginHealth { deadlines: Punctuality { all: 9, missed: 0 }, ..well() }), []);
+        let kept = OriginHealth { deadlines: Punctuality { all: 9, missed: 0 }, ..well() };
+        assert_eq!(found(&kept), []);
     }
 
     #[test]
@@ -180,26 +214,38 @@ mod tests {
     }
 
     #[test]
-    fn guessing_is_told_with_whom_it_is_about() {
+    fn guessing_is_told_with_whose_budget_it_spends() {
         let guessing = vec![(None, Level::Alarm), (Some(7), Level::Puzzle { bits: 21 })];
-        let told = found(&OriginHealth { guessing, ..well() });
-        let [("guessing", all), ("guessing", seven)] = &told[..] else { panic!("two findings: {told:?}") };
-        assert!(all.contains("presented in all") && !all.contains("bits"), "{all}");
-        assert!(seven.contains("provider 7") && seven.contains("21 bits"), "{seven}");
+        let told = about(ReportingHealth { guessing, ..reporting() });
+        let [(one, all), (two, seven)] = &told[..] else { panic!("two findings: {told:?}") };
+        assert_eq!((*one, *two), ("guessing", "guessing"));
+        assert!(all.contains("all providers together is half spent"), "{all}");
+        assert!(seven.contains("provider 7 is spent") && seven.contains("21 bits"), "{seven}");
+    }
+
+    #[test]
+    fn codes_without_their_key_are_counted() {
+        let told = about(ReportingHealth { codes_without_key: 12, ..reporting() });
+        assert!(matches!(&told[..], [("codes-key", text)] if text.starts_with("12 outstanding codes")));
     }
 
     #[test]
     fn a_seal_key_that_ends_or_is_not_there_is_told() {
-        let told = |seal_key_ends| found(&OriginHealth { seal_key_ends, ..OriginHealth::default() });
+        let told = |sealed_until| about(ReportingHealth { sealed_until, ..reporting() });
         assert_eq!(told(Some(NOW + SEAL_KEY_WARNING_S)), []);
-        assert_eq!(told(None), [], "a writer that has stopped could not be asked");
         for (end, what) in [
-            (NOW + SEAL_KEY_WARNING_S - 1, "ends in"),
-            (NOW, "ends in"),
-            (NOW - 1, "nobody can report"),
-            (0, "nobody can report"),
+            (Some(NOW + SEAL_KEY_WARNING_S - 1), "ends in"),
+            (Some(NOW), "ends in"),
+            (Some(NOW - 1), "nobody can report"),
+            (None, "nobody can report"),
         ] {
-            assert!(matches!(&told(Some(end))[..], [("seal-key", text)] if text.contains(what)), "{end}");
+            assert!(matches!(&told(end)[..], [("seal-key", text)] if text.contains(what)), "{end:?}");
         }
+    }
+
+    #[test]
+    fn of_a_writer_that_has_stopped_only_that_is_told() {
+        let stopped = OriginHealth { stopped: Some("no space".to_owned()), ..OriginHealth::default() };
+        assert!(matches!(&found(&stopped)[..], [("writing", _)]));
     }
 }

@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::directory::{OriginError, journal_path, snapshots_path};
 use super::keys::Keys;
-use super::origin::{OriginError, journal_path, snapshots_path};
 use crate::engine::{State, replay};
 use crate::store::journal::JournalReader;
 use crate::store::{Disk, Identity, snapshot};

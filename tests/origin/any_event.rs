@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tekd::authority::{Grant, KeyMaterial, ProviderKey, Scope, Standing};
+use tekd::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
     Amended, Authored, Changes, CodesIssued, Configured, Event, Founded, Params, ProviderAdded,
     ProviderStood, Published, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
@@ -166,9 +166,12 @@ fn released() -> impl Strategy<Value = Event> {
 fn authorities() -> impl Strategy<Value = Event> {
     let standing = || select(vec![Standing::Active, Standing::Suspended, Standing::Revoked]);
     prop_oneof![
-        (any::<u32>(), text(), option::of((text(), text()))).prop_map(|(provider, name, issuer)| {
-            Event::ProviderAdded(ProviderAdded { provider, name, issuer })
-        }),
+        (any::<u32>(), text(), option::of((text(), text(), any::<u32>()))).prop_map(
+            |(provider, name, issuer)| {
+                let issuer = issuer.map(|(name, audience, set)| Issuer { name, audience, set });
+                Event::ProviderAdded(ProviderAdded { provider, name, issuer })
+            }
+        ),
         (any::<u32>(), provider_key()).prop_map(|(provider, key)| Event::ProviderKeyAdded { provider, key }),
         (any::<(u32, [u8; 8])>(), text()).prop_map(|((provider, fingerprint), reason)| {
             Event::ProviderKeyRevoked { provider, fingerprint, reason }

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tekd::authority::{Grant, KeyMaterial, ProviderKey, Scope, Standing};
+use tekd::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
     Amended, Authored, Changes, CodesIssued, Configured, DEFAULT_PARAMS, Event, Founded, Input, Params,
     ParamsChange, ProviderAdded, ProviderStood, Published, Released, Reported, ReportedKey, SealKey, State,
@@ -274,7 +274,7 @@ fn events_of_providers_lie_as_the_tables_say() {
     let so = ["02000000", "736f"].concat();
     let reason = || "so".to_owned();
     let added = |issuer| Event::ProviderAdded(ProviderAdded { provider: 4, name: "x".to_owned(), issuer });
-    let issuer = Some(("y".to_owned(), "zz".to_owned()));
+    let issuer = Some(Issuer { name: "y".to_owned(), audience: "zz".to_owned(), set: 3 });
     let ed25519 = ProviderKey {
         material: KeyMaterial::Ed25519([0x41; 32]),
         key_id: "k".to_owned(),
@@ -303,7 +303,11 @@ fn events_of_providers_lie_as_the_tables_say() {
     let retroactive = true;
     lie(vec![
         (5, added(None), hexes(&[four, "01000000", "78", "00"])),
-        (5, added(issuer), hexes(&[four, "01000000", "78", "01", "01000000", "79", "02000000", "7a7a"])),
+        (
+            5,
+            added(issuer),
+            hexes(&[four, "01000000", "78", "01", "01000000", "79", "02000000", "7a7a", "03000000"]),
+        ),
         (
             13,
             key_added(ed25519),
@@ -365,7 +369,8 @@ fn state() -> Vec<u8> {
     world.import(1, keys[..2].to_vec());
     world.import(1, keys_of_day(&mut dice, NOON, 1, 2));
     let key = ProviderKey::named_by_fingerprint(KeyMaterial::Ed25519([5; 32]), NOON, NOON + 9);
-    let issuer = Some(("one.example".to_owned(), "another.example".to_owned()));
+    let issuer =
+        Some(Issuer { name: "one.example".to_owned(), audience: "another.example".to_owned(), set: 1 });
     world.turn(Input::AddProvider { name: "issuer".to_owned(), issuer, key: Some(key) }).unwrap();
     let provider = world.provider("ward");
     let issued = world.codes(provider, 1, 5);

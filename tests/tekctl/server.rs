@@ -65,34 +65,46 @@ pub(crate) struct Server {
     pub(crate) ready: ReadyFile,
 }
 
+/// Starts a server whose data are in `dir` and waits until it is ready.
+fn serve(dir: &Path) -> (Child, ReadyFile) {
+    let ready = dir.join("ready.json");
+    // What a former process left would be taken for this one's.
+    let _ = std::fs::remove_file(&ready);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tekd"))
+        .arg("serve")
+        .args([Path::new("--data"), &dir.join("data")])
+        .args([Path::new("--ready-file"), &ready])
+        .args(["--udp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--quic", "127.0.0.1:0"])
+        .args(["--log-level", "error"])
+        .spawn()
+        .expect("tekd is built with the tests");
+    let began = Instant::now();
+    loop {
+        if let Ok(text) = std::fs::read_to_string(&ready) {
+            return (child, serde_json::from_str(&text).expect("the ready file appears whole"));
+        }
+        if let Some(status) = child.try_wait().expect("its state is known") {
+            panic!("the server ended before it was ready: {status}");
+        }
+        assert!(began.elapsed() < DEADLINE, "the server is not ready after {DEADLINE:?}");
+        std::thread::sleep(LOOK);
+    }
+}
+
 impl Server {
     /// Starts one in an empty directory; set 1 is released at midnight and when it is told to.
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let ready = dir.path().join("ready.json");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tekd"))
-            .arg("serve")
-            .args([Path::new("--data"), &dir.path().join("data")])
-            .args([Path::new("--ready-file"), &ready])
-            .args(["--udp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--quic", "127.0.0.1:0"])
-            .args(["--log-level", "error"])
-            .spawn()
-            .expect("tekd is built with the tests");
-        let began = Instant::now();
-        let ready = loop {
-            if let Ok(text) = std::fs::read_to_string(&ready) {
-                break serde_json::from_str(&text).expect("the ready file appears whole");
-            }
-            if let Some(status) = child.try_wait().expect("its state is known") {
-                panic!("the server ended before it was ready: {status}");
-            }
-            assert!(began.elapsed() < DEADLINE, "the server is not ready after {DEADLINE:?}");
-            std::thread::sleep(LOOK);
-        };
+        let (child, ready) = serve(dir.path());
         let server = Self { dir, child, ready };
         // A release of the server's own accord, at a quarter of an hour, would come between those of a test.
         server.operate("set configure 1 --interval 24h").ok();
         server
+    }
+
+    /// Starts it again after it was stopped, in the same directory.
+    pub(crate) fn start_again(&mut self) {
+        (self.child, self.ready) = serve(self.dir.path());
     }
 
     /// A path in its temporary directory, outside of its data.
@@ -109,6 +121,14 @@ impl Server {
     pub(crate) fn operate(&self, line: &str) -> Run {
         let data = self.data();
         let mut words = vec!["--json", "--data", text(&data)];
+        words.extend(line.split_ascii_whitespace());
+        tekctl(&words)
+    }
+
+    /// An operator's command as people give it: lines, not documents.
+    pub(crate) fn say(&self, line: &str) -> Run {
+        let data = self.data();
+        let mut words = vec!["--data", text(&data)];
         words.extend(line.split_ascii_whitespace());
         tekctl(&words)
     }

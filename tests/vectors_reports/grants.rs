@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use tekd::authority::{
-    Code, CodesKey, Grant, KeyDirectory, KeyMaterial, Keyring, Provider, ProviderKey, Registry, Standing,
-    Vouched, certificate, jwt, tekmac,
+    Code, CodesKey, Grant, Issuer, KeyDirectory, KeyMaterial, Keyring, Provider, ProviderKey, Registry,
+    Standing, Vouched, certificate, jwt, tekmac,
 };
 use tekd::wire::report::{Outcome, ReportType};
 
@@ -98,8 +98,8 @@ fn the_fields_jwts_hold_or_fail_as_the_vectors_say() {
         let mut registry = Registry::default();
         for issuer in list(&group["issuers"]) {
             let mut provider = Provider::new(name.to_string(), 0);
-            provider.issuer = Some(text(&issuer["issuer"]).to_owned());
-            provider.audience = Some(text(&issuer["audience"]).to_owned());
+            let (name, audience) = (text(&issuer["issuer"]).to_owned(), text(&issuer["audience"]).to_owned());
+            provider.issuer = Some(Issuer { name, audience, set });
             let material = KeyMaterial::es256(&bytes(&issuer["public"])).expect("a key");
             provider.keys.push(key(material, &issuer["kid"]));
             registry.providers.insert(1, provider);

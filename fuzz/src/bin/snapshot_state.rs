@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use tekd::authority::{Grant, KeyMaterial, ProviderKey, Scope, Standing};
+use tekd::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
     Amended, Authored, Changes, CodesIssued, Configured, DEFAULT_PARAMS, EVENT_VERSION, Event, Founded,
     ProviderAdded, ProviderStood, Released, Reported, ReportedKey, SealKey, State, Told, Withdrawn,
@@ -82,7 +82,7 @@ fn told(content: u8) -> Told {
 /// A provider with a key and a batch of codes.
 fn provider(set: u32) -> Vec<Event> {
     let name = "one".to_owned();
-    let issuer = Some(("issuer".to_owned(), "audience".to_owned()));
+    let issuer = Some(Issuer { name: "issuer".to_owned(), audience: "audience".to_owned(), set });
     let material = KeyMaterial::Ed25519([4; 32]);
     let key = ProviderKey::named_by_fingerprint(material, 1, u64::MAX);
     let codes = CodesIssued {

@@ -21,7 +21,7 @@ pub(crate) enum ProviderCommand {
         key: Option<PathBuf>,
         #[command(flatten)]
         life: KeyLifeArgs,
-        /// What its JWTs call it (`iss`)
+        /// What its JWTs call it (`iss`); they are for the set of --set
         #[arg(long, value_name = "ISS", requires = "audience")]
         issuer: Option<String>,
         /// Whom its JWTs are for (`aud`)

@@ -16,6 +16,7 @@ use tekd::release::{DELEGATION_LEN, Delegation, Manifest, ONSET_NONE, manifest_d
 use tekd::service::timetext::format_time;
 use tekd::store::RealDisk;
 use tekd::store::journal::{JournalReader, Record};
+use tekd::wire::report::ReportType;
 
 use crate::args::Global;
 use crate::journal::unreadable;
@@ -115,8 +116,9 @@ fn of_event(event: &Event, keys: bool) -> Value {
 fn of_authority(event: &Event) -> Value {
     match event {
         Event::ProviderAdded(p) => {
-            let (issuer, audience) = p.issuer.clone().unzip();
-            json!({ "provider": p.provider, "name": p.name, "issuer": issuer, "audience": audience })
+            let issuer =
+                p.issuer.as_ref().map(|i| json!({ "name": i.name, "audience": i.audience, "set": i.set }));
+            json!({ "provider": p.provider, "name": p.name, "issuer": issuer })
         }
         Event::ProviderKeyAdded { provider, key } => json!({
             "provider": provider,
@@ -185,7 +187,7 @@ fn amended(a: &Amended, keys: bool) -> Value {
     let mut details = json!({
         "set": a.set,
         "of_event": a.report,
-        "report_type": a.report_type.map(|report_type| report_type.name()),
+        "report_type": a.report_type.map(ReportType::name),
         "provider": (a.provider != 0).then_some(a.provider),
         "grant": grant(&a.grant),
         "key_count": a.keys.len(),

@@ -56,7 +56,6 @@ pub(crate) fn call(client: &mut ControlClient, request: &ControlRequest) -> Resu
 }
 
 fn request(global: &Global, command: &OperatorCommand) -> Result<ControlRequest, Failure> {
-    let set = global.set();
     Ok(match command {
         OperatorCommand::Status => ControlRequest::Status {},
         OperatorCommand::Health => ControlRequest::Health {},

@@ -15,18 +15,19 @@ use crate::tables::{self, scalar};
 
 /// Carries out a command about providers.
 pub(crate) fn run(global: &Global, command: &ProviderCommand) -> Done {
-    let request = request(command)?;
+    let request = request(global, command)?;
     let reply = ask(global, &request)?;
     Ok(outcome(reply, |document| text(&request, document)))
 }
 
-fn request(command: &ProviderCommand) -> Result<ControlRequest, Failure> {
+fn request(global: &Global, command: &ProviderCommand) -> Result<ControlRequest, Failure> {
     Ok(match command {
         ProviderCommand::Add { name, key, life, issuer, audience } => ControlRequest::ProviderAdd {
             name: name.clone(),
             key: key.as_deref().map(|file| signer_key(file, life)).transpose()?,
             issuer: issuer.clone(),
             audience: audience.clone(),
+            set: global.set(),
         },
         ProviderCommand::List => ControlRequest::ProviderList {},
         ProviderCommand::Show { id } => ControlRequest::ProviderShow { provider: *id },
@@ -160,7 +161,7 @@ mod tests {
     fn asked(line: &str) -> Result<ControlRequest, Failure> {
         let cli = Cli::try_parse_from(line.split_ascii_whitespace()).expect(line);
         let Command::Operator(OperatorCommand::Provider(command)) = &cli.command else { panic!("{line}") };
-        request(command)
+        request(&cli.global, command)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `report`, `key withdraw`, `rollback`, `reinstate`: what was reported, and what of it is taken back.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tekd::service::control::{Base64, ControlRequest};
 
 use crate::args::{Global, OperatorCommand};
@@ -114,6 +114,7 @@ fn taken_back(dry_run: bool, document: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use serde_json::json;
 
     use super::*;
     use crate::args::{Cli, Command};

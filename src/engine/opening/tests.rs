@@ -8,7 +8,7 @@ use super::*;
 use crate::authority::certificate::{Certificate, CertificateFields};
 use crate::authority::jwt::Claims;
 use crate::authority::seal::seal;
-use crate::authority::{KeyMaterial, Provider, ProviderKey, Registry};
+use crate::authority::{Issuer, KeyMaterial, Provider, ProviderKey, Registry};
 use crate::engine::set::ReportStanding;
 use crate::wire::layout::SealedAnswer;
 use crate::wire::report::{ReportState, ReportType, RequestKind, Verdict};
@@ -43,7 +43,8 @@ fn keys() -> OpeningKeys {
         revoked: None,
     };
     let mut provider = Provider::new("a laboratory".to_owned(), NOW);
-    (provider.issuer, provider.audience) = (Some("lab".to_owned()), Some("tekd".to_owned()));
+    let (name, audience) = ("lab".to_owned(), "tekd".to_owned());
+    provider.issuer = Some(Issuer { name, audience, set: SET });
     provider.keys = vec![
         key("certificates", KeyMaterial::Ed25519(ed25519.to_bytes())),
         key("tokens", KeyMaterial::es256(point.as_bytes()).unwrap()),

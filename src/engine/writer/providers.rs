@@ -6,8 +6,8 @@ use super::super::refusal::Refusal;
 use super::super::set::ClaimCount;
 use super::{MAX_PROVIDERS, Writer, check_text};
 use crate::authority::{
-    BatchStanding, MAX_BATCH_CODES, MAX_LIVE_CODES, MAX_PROVIDER_KEYS, NotEntered, Provider, ProviderKey,
-    Scope, Standing,
+    BatchStanding, Issuer, MAX_BATCH_CODES, MAX_LIVE_CODES, MAX_PROVIDER_KEYS, NotEntered, Provider,
+    ProviderKey, Scope, Standing,
 };
 use crate::wire::report::ReportType;
 
@@ -19,19 +19,20 @@ impl Writer {
         &mut self,
         now: u64,
         name: String,
-        issuer: Option<(String, String)>,
+        issuer: Option<Issuer>,
         key: Option<ProviderKey>,
     ) -> Result<Reply, Refusal> {
         check_text("the provider's name", &name)?;
         if let Some((provider, _)) = self.state.providers().find(|(_, p)| p.name == name) {
             return Err(Refusal::ProviderExists { provider, name });
         }
-        if let Some((issuer, audience)) = &issuer {
-            check_text("the issuer", issuer)?;
-            check_text("the audience", audience)?;
-            let same = |p: &Provider| p.issuer.as_ref() == Some(issuer);
+        if let Some(issuer) = &issuer {
+            check_text("the issuer", &issuer.name)?;
+            check_text("the audience", &issuer.audience)?;
+            self.state.set(issuer.set).ok_or(Refusal::NoSet { set: issuer.set })?;
+            let same = |p: &Provider| p.issuer.as_ref().is_some_and(|known| known.name == issuer.name);
             if let Some((provider, _)) = self.state.providers().find(|(_, p)| same(p)) {
-                return Err(Refusal::IssuerExists { provider, issuer: issuer.clone() });
+                return Err(Refusal::IssuerExists { provider, issuer: issuer.name.clone() });
             }
         }
         if self.state.registry.providers.len() >= MAX_PROVIDERS {

@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 
 use super::clock::Clock;
 use super::handle::{AskError, OriginHandle};
-use super::health::{self, OriginHealth};
+use super::health::{self, OriginHealth, ReportingHealth};
 use super::keys::Keys;
 use super::metrics::Counters;
 use super::origin::{Origin, write_snapshot};
 use super::sealed_counts::SealedCounts;
-use crate::authority::{Scope, Standing};
+use crate::authority::{Issuer, Scope, Standing};
 use crate::engine::{CodeOrder, Input, Refusal, Reply, View};
 use crate::release::Checkpoint;
 use crate::service::control::{ControlReply, ControlRequest};
@@ -141,8 +141,9 @@ impl Commands {
     fn about_reports(&self, request: ControlRequest) -> Done {
         use ControlRequest as R;
         match request {
-            R::ProviderAdd { name, key, issuer, audience } => {
-                self.add_provider(name, key.as_ref(), issuer.zip(audience))
+            R::ProviderAdd { name, key, issuer, audience, set } => {
+                let issuer = issuer.zip(audience).map(|(name, audience)| Issuer { name, audience, set });
+                self.add_provider(name, key.as_ref(), issuer)
             }
             R::ProviderList {} => self.list_providers(),
             R::ProviderShow { provider } => self.show_provider(provider),
@@ -260,23 +261,19 @@ impl Commands {
     fn origin_health(&self, origin: &OriginHandle) -> OriginHealth {
         let root_here =
             Keys::open(&*self.disk, &self.data).and_then(|k| k.root()).is_ok_and(|root| root.is_some());
-        let (stopped, now) = (origin.stopped(), self.clock.now().unix);
-        let deadlines = self.counters.desk.as_ref().map(|desk| desk.last_hour()).unwrap_or_default();
-        let seal_key_ends = origin.keyhole().look().ring.sealed_until().unwrap_or(0);
+        let (now, sealed_until) = (self.clock.now().unix, origin.keyhole().look().ring.sealed_until());
         let looked = origin.look(move |o| {
+            let reporting = ReportingHealth::of(o, sealed_until, now);
+            let alarm = o.writer().clock_alarm().map(ToString::to_string);
             let signed = o.state().delegation();
             let delegation =
                 signed.get(..crate::release::DELEGATION_LEN).map(crate::release::Delegation::parse);
-            OriginHealth {
-                clock_alarm: o.writer().clock_alarm().map(ToString::to_string),
-                delegation_ends: delegation.and_then(Result::ok).map(|d| d.not_after()),
-                seal_key_ends: Some(seal_key_ends),
-                codes_key_missing: o.writer().codes().key_id().is_none(),
-                guessing: o.writer().guessing(now).collect(),
-                ..OriginHealth::default()
-            }
+            (alarm, delegation.and_then(Result::ok).map(|d| d.not_after()), Some(reporting))
         });
-        OriginHealth { stopped, root_here, deadlines, ..looked.unwrap_or_default() }
+        let (clock_alarm, delegation_ends, reporting) = looked.unwrap_or_default();
+        let deadlines = self.counters.desk.as_ref().map(|desk| desk.last_hour()).unwrap_or_default();
+        let stopped = origin.stopped();
+        OriginHealth { stopped, clock_alarm, root_here, delegation_ends, deadlines, reporting }
     }
 
     fn health(&self) -> Done {

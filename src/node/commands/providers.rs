@@ -5,18 +5,13 @@ use serde_json::json;
 use super::super::authority_listing::{Outstanding, provider_page};
 use super::super::origin::Origin;
 use super::{Commands, Done, unexpected};
-use crate::authority::{FINGERPRINT_LEN, KeyMaterial, ProviderKey, Standing};
+use crate::authority::{FINGERPRINT_LEN, Issuer, KeyMaterial, ProviderKey, Standing};
 use crate::engine::{Input, Refusal, Reply};
 use crate::service::control::{ControlReply, SignerKey};
 use crate::service::timetext::format_time;
 
 impl Commands {
-    pub(super) fn add_provider(
-        &self,
-        name: String,
-        key: Option<&SignerKey>,
-        issuer: Option<(String, String)>,
-    ) -> Done {
+    pub(super) fn add_provider(&self, name: String, key: Option<&SignerKey>, issuer: Option<Issuer>) -> Done {
         let key = key.map(|key| self.provider_key(key)).transpose()?;
         if let Some(key) = &key {
             has_issuer(&name, key, issuer.is_some())?;

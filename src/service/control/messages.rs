@@ -63,6 +63,8 @@ pub enum ControlRequest {
         /// Whom its JWTs are for.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         audience: Option<String>,
+        /// The set its JWTs are for, which name none.
+        set: u32,
     },
     /// All providers with what they have done.
     ProviderList {},

@@ -109,8 +109,8 @@ fn commands_of_authority() -> Vec<(ControlRequest, Value)> {
     let reason = || "mix-up".to_owned();
     vec![
         (
-            R::ProviderAdd { name: "clinic".into(), key: None, issuer: None, audience: None },
-            json!({"command": "provider-add", "name": "clinic", "key": null}),
+            R::ProviderAdd { name: "clinic".into(), key: None, issuer: None, audience: None, set: 1 },
+            json!({"command": "provider-add", "name": "clinic", "key": null, "set": 1}),
         ),
         (
             R::ProviderAdd {
@@ -118,9 +118,10 @@ fn commands_of_authority() -> Vec<(ControlRequest, Value)> {
                 key: Some(signer.clone()),
                 issuer: Some("iss".into()),
                 audience: Some("aud".into()),
+                set: 2,
             },
             json!({"command": "provider-add", "name": "clinic", "key": key_document, "issuer": "iss",
-                "audience": "aud"}),
+                "audience": "aud", "set": 2}),
         ),
         (R::ProviderList {}, json!({"command": "provider-list"})),
         (R::ProviderShow { provider: 3 }, json!({"command": "provider-show", "provider": 3})),

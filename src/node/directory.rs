@@ -1,0 +1,308 @@
+//! The data directory of an origin: where things are in it, and what it says before anything is touched.
+//!
+//! A directory whose parts do not belong together is refused and stays as it was. What is then done with it
+//! is the origin's business.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::keys::{KeyError, Keys};
+use crate::engine::{DecodeError, FoldError, State, replay};
+use crate::release::{
+    DELEGATION_LEN, Delegation, MAX_TRUST_FILE, SigningKey, Trust, TrustError, TrustFileError,
+};
+use crate::store::journal::{AppendError, Head, JournalError, JournalReader, LocalJournal};
+use crate::store::snapshot::{self, SnapshotError};
+use crate::store::{Disk, Identity, IdentityError, read_file};
+
+/// Why an origin cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// The directory is not ours to serve.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal cannot be written. Nothing is confirmed any more (fail-stop).
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// A snapshot directory cannot be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The journal's events do not fit together.
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    /// A whole snapshot has a payload this program cannot read.
+    #[error("the newest snapshot is whole but unreadable ({0}); remove it, and the journal is read instead")]
+    Payload(#[from] DecodeError),
+    /// A secret is missing or damaged.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// `trust.json` cannot be made.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// `trust.json` cannot be read.
+    #[error("{}: {source}; nothing was changed: put it back from a backup", file.display())]
+    TrustFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: TrustFileError,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}; nothing was changed", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", file.display())]
+    Disk {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The directory's parts belong to different origins.
+    #[error(
+        "{} holds parts of different origins: {what}; nothing was changed: put back the right part from a backup",
+        dir.display()
+    )]
+    Mixed {
+        /// The directory.
+        dir: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// A public node lives here.
+    #[error(
+        "{} is the directory of a public node; nothing was changed: start it with --upstream and --trust, or choose \
+         an empty directory with --data",
+        dir.display()
+    )]
+    NodeHere {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A snapshot knows more than the journal.
+    #[error(
+        "the newest snapshot stands at event {snapshot}, the journal ends at event {journal}: the journal lost \
+         events; nothing was changed: put back its missing files from a backup"
+    )]
+    Ahead {
+        /// Sequence number of the snapshot.
+        snapshot: u64,
+        /// Last sequence number of the journal.
+        journal: u64,
+    },
+    /// A snapshot of another history (spec 5.5.3).
+    #[error(
+        "the newest snapshot stands at event {snapshot}, but the journal has another history up to there; nothing \
+         was changed: put back the journal that belongs to it, or remove the snapshot"
+    )]
+    Astray {
+        /// Sequence number of the snapshot.
+        snapshot: u64,
+    },
+}
+
+/// Where an origin keeps things and what it is made with.
+#[derive(Clone)]
+pub struct OriginOptions {
+    /// Its disk.
+    pub disk: Arc<dyn Disk>,
+    /// Its data directory.
+    pub dir: PathBuf,
+    /// Bytes of a journal segment.
+    pub segment_bytes: u64,
+}
+
+impl std::fmt::Debug for OriginOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OriginOptions").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+/// Where a data directory's trust file is.
+pub fn trust_path(dir: &Path) -> PathBuf {
+    dir.join("trust.json")
+}
+
+/// Where a data directory's journal is.
+pub fn journal_path(dir: &Path) -> PathBuf {
+    dir.join("journal")
+}
+
+/// Where a data directory's snapshots are.
+pub fn snapshots_path(dir: &Path) -> PathBuf {
+    dir.join("snapshots")
+}
+
+/// Where a data directory's generations of a set are.
+pub fn set_path(dir: &Path, set: u32) -> PathBuf {
+    dir.join("sets").join(set.to_string())
+}
+
+/// Refuses to found an origin where there was one: it would publish other releases under the versions of
+/// the old. What shows that there was one: `trust.json` and snapshots, made after the first group of the
+/// journal, and the files of `journal`, where they are made after what is missing.
+pub(super) fn nothing_founded(
+    options: &OriginOptions,
+    what: &str,
+    journal: Option<&Path>,
+) -> Result<(), OriginError> {
+    let (trust, snapshots) = (trust_path(&options.dir), snapshots_path(&options.dir));
+    for dir in [Some(&*options.dir), Some(&*snapshots), journal].into_iter().flatten() {
+        let names = match options.disk.list(dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            listed => listed.map_err(|source| OriginError::Disk { file: dir.to_path_buf(), source })?,
+        };
+        if let Some(file) = names.into_iter().find(|file| *file == trust || dir != options.dir) {
+            let what = format!("{what}, but {} is there", file.display());
+            return Err(OriginError::Mixed { dir: options.dir.clone(), what });
+        }
+    }
+    Ok(())
+}
+
+/// What a directory says before anything in it is touched.
+pub(super) struct Known {
+    /// The newest whole snapshot and what the journal is known to have after it.
+    state: State,
+    /// A snapshot at a group that nothing names yet: to be compared once the journal is open.
+    unchecked: Option<Head>,
+}
+
+impl Known {
+    /// Reads snapshot and journal, and checks that the parts of the directory belong together.
+    pub(super) fn read(options: &OriginOptions, identity: &Identity) -> Result<Self, OriginError> {
+        let (disk, dir) = (&*options.disk, &options.dir);
+        let found = snapshot::newest_valid(disk, &snapshots_path(dir), &identity.log_id)?;
+        let journal = journal_path(dir);
+        let end = match LocalJournal::look(disk, &journal, &identity.log_id) {
+            Err(JournalError::Missing { .. }) => {
+                nothing_founded(options, "its journal or the head file of it is missing", None)?;
+                return Ok(Known { state: State::new(), unchecked: None });
+            }
+            end => end?,
+        };
+        if end.seq == 0 {
+            nothing_founded(options, "its journal is empty", None)?;
+        }
+        for skipped in &found.skipped {
+            tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
+        }
+        let mut known = Known { state: State::new(), unchecked: None };
+        if let Some(s) = found.snapshot {
+            match passes(options, &s.head)? {
+                _ if s.head.seq > end.seq => {
+                    return Err(OriginError::Ahead { snapshot: s.head.seq, journal: end.seq });
+                }
+                Some(false) => return Err(OriginError::Astray { snapshot: s.head.seq }),
+                Some(true) => {}
+                None => known.unchecked = Some(s.head),
+            }
+            known.state = State::from_bytes(&s.payload)?;
+        }
+        replay_to(options, &mut known.state, end.seq)?;
+        check_trust(options, identity)?;
+        if known.state.seq() > 0 {
+            check_keys(options, identity, &known.state)?;
+        }
+        Ok(known)
+    }
+
+    /// The state at `head`, the end of the journal now that it is open.
+    pub(super) fn catch_up(mut self, options: &OriginOptions, head: &Head) -> Result<State, OriginError> {
+        if let Some(snapshot) = self.unchecked
+            && passes(options, &snapshot)? != Some(true)
+        {
+            return Err(OriginError::Astray { snapshot: snapshot.seq });
+        }
+        replay_to(options, &mut self.state, head.seq)?;
+        Ok(self.state)
+    }
+}
+
+/// Replays what the journal is known to have after `state`, up to event `last` at most.
+fn replay_to(options: &OriginOptions, state: &mut State, last: u64) -> Result<(), OriginError> {
+    if state.seq() >= last {
+        return Ok(());
+    }
+    let disk = Arc::clone(&options.disk);
+    for group in JournalReader::from_seq(disk, &journal_path(&options.dir), state.seq() + 1)? {
+        for record in group?.records {
+            replay(state, &record)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the journal passes through `head`, its incarnation apart: adopting a directory changes that.
+/// `None` if no group so far is known to be acknowledged there.
+fn passes(options: &OriginOptions, head: &Head) -> Result<Option<bool>, OriginError> {
+    let same = |other: Head| (other.gno, other.seq, other.chain) == (head.gno, head.seq, head.chain);
+    let disk = Arc::clone(&options.disk);
+    let mut reader = JournalReader::from_seq(disk, &journal_path(&options.dir), head.seq)?;
+    if same(reader.base()) {
+        return Ok(Some(true));
+    }
+    if head.gno > reader.until() {
+        return Ok(None);
+    }
+    Ok(Some(reader.next().transpose()?.is_some_and(|group| same(group.head))))
+}
+
+/// The trust file of a directory, if there is one.
+pub(super) fn trust_of(disk: &dyn Disk, dir: &Path) -> Result<Option<Trust>, OriginError> {
+    let file = trust_path(dir);
+    let bytes = match read_file(disk, &file, MAX_TRUST_FILE as u64) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|source| OriginError::Unreadable { file: file.clone(), source })?,
+    };
+    let trust = Trust::parse_json(&String::from_utf8_lossy(&bytes));
+    trust.map(Some).map_err(|source| OriginError::TrustFile { file, source })
+}
+
+fn check_trust(options: &OriginOptions, identity: &Identity) -> Result<(), OriginError> {
+    let Some(trust) = trust_of(&*options.disk, &options.dir)? else { return Ok(()) };
+    let mixed = |what: String| OriginError::Mixed { dir: options.dir.clone(), what };
+    if trust.service != identity.service_id {
+        let (named, own) = (hex::encode(trust.service), hex::encode(identity.service_id));
+        return Err(mixed(format!("trust.json is of service {named}, the identity of {own}")));
+    }
+    match Keys::look(&*options.disk, &options.dir).root()? {
+        Some(root) if !trust.roots.contains(&root.public()) => {
+            Err(mixed("keys/root.key is none of the root keys in trust.json".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_keys(
+    options: &OriginOptions,
+    identity: &Identity,
+    state: &State,
+) -> Result<SigningKey, OriginError> {
+    let mixed = |what: String| OriginError::Mixed { dir: options.dir.clone(), what };
+    if state.service() != identity.service_id {
+        let (journal, own) = (hex::encode(state.service()), hex::encode(identity.service_id));
+        return Err(mixed(format!("the journal is of service {journal}, the identity of {own}")));
+    }
+    let signed = state.delegation();
+    let delegation = Delegation::parse(signed.get(..DELEGATION_LEN).unwrap_or(signed))
+        .map_err(|e| mixed(format!("the journal's delegation cannot be read: {e}")))?;
+    let epoch = delegation.epoch();
+    let online = Keys::look(&*options.disk, &options.dir).online(epoch)?;
+    let online = online.ok_or_else(|| mixed(format!("keys/online-{epoch}.key is missing")))?;
+    if online.public() != delegation.online() {
+        return Err(mixed(format!(
+            "keys/online-{epoch}.key is not the key that the journal's delegation names"
+        )));
+    }
+    Ok(online)
+}
