@@ -195,7 +195,7 @@ pub fn is_forgotten(received: u64, horizon: u32) -> bool {
     crate::time::interval_of(received).saturating_add(REPORT_INTERVALS) <= horizon
 }
 
-/// The keys of all providers that have any, for whoever verifies signatures.
+/// The keys of all providers, for whoever verifies signatures.
 #[derive(Debug, Clone, Default)]
 pub struct Keyring {
     providers: BTreeMap<u32, Signer>,
@@ -215,9 +215,14 @@ impl Keyring {
     pub fn of(registry: &Registry) -> Self {
         let mut ring = Keyring::default();
         for (id, p) in registry.providers.iter().filter(|(_, p)| !p.keys.is_empty()) {
-            let (name, audience) = p.issuer.as_ref().map(|i| (i.name.clone(), i.audience.clone())).unzip();
-            ring.providers.insert(*id, Signer { audience, keys: p.keys.clone() });
-            ring.issuers.extend(name.map(|name| (name, *id)));
+            ring.providers.insert(
+                *id,
+                Signer {
+                    audience: p.issuer.as_ref().map(|issuer| issuer.audience.clone()),
+                    keys: p.keys.clone(),
+                },
+            );
+            ring.issuers.extend(p.issuer.as_ref().map(|issuer| (issuer.name.clone(), *id)));
         }
         ring
     }
@@ -252,8 +257,8 @@ impl KeyDirectory for Keyring {
 
 #[cfg(test)]
 mod tests {
+    use super::super::provider::Issuer;
     use super::*;
-    use crate::authority::provider::Issuer;
 
     const NOW: u64 = 1_790_337_600;
     const SET: u32 = 1;

@@ -1,14 +1,16 @@
 //! Deciding a release: what comes in, what leaves, what waits, and who keeps them company.
 //!
 //! unlinkable: nothing leaves its embargo early, and no release adds or withdraws one report's
-//! keys alone. With decoys on, the writer adds reports made of random keys, shaped like the real
-//! ones they accompany, and lets some of them go when few others do; what finds no company waits.
+//! keys alone. With decoys on, the writer adds reports made of random keys, with the fields of the
+//! real ones they accompany, and lets those go with them that came with them; what finds no
+//! company waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Changes, DECOY_PROVIDER, Released, Reported, ReportedKey};
 use super::random::Random;
-use super::set::{Leaving, Pending, SetState, start_day};
+use super::set::{KeyState, Leaving, Pending, SetState};
+use crate::release::Fields;
 use crate::time;
 use crate::wire::Key;
 
@@ -41,7 +43,10 @@ pub(crate) struct Plan {
     pub(crate) held: Held,
 }
 
-type Template = Vec<(crate::release::Fields, u64)>;
+/// Fields and end of embargo of the keys of a report that come in.
+type Template = Vec<(Fields, u64)>;
+/// What the public can tell a live key by: when it came in, and its fields.
+type Kind = (u32, Fields);
 
 /// Plans the next release of `set` at `now` (Unix seconds).
 pub(crate) fn plan(set: &SetState, now: u64, occasion: Occasion, random: &mut dyn Random) -> Plan {
@@ -104,14 +109,14 @@ impl Planning<'_> {
             .collect();
         self.release.withdraw = !leaving.is_empty();
         let present: BTreeSet<u64> = leaving.iter().map(|l| l.report).collect();
-        let missing = set.params.min_reports.saturating_sub(clamp(present.len()));
-        if leaving.is_empty() || self.small_allowed || missing == 0 {
+        if leaving.is_empty() || self.small_allowed {
             return;
         }
+        let missing = set.params.min_reports.saturating_sub(clamp(present.len()));
         if set.params.decoys {
-            self.release.decoys_leaving = self.draw_leaving(missing as usize, &present, random);
+            self.release.decoys_leaving = self.draw_leaving(missing, &present, random);
         }
-        if clamp(self.release.decoys_leaving.len()) == missing {
+        if clamp(self.release.decoys_leaving.len()) >= missing {
             return;
         }
         let urgent = leaving.iter().any(|l| l.urgent);
@@ -149,70 +154,127 @@ impl Planning<'_> {
         since.min().is_some_and(|s| s.saturating_add(max_wait) <= self.release.time)
     }
 
-    /// The decoy reports that are live after this release, with the days their live keys start on.
-    fn decoys_staying(&self) -> impl Iterator<Item = (u64, BTreeSet<u32>)> {
-        let (set, horizon, leaving) = (self.set, self.release.horizon, &self.release.decoys_leaving);
-        let withdraw = self.release.withdraw;
-        set.decoys.iter().filter(|seq| leaving.binary_search(seq).is_err()).map(move |seq| {
-            // A decoy's key that an operator withdrew is no company once it has left.
-            let leaves = |key: &&Key| withdraw && set.leaving.contains_key(*key);
-            let live =
-                set.reports[seq].keys.iter().filter(|key| set.is_unexpired(key, horizon) && !leaves(key));
-            let days = live.filter_map(|key| Some(start_day(set.keys.get(key)?.live()?.fields.start)));
-            (*seq, days.collect())
-        })
-    }
-
-    /// Up to `n` decoy reports other than those in `present` whose live keys nobody else claims, drawn at
-    /// random, in the order of their events.
-    fn draw_leaving(&self, n: usize, present: &BTreeSet<u64>, random: &mut dyn Random) -> Vec<u64> {
+    /// Decoy reports other than those in `present` whose live keys nobody else claims, in the order of their
+    /// events: those of the kinds that leave, then any, up to `missing`.
+    fn draw_leaving(&self, missing: u32, present: &BTreeSet<u64>, random: &mut dyn Random) -> Vec<u64> {
         let set = self.set;
-        let alone = |key: &Key| set.keys.get(key).is_some_and(|k| k.claims.len() == 1);
-        let mut candidates: Vec<u64> = self
-            .decoys_staying()
-            .filter(|(seq, days)| !days.is_empty() && !present.contains(seq))
-            .filter(|(seq, _)| set.reports[seq].keys.iter().all(alone))
-            .map(|(seq, _)| seq)
-            .collect();
-        let mut drawn = BTreeSet::new();
-        while drawn.len() < n && !candidates.is_empty() {
-            drawn.insert(candidates.swap_remove(random.below(candidates.len())));
+        let leaving = self.kinds_leaving();
+        let serials: BTreeSet<u32> = leaving.keys().map(|(serial, _)| *serial).collect();
+        let (mut twins, mut rest) = (Vec::new(), Vec::new());
+        for seq in set.decoys.iter().filter(|seq| !present.contains(seq)) {
+            // All keys of a decoy came in with the same release.
+            let kinds = Some(seq).filter(|seq| serials.contains(&set.reports[seq].released));
+            let kinds = kinds.and_then(|seq| self.kinds_of_decoy(*seq));
+            match kinds.filter(|kinds| kinds.iter().all(|kind| leaving.contains_key(kind))) {
+                Some(kinds) => twins.push((*seq, kinds)),
+                None => rest.push(*seq),
+            }
         }
+        let mut wanted = self.twins_wanted(&leaving, &twins);
+        let (mut drawn, mut last) = (BTreeSet::new(), Vec::new());
+        while !twins.is_empty() {
+            let (seq, kinds) = twins.swap_remove(random.below(twins.len()));
+            if kinds.iter().all(|kind| wanted[kind] == 0) {
+                last.push(seq);
+                continue;
+            }
+            drawn.insert(seq);
+            for kind in kinds {
+                wanted.entry(kind).and_modify(|n| *n = n.saturating_sub(1));
+            }
+        }
+        while drawn.len() < missing as usize && !rest.is_empty() {
+            let seq = rest.swap_remove(random.below(rest.len()));
+            drawn.extend(self.kinds_of_decoy(seq).map(|_| seq));
+        }
+        // Whoever stays needs the twins that are left: they go last.
+        let more = (missing as usize).saturating_sub(drawn.len());
+        drawn.extend(last.into_iter().take(more));
         drawn.into_iter().collect()
     }
 
-    /// Decoys for the reports that come in: enough that the release has `min_reports` reports, and that
-    /// each start day it touches holds `min_reports` live decoy reports, so that later withdrawals find
-    /// company too.
+    /// The kinds of key that leave, with the reports they leave for.
+    fn kinds_leaving(&self) -> BTreeMap<Kind, BTreeSet<u64>> {
+        let (set, horizon) = (self.set, self.release.horizon);
+        let mut leaving: BTreeMap<Kind, BTreeSet<u64>> = BTreeMap::new();
+        for (key, cause) in set.leaving.iter().filter(|(key, _)| set.is_unexpired(key, horizon)) {
+            if let Some(entry) = set.keys.get(key).and_then(KeyState::live) {
+                leaving.entry((entry.add_serial, entry.fields)).or_default().insert(cause.report);
+            }
+        }
+        leaving
+    }
+
+    /// The kinds of a decoy's live keys; none if it has no such keys, if somebody else claims one, or if one waits
+    /// to come back.
+    fn kinds_of_decoy(&self, seq: u64) -> Option<BTreeSet<Kind>> {
+        let (set, horizon) = (self.set, self.release.horizon);
+        let mut kinds = BTreeSet::new();
+        for key in &set.reports[&seq].keys {
+            let waits = set.pending.contains_key(key);
+            let state = set.keys.get(key).filter(|state| state.claims.len() == 1 && !waits)?;
+            let live = state.live().filter(|e| time::is_live(e.fields.start, e.fields.period, horizon));
+            kinds.extend(live.map(|e| (e.add_serial, e.fields)));
+        }
+        Some(kinds).filter(|kinds| !kinds.is_empty())
+    }
+
+    /// How many decoys are to leave of each kind that leaves: all, but where reports of the kind stay, half
+    /// of its decoys stay with them.
+    fn twins_wanted(
+        &self,
+        leaving: &BTreeMap<Kind, BTreeSet<u64>>,
+        twins: &[(u64, BTreeSet<Kind>)],
+    ) -> BTreeMap<Kind, u32> {
+        let set = self.set;
+        let real = set.reports.iter().filter(|(seq, _)| !set.decoys.contains(seq));
+        let stay = real.flat_map(|(_, record)| &record.keys).filter(|key| !set.leaving.contains_key(key));
+        let staying: BTreeSet<Kind> = stay
+            .filter_map(|key| set.keys.get(key)?.live())
+            .map(|e| (e.add_serial, e.fields))
+            .filter(|kind| leaving.contains_key(kind))
+            .collect();
+        let mut there: BTreeMap<Kind, u32> = BTreeMap::new();
+        for kind in twins.iter().flat_map(|(_, kinds)| kinds) {
+            *there.entry(*kind).or_default() += 1;
+        }
+        let wanted = |(kind, reports): (&Kind, &BTreeSet<u64>)| {
+            let there = there.get(kind).copied().unwrap_or(0);
+            let missing = set.params.min_reports.saturating_sub(clamp(reports.len()));
+            (*kind, if staying.contains(kind) { missing.min(there / 2) } else { there })
+        };
+        leaving.iter().map(wanted).collect()
+    }
+
+    /// Decoys for the reports that come in: `min_reports` for all fields that a key comes in with. Whoever
+    /// sees that two keys differ in their fields still has so many to choose from, and later withdrawals find
+    /// company that came in with them. A decoy is like those of a report's keys that the same reports have the
+    /// like of, so that it can leave with any of these.
     fn company(&self, coming: &[&Pending], random: &mut dyn Random) -> Vec<Reported> {
-        let wanted = self.set.params.min_reports;
         let mut templates: BTreeMap<u64, Template> = BTreeMap::new();
-        for p in coming.iter().filter(|p| !p.decoy) {
+        // A decoy's key that was reinstated needs company as well if nothing else comes.
+        let real = coming.iter().any(|p| !p.decoy);
+        for p in coming.iter().filter(|p| !(real && p.decoy)) {
             templates.entry(p.report).or_default().push((p.fields, p.embargo_end));
         }
-        let templates: Vec<Template> = templates.into_values().collect();
-        let mut by_day: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (i, template) in templates.iter().enumerate() {
-            for day in days_of(template) {
-                by_day.entry(day).or_default().push(i);
+        let mut holders: BTreeMap<Fields, BTreeSet<u64>> = BTreeMap::new();
+        for (report, template) in &templates {
+            for (fields, _) in template {
+                holders.entry(*fields).or_default().insert(*report);
             }
         }
-        let mut live: BTreeMap<u32, u32> = BTreeMap::new();
-        for (_, days) in self.decoys_staying() {
-            days.into_iter().for_each(|day| *live.entry(day).or_default() += 1);
+        let mut parts: BTreeMap<&BTreeSet<u64>, BTreeSet<Fields>> = BTreeMap::new();
+        for (fields, reports) in &holders {
+            parts.entry(reports).or_default().insert(*fields);
         }
         let mut decoys = Vec::new();
-        for (day, having) in &by_day {
-            while live.get(day).copied().unwrap_or(0) < wanted {
-                let template = &templates[having[random.below(having.len())]];
-                days_of(template).into_iter().for_each(|day| *live.entry(day).or_default() += 1);
-                decoys.push(self.decoy_like(template, random));
+        for (reports, part) in parts {
+            let reports: Vec<&u64> = reports.iter().collect();
+            for _ in 0..self.set.params.min_reports {
+                let template = templates[reports[random.below(reports.len())]].iter();
+                let like = template.filter(|(fields, _)| part.contains(fields)).copied().collect();
+                decoys.push(self.decoy_like(&like, random));
             }
-        }
-        let present = reports(coming.iter().map(|p| p.report));
-        while !templates.is_empty() && present.saturating_add(clamp(decoys.len())) < wanted {
-            let template = &templates[random.below(templates.len())];
-            decoys.push(self.decoy_like(template, random));
         }
         decoys
     }
@@ -233,9 +295,4 @@ impl Planning<'_> {
             .collect();
         Reported::unauthored(self.set.id, DECOY_PROVIDER, report, keys)
     }
-}
-
-/// The days on which a report's keys start.
-fn days_of(template: &Template) -> BTreeSet<u32> {
-    template.iter().map(|(fields, _)| start_day(fields.start)).collect()
 }

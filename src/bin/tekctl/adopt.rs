@@ -1,8 +1,8 @@
 //! `adopt`: takes over a copied or restored data directory, while no server serves it.
 //!
 //! The directory goes on as a new incarnation, so that nothing it signs can contradict what the original
-//! signed or still signs. The server records it in the journal at its next start, and gives up the codes whose
-//! key is not there: backups leave that key out.
+//! signed or still signs. The server records it in the journal at its next start, and gives up the codes
+//! whose key is not there: backups leave that key out.
 
 use std::sync::Arc;
 

@@ -15,8 +15,8 @@ pub(crate) enum ProviderCommand {
         /// Its name, unique
         #[arg(value_name = "NAME")]
         name: String,
-        /// Its public key: PEM of Ed25519 (certificates) or P-256 (JWTs), or 32 bytes of Ed25519 bare, in hex or
-        /// base64
+        /// Its public key: PEM of Ed25519 (certificates) or P-256 (JWTs), or 32 bytes of Ed25519 bare, in hex
+        /// or base64
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
         #[command(flatten)]

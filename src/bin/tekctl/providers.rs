@@ -204,9 +204,9 @@ mod tests {
         let document = json!({ "reports": 2, "keys": 28, "live": 26, "seq": 40 });
         assert_eq!(
             revoked(3, Some(1_795_512_600), false, &document),
-            "provider 3 is revoked; 2 reports with 28 keys, 26 of them live, are taken back: all it authorised since \
-             2026-11-24T09:30:00Z\nevent 40: `tekctl provider resume 3` undoes it, and `tekctl reinstate 40` for \
-             what was taken back"
+            "provider 3 is revoked; 2 reports with 28 keys, 26 of them live, are taken back: all it authorised \
+             since 2026-11-24T09:30:00Z\n\
+             event 40: `tekctl provider resume 3` undoes it, and `tekctl reinstate 40` for what was taken back"
         );
         assert!(revoked(3, None, true, &document).ends_with("nothing was changed"));
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Columns that come first in a table, in this order; the others follow by name.
-const FIRST_COLUMNS: [&str; 15] = [
+const FIRST_COLUMNS: [&str; 22] = [
     "code",
     "report",
     "batch",
@@ -17,8 +17,15 @@ const FIRST_COLUMNS: [&str; 15] = [
     "received",
     "state",
     "added",
+    "reports",
+    "keys",
+    "live",
     "withdrawn",
     "expired",
+    "count",
+    "codes",
+    "spent",
+    "outstanding",
 ];
 
 /// A document as lines, without a last newline.

@@ -43,8 +43,7 @@ fn keys() -> OpeningKeys {
         revoked: None,
     };
     let mut provider = Provider::new("a laboratory".to_owned(), NOW);
-    let (name, audience) = ("lab".to_owned(), "tekd".to_owned());
-    provider.issuer = Some(Issuer { name, audience, set: SET });
+    provider.issuer = Some(Issuer { name: "lab".to_owned(), audience: "tekd".to_owned(), set: SET });
     provider.keys = vec![
         key("certificates", KeyMaterial::Ed25519(ed25519.to_bytes())),
         key("tokens", KeyMaterial::es256(point.as_bytes()).unwrap()),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::super::event::{Amended, Reported, ReportedKey, Told};
-use super::{Claim, Leaving, Pending, ReportRecord, SetState, TakenBack, end_of};
+use super::{Claim, KeyState, Leaving, Pending, ReportRecord, SetState, TakenBack, end_of};
 use crate::authority::{ClaimFacts, Scope};
 use crate::wire::Key;
 use crate::wire::report::ReportType;
@@ -67,7 +67,16 @@ impl SetState {
                 record.keys.push(k.key);
                 record.withdrawn = false;
             }
+            self.sees(report, &k.key);
             self.settle(&k.key, None);
+        }
+    }
+
+    /// A report whose key is live when it is claimed is released without a release of its own (spec 7.6.2).
+    fn sees(&mut self, report: u64, key: &Key) {
+        let live = self.keys.get(key).and_then(KeyState::live);
+        if let (Some(entry), Some(record)) = (live, self.reports.get_mut(&report)) {
+            record.released = record.released.max(entry.add_serial);
         }
     }
 
@@ -99,7 +108,7 @@ impl SetState {
     fn revise(&mut self, report: u64, at: u64, report_type: ReportType) {
         for key in self.reports.get(&report).map(|r| r.keys.clone()).unwrap_or_default() {
             let Some(state) = self.keys.get_mut(&key) else { continue };
-            for claim in state.claims.iter_mut().filter(|c| c.report == report && c.stands()) {
+            for claim in state.claims.iter_mut().filter(|c| c.report == report) {
                 claim.fields.report = report_type.number();
                 claim.since = at;
             }
@@ -122,6 +131,7 @@ impl SetState {
     /// The reports that may have a claim the scope covers.
     fn candidates(&self, scope: &Scope) -> Vec<u64> {
         match scope {
+            Scope::Report { report } if self.decoys.contains(report) => Vec::new(),
             Scope::Report { report } => vec![*report],
             Scope::Key { key, .. } => {
                 self.keys.get(key).map(|k| k.claims.iter().map(|c| c.report).collect()).unwrap_or_default()
@@ -218,6 +228,7 @@ impl SetState {
                     claim.since = at;
                 }
                 state.claims.append(&mut claims);
+                self.sees(*report, key);
                 self.settle(key, None);
             }
             if let Some(record) = self.reports.get_mut(report) {

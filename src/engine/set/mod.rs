@@ -1,8 +1,8 @@
 //! The private state of one set: which keys are claimed, live, waiting or leaving.
 //!
-//! Here is what a set is and what can be asked of it. It changes in two ways, both steps of the fold, the same
-//! for a fresh event and for a replayed one: claims come and go in `claims.rs`, a release turns the public
-//! page in `turn.rs`.
+//! Here is what a set is and what can be asked of it. It changes in two ways, both steps of the fold, the
+//! same for a fresh event and for a replayed one: claims come and go in `claims.rs`, a release turns the
+//! public page in `turn.rs`.
 
 mod claims;
 mod turn;
@@ -251,11 +251,6 @@ pub struct SetState {
     pub(crate) unexpired: u64,
 }
 
-/// The day a start falls on, in days since 1970.
-pub(crate) fn start_day(start: u32) -> u32 {
-    start / time::INTERVALS_PER_DAY
-}
-
 pub(crate) fn end_of(fields: &Fields) -> u64 {
     u64::from(fields.start) + u64::from(fields.period)
 }
@@ -315,9 +310,9 @@ impl SetState {
         self.pending.len()
     }
 
-    /// Whether no entry is unexpired and none waits: the schema may change.
+    /// Whether no entry is unexpired, none waits and no claim could be reinstated: the schema may change.
     pub fn is_empty(&self) -> bool {
-        self.unexpired == 0 && self.pending.is_empty()
+        self.keys.is_empty()
     }
 
     /// Whether a decided release is not yet published.
