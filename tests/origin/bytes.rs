@@ -174,16 +174,6 @@ fn events_of_reports_lie_as_the_tables_say() {
     let keys = vec![reported_key()];
     let by_phone = Reported { set: 1, provider: 2, report, grant, authored: Some(authored), keys };
     let (set, provider) = ("01000000", "02000000");
-    let certificate = Grant::Certificate { identity: [0x25; 16], until: 9 };
-    let amended = |report_type, grant, provider, keys| {
-        Event::Amended(Amended { set: 1, report: 6, report_type, grant, provider, keys, told: told() })
-    };
-    let changed = amended(Some(ReportType::Negative), certificate, 2, Vec::new());
-    let withdrawn = |scope, urgent, reason: &str, told| {
-        Event::Withdrawn(Withdrawn { scope, urgent, reason: reason.to_owned(), told })
-    };
-    let by_operator = |scope| withdrawn(scope, true, "so", None);
-    let so = "010200000073";
     let cc = "cc".repeat(16);
     lie(vec![
         (
@@ -208,6 +198,24 @@ fn events_of_reports_lie_as_the_tables_say() {
                 &reported_key_hex(),
             ]),
         ),
+    ]);
+}
+
+#[test]
+fn events_about_reports_lie_as_the_tables_say() {
+    // spec 5.7.2, 5.7.4
+    let (set, provider) = ("01000000", "02000000");
+    let certificate = Grant::Certificate { identity: [0x25; 16], until: 9 };
+    let amended = |report_type, grant, provider, keys| {
+        Event::Amended(Amended { set: 1, report: 6, report_type, grant, provider, keys, told: told() })
+    };
+    let changed = amended(Some(ReportType::Negative), certificate, 2, Vec::new());
+    let withdrawn = |scope, urgent, reason: &str, told| {
+        Event::Withdrawn(Withdrawn { scope, urgent, reason: reason.to_owned(), told })
+    };
+    let by_operator = |scope| withdrawn(scope, true, "so", None);
+    let so = "010200000073";
+    lie(vec![
         (
             7,
             by_operator(Scope::Key { set: 1, key: short_key() }),
