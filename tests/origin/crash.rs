@@ -1,6 +1,6 @@
 //! Power cuts after every operation of the disk in the life of a young origin, each in several ways: what was
-//! confirmed is there, what was seen stays as it was, what was begun is finished, and no code is spent without
-//! its report.
+//! confirmed is there, what was seen stays as it was, what was begun is finished, and no code is spent
+//! without its report.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;

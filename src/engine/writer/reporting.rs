@@ -323,7 +323,8 @@ impl Writer {
     }
 }
 
-/// Seconds until a grant that is too early holds, 0 if that is more than the field holds, 18 hours (spec 7.6.3).
+/// Seconds until a grant that is too early holds, 0 if that is more than the field holds, 18 hours (spec
+/// 7.6.3).
 fn until_valid(now: u64, grant: &Presented) -> u16 {
     let Presented::Vouched(vouched) = grant else { return 0 };
     let wait = vouched.not_before.saturating_sub(now.saturating_add(CLOCK_GRACE_S));
