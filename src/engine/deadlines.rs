@@ -272,7 +272,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_an_answer_took_does_not_show(asked in proptest::collection::vec((0u64..500, 0u64..400), 1..60)) {
+        fn what_an_answer_took_does_not_show(
+            asked in proptest::collection::vec((0u64..500, 0u64..400), 1..60),
+        ) {
             let mut deadlines = Deadlines::default();
             let mut asked: Vec<(u64, u64)> = asked;
             asked.sort();

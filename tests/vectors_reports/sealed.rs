@@ -6,7 +6,7 @@ use tekd::authority::{Limits, ReportJudge, solved};
 use tekd::release::{ReceiptBundle, ReceiptError, Trust, content_digest, verdicts_digest};
 use tekd::wire::layout::{SealedAnswer, SealedQuestion};
 use tekd::wire::outcome::{OUTCOME_LEN, ReportOutcome};
-use tekd::wire::report::{ReportState, ReportType, SentKey, Verdict};
+use tekd::wire::report::Verdict;
 use tekd::wire::request::{REQUEST_LEN, RequestView};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -129,6 +129,37 @@ fn requests_are_read_or_refused_as_the_vectors_say() {
             let (start, period, risk) = (k.start, k.period, k.risk);
             json!({ "key": hex::encode(k.key), "start": start, "period": period, "risk": risk })
         };
+        let fields = json!({
+            "kind": request.kind().name().to_uppercase(),
+            "key_len": request.key_len(),
+            "type": request.report_type().map_or(0, |t| t.number()),
+            "grant_type": grant_type,
+            "grant": hex::encode(grant),
+            "onset": request.onset_day().unwrap_or(0),
+            "report": hex::encode(request.report()),
+            "secret": hex::encode(request.secret_or_hash()),
+            "seed": hex::encode(request.puzzle_seed()),
+            "solution": hex::encode(request.puzzle_solution().to_le_bytes()),
+            "keys": request.keys().map(key).collect::<Vec<_>>(),
+        });
+        assert_eq!(fields, vector["fields"], "{name}");
+    }
+}
+
+#[test]
+fn every_key_gets_the_verdict_of_the_vectors() {
+    for vector in list(&document()["verdicts"]) {
+        let limits = &vector["limits"];
+        let full = vector["schema"] == 2;
+        let limits = Limits {
+            key_len: if vector["schema"] == 3 { 32 } else { 16 },
+            min_period: number(&limits["least_period"]),
+            max_period: number(&limits["greatest_period"]),
+            max_future_s: number(&limits["start_ahead_s"]),
+            horizon: number(&vector["horizon"]),
+            max_keys: number(&limits["most_keys"]),
+            max_keys_per_start: number(&limits["most_keys_of_a_start"]),
+        };
         let mut judge = ReportJudge::new(&limits, number(&vector["now"]));
         for k in &Keys::of(&vector["held"]).0 {
             judge.holds(&k.0, k.1);
@@ -166,7 +197,7 @@ fn answers_are_read_or_refused_and_written_back() {
         let c = answer.counts;
         let fields = json!({
             "outcome": answer.outcome.name().to_uppercase(),
-            "state": answer.state.map_or(0, ReportState::number),
+            "state": answer.state.map_or(0, |s| s.number()),
             "bits": bits,
             "wait": answer.wait_s,
             "time": answer.time,
