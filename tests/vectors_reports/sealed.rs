@@ -6,7 +6,7 @@ use tekd::authority::{Limits, ReportJudge, solved};
 use tekd::release::{ReceiptBundle, ReceiptError, Trust, content_digest, verdicts_digest};
 use tekd::wire::layout::{SealedAnswer, SealedQuestion};
 use tekd::wire::outcome::{OUTCOME_LEN, ReportOutcome};
-use tekd::wire::report::Verdict;
+use tekd::wire::report::{ReportState, ReportType, SentKey, Verdict};
 use tekd::wire::request::{REQUEST_LEN, RequestView};
 use zerocopy::{FromBytes, IntoBytes};
 
