@@ -109,7 +109,7 @@ impl Door {
         &self,
         carrier: impl crate::client::Carrier + Send + 'static,
         set: u32,
-        mut random: impl Random + Send + 'static,
+        mut random: impl Random + 'static,
     ) -> Client<'static> {
         let wait = Arc::clone(&self.wait);
         let fill = move |out: &mut [u8]| random.fill(out);
