@@ -7,10 +7,11 @@
 //! equal fields, of which there always are enough, so that no guess succeeds more often than one of
 //! `min_reports`. What the fields alone give away is printed, for both schemas.
 //!
-//! Columns: AUC over all pairs of different days, in which the number of keys a day tells something too; among
-//! the keys of the partner's day; among those of the partner's fields; how often the best guess is right; the
-//! fewest keys of equal fields. Rows: keys that come with a release, what is known of these in the end, keys
-//! that leave with a release, and keys that come again under another type, which their first entry links.
+//! Columns: AUC over all pairs of different days, in which the number of keys a day tells something too;
+//! among the keys of the partner's day; among those of the partner's fields; how often the best guess is
+//! right; the fewest keys of equal fields. Rows: keys that come with a release, what is known of these in
+//! the end, keys that leave with a release, and keys that come again under another type, which their first
+//! entry links.
 
 #[path = "unlinkable/attack.rs"]
 mod attack;

@@ -65,8 +65,8 @@ impl Seeds {
     }
 }
 
-/// Whether `H("tekd/1 puzzle\0" ‖ seed ‖ report id ‖ H(grant) ‖ solution)`, the solution little-endian, begins
-/// with `bits` zero bits (spec 7.5.1).
+/// Whether `H("tekd/1 puzzle\0" ‖ seed ‖ report id ‖ H(grant) ‖ solution)`, the solution little-endian,
+/// begins with `bits` zero bits (spec 7.5.1).
 pub fn solved(seed: &[u8; SEED_LEN], bits: u8, report: &[u8; 16], grant: &[u8], solution: u64) -> bool {
     Riddle::new(seed, report, grant).fits(bits, solution)
 }

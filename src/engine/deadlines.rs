@@ -1,7 +1,8 @@
 //! When answers leave: each a fixed time after its question arrived, whatever it says (spec 7.1.7).
 //!
 //! Times are milliseconds of a clock that never goes back; whoever drives this brings them. An answer that is
-//! not ready at its time leaves as soon as it is, and is counted as missed, for its time then tells something.
+//! not ready at its time leaves as soon as it is, and is counted as missed, for its time then tells
+//! something.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -178,7 +179,8 @@ mod tests {
 
     const AFTER: u64 = ANSWER_AFTER_MS;
 
-    /// Runs the clock until nothing is awaited any more; answers become ready as `made` says, by milliseconds.
+    /// Runs the clock until nothing is awaited any more; answers become ready as `made` says, by
+    /// milliseconds.
     fn run(deadlines: &mut Deadlines, mut made: Vec<(u64, Ticket)>) -> Vec<(u64, Ticket)> {
         made.sort();
         let (mut now, mut made, mut left) = (0, VecDeque::from(made), Vec::new());
@@ -270,7 +272,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_an_answer_took_does_not_show(asked in proptest::collection::vec((0u64..500, 0u64..400), 1..60)) {
+        fn what_an_answer_took_does_not_show(
+            asked in proptest::collection::vec((0u64..500, 0u64..400), 1..60),
+        ) {
             let mut deadlines = Deadlines::default();
             let mut asked: Vec<(u64, u64)> = asked;
             asked.sort();

@@ -152,9 +152,6 @@ pub enum Refusal {
         /// Greatest value allowed.
         most: u64,
     },
-    /// The report type begins no report.
-    #[error("no report begins with the type negative; choose confirmed, likely or self-report")]
-    NoReportType,
     /// The codes key is not there.
     #[error(
         "the codes key is missing: no codes can be issued or told; put back keys/codes.key from where it was \

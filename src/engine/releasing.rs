@@ -205,8 +205,8 @@ impl Planning<'_> {
         leaving
     }
 
-    /// The kinds of a decoy's live keys; none if it has no such keys, if somebody else claims one, or if one waits
-    /// to come back.
+    /// The kinds of a decoy's live keys; none if it has no such keys, if somebody else claims one, or if
+    /// one waits to come back.
     fn kinds_of_decoy(&self, seq: u64) -> Option<BTreeSet<Kind>> {
         let (set, horizon) = (self.set, self.release.horizon);
         let mut kinds = BTreeSet::new();
@@ -248,8 +248,8 @@ impl Planning<'_> {
 
     /// Decoys for the reports that come in: `min_reports` for all fields that a key comes in with. Whoever
     /// sees that two keys differ in their fields still has so many to choose from, and later withdrawals find
-    /// company that came in with them. A decoy is like those of a report's keys that the same reports have the
-    /// like of, so that it can leave with any of these.
+    /// company that came in with them. A decoy is like those of a report's keys that the same reports have
+    /// the like of, so that it can leave with any of these.
     fn company(&self, coming: &[&Pending], random: &mut dyn Random) -> Vec<Reported> {
         let mut templates: BTreeMap<u64, Template> = BTreeMap::new();
         // A decoy's key that was reinstated needs company as well if nothing else comes.

@@ -1,9 +1,9 @@
-//! The desk: takes sealed questions from streams, has them opened and decided, and lets each answer out at its
-//! deadline.
+//! The desk: takes sealed questions from streams, has them opened and decided, and lets each answer out at
+//! its deadline.
 //!
 //! A question waits in a bounded queue for an opener; the opener gives what is inside to the writer and goes
-//! on; the writer's answer is sealed when it is durable; the releaser sends it a fixed time after its question
-//! came. Whatever happens on the way, somebody answers: an answer that is forgotten is BUSY.
+//! on; the writer's answer is sealed when it is durable; the releaser sends it a fixed time after its
+//! question came. Whatever happens on the way, somebody answers: an answer that is forgotten is BUSY.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -11,8 +11,8 @@ use crate::service::timetext::format_duration;
 /// How long before the end of a delegation its coming end is a finding, in seconds.
 const DELEGATION_WARNING_S: u64 = 14 * 86_400;
 
-/// How long before the end of the newest seal key its coming end is a finding, in seconds: the next one is made
-/// a week before (spec 7.1.4).
+/// How long before the end of the newest seal key its coming end is a finding, in seconds: the next one is
+/// made a week before (spec 7.1.4).
 const SEAL_KEY_WARNING_S: u64 = 6 * 86_400;
 
 /// A property that does not hold.

@@ -34,7 +34,7 @@ pub use control::ControlSocket;
 pub use desk::{Desk, MAX_AT_WRITER, MAX_OPENERS, MAX_TO_OPEN};
 pub use entropy::SystemRandom;
 pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};
-pub use health::{Finding, OriginHealth, findings};
+pub use health::{Finding, OriginHealth, ReportingHealth, findings};
 pub use keyhole::Keyhole;
 pub use keys::{KeyError, Keys, TlsFiles};
 pub use listing::LISTED_RELEASES;

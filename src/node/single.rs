@@ -135,8 +135,9 @@ impl SingleOrigin {
         Ok(turned)
     }
 
-    /// Answers a frame that came on a stream as a server does that takes nothing but SEALED: with 4096 bytes, or
-    /// a refusal of 64, or nothing. The answer is durable and there at once: deadlines are for who has threads.
+    /// Answers a frame that came on a stream as a server does that takes nothing but SEALED: with 4096
+    /// bytes, or a refusal of 64, or nothing. The answer is durable and there at once: deadlines are for
+    /// who has threads.
     pub fn answer_sealed(&mut self, frame: &[u8]) -> Vec<u8> {
         let now = self.clock.now().unix;
         self.keys.refresh(&self.origin, now);

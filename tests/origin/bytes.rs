@@ -98,7 +98,7 @@ fn told_hex() -> String {
 
 #[test]
 fn events_of_sets_lie_as_the_tables_say() {
-    // spec 5.7.3, 5.7.4, 5.7.6
+    // spec 5.7.2, 5.7.4, 5.7.6
     let changes = Changes { added: 1, withdrawn: 2, expired: 3, decoys_added: 4, decoys_withdrawn: 5 };
     let released = Released {
         set: 1,
@@ -174,16 +174,6 @@ fn events_of_reports_lie_as_the_tables_say() {
     let keys = vec![reported_key()];
     let by_phone = Reported { set: 1, provider: 2, report, grant, authored: Some(authored), keys };
     let (set, provider) = ("01000000", "02000000");
-    let certificate = Grant::Certificate { identity: [0x25; 16], until: 9 };
-    let amended = |report_type, grant, provider, keys| {
-        Event::Amended(Amended { set: 1, report: 6, report_type, grant, provider, keys, told: told() })
-    };
-    let changed = amended(Some(ReportType::Negative), certificate, 2, Vec::new());
-    let withdrawn = |scope, urgent, reason: &str, told| {
-        Event::Withdrawn(Withdrawn { scope, urgent, reason: reason.to_owned(), told })
-    };
-    let by_operator = |scope| withdrawn(scope, true, "so", None);
-    let so = "010200000073";
     let cc = "cc".repeat(16);
     lie(vec![
         (
@@ -208,6 +198,24 @@ fn events_of_reports_lie_as_the_tables_say() {
                 &reported_key_hex(),
             ]),
         ),
+    ]);
+}
+
+#[test]
+fn events_about_reports_lie_as_the_tables_say() {
+    // spec 5.7.2, 5.7.4
+    let (set, provider) = ("01000000", "02000000");
+    let certificate = Grant::Certificate { identity: [0x25; 16], until: 9 };
+    let amended = |report_type, grant, provider, keys| {
+        Event::Amended(Amended { set: 1, report: 6, report_type, grant, provider, keys, told: told() })
+    };
+    let changed = amended(Some(ReportType::Negative), certificate, 2, Vec::new());
+    let withdrawn = |scope, urgent, reason: &str, told| {
+        Event::Withdrawn(Withdrawn { scope, urgent, reason: reason.to_owned(), told })
+    };
+    let by_operator = |scope| withdrawn(scope, true, "so", None);
+    let so = "010200000073";
+    lie(vec![
         (
             7,
             by_operator(Scope::Key { set: 1, key: short_key() }),
@@ -392,7 +400,7 @@ fn state() -> Vec<u8> {
 
 #[test]
 fn a_snapshot_begins_as_the_table_says() {
-    // spec 5.8.1, 5.8.2, 5.8.3
+    // spec 5.8.1, 5.8.3
     let mut world = World::new(NOON, 32);
     let bytes = world.origin.state().to_bytes();
     let service = world.origin.identity().service_id;

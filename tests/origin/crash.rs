@@ -1,15 +1,21 @@
 //! Power cuts after every operation of the disk in the life of a young origin, each in several ways: what was
-//! confirmed is there, what was seen stays as it was, and what was begun is finished.
+//! confirmed is there, what was seen stays as it was, what was begun is finished, and no code is spent
+//! without its report.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 
-use tekd::authority::Scope;
-use tekd::engine::{Input, Moment, ParamsChange, Rebuild};
+use tekd::authority::{Code, Grant, Scope};
+use tekd::engine::{
+    CodeOrder, Event, Input, Moment, ParamsChange, Presented, Rebuild, Reply, ReportReply, ReportRequest,
+};
 use tekd::node::StartError;
 use tekd::store::MemoryDisk;
 use tekd::store::journal::Record;
+use tekd::wire::report::{Outcome, ReportType, RequestKind};
 
-use super::world::{Dice, NOON, World, keys_of_day, records};
+use super::phone::{Phone, days};
+use super::world::{Dice, NOON, REASON, World, event, keys_of_day, records};
 
 const SET: u32 = 1;
 const SEED: u64 = 77;
@@ -25,6 +31,8 @@ struct Witness {
     confirmed: u64,
     /// Newest version shown to readers, and its root.
     seen: Option<(u64, [u8; 32])>,
+    /// What phones asked, and what they were answered before the power went.
+    asked: Vec<(ReportRequest, Option<ReportReply>)>,
 }
 
 impl Witness {
@@ -40,40 +48,97 @@ fn shown(world: &World) -> Option<(u64, [u8; 32])> {
     Some((checkpoint.version(), checkpoint.root()))
 }
 
-/// Founding, configuration, imports, releases, a snapshot, a withdrawal; until the end or the first error.
-fn live(disk: MemoryDisk, witness: &mut Witness) -> Result<World, StartError> {
-    let mut world = World::open(disk, Moment { unix: NOON, monotonic_ms: 0 }, SEED)?;
-    witness.look(&world);
-    let mut dice = Dice::new(SEED);
-    let keys = keys_of_day(&mut dice, NOON, 2, 40);
-    let change = ParamsChange { min_reports: Some(2), ..ParamsChange::default() };
-    let withdraw = Input::Withdraw {
-        scope: Scope::Key { set: SET, key: keys[3].key },
-        urgent: false,
-        reason: "test".to_owned(),
-        dry_run: false,
-    };
-    let import = |keys| Input::Import { set: SET, provider: "import".to_owned(), keys };
-    let more = keys_of_day(&mut dice, NOON, 3, 5);
-    for (seconds, input) in [
-        (10, Input::Configure { set: SET, change }),
-        (10, import(keys)),
-        (880, Input::Tick),
-        (10, withdraw),
-        (10, import(more)),
-        (880, Input::Tick),
-        (900, Input::Tick),
-    ] {
-        world.pass(seconds);
-        world.try_turn(input)?.expect("fair inputs");
-        witness.look(&world);
-        if world.set(SET).serial() == 2 {
-            world.origin.idle()?;
-            let (head, payload) = world.origin.snapshot();
-            tekd::node::write_snapshot(world.origin.options(), world.origin.identity(), &head, &payload)?;
+/// A life in progress, step by step.
+struct Life<'w> {
+    world: World,
+    witness: &'w mut Witness,
+    dice: Dice,
+}
+
+impl Life<'_> {
+    fn turn(&mut self, seconds: u64, input: Input) -> Result<Reply, StartError> {
+        self.world.pass(seconds);
+        let reply = self.world.try_turn(input)?.expect("fair inputs");
+        self.witness.look(&self.world);
+        Ok(reply)
+    }
+
+    fn import(&mut self, ago: u64, n: usize) -> Result<Scope, StartError> {
+        let keys = keys_of_day(&mut self.dice, NOON, ago, n);
+        let scope = Scope::Key { set: SET, key: keys[3].key };
+        self.turn(10, Input::Import { set: SET, provider: "import".to_owned(), keys })?;
+        Ok(scope)
+    }
+
+    fn codes(&mut self, provider: u32, report_type: ReportType) -> Result<Vec<Code>, StartError> {
+        let (count, onset_day, lifetime_s) = (3, None, 86_400);
+        let order = CodeOrder { provider, set: SET, count, report_type, onset_day, lifetime_s };
+        match self.turn(10, Input::IssueCodes(order))? {
+            Reply::Codes(issued) => Ok(issued.codes),
+            other => panic!("{other:?}"),
         }
     }
-    Ok(world)
+
+    fn ask(&mut self, request: ReportRequest) -> Result<(), StartError> {
+        self.witness.asked.push((request.clone(), None));
+        match self.turn(10, Input::Report(Box::new(request)))? {
+            Reply::Report(reply) => {
+                assert_eq!(reply.outcome, Outcome::Done);
+                self.witness.asked.last_mut().expect("pushed above").1 = Some(*reply);
+                Ok(())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn snapshot(&mut self) -> Result<(), StartError> {
+        self.world.origin.idle()?;
+        let (head, payload) = self.world.origin.snapshot();
+        let (options, identity) = (self.world.origin.options(), self.world.origin.identity());
+        tekd::node::write_snapshot(options, identity, &head, &payload)?;
+        Ok(())
+    }
+}
+
+/// Founding, configuration, a provider and codes, imports, reports and what becomes of them, releases, a
+/// snapshot; until the end or the first error.
+fn live(disk: MemoryDisk, witness: &mut Witness) -> Result<World, StartError> {
+    let world = World::open(disk, Moment { unix: NOON, monotonic_ms: 0 }, SEED)?;
+    witness.look(&world);
+    let mut life = Life { world, witness, dice: Dice::new(SEED) };
+    let reason = || REASON.to_owned();
+    let change = ParamsChange { min_reports: Some(2), ..ParamsChange::default() };
+    life.turn(10, Input::Configure { set: SET, change })?;
+    let imported = life.import(2, 40)?;
+    let name = "ward".to_owned();
+    let Reply::Provider { provider, .. } =
+        life.turn(10, Input::AddProvider { name, issuer: None, key: None })?
+    else {
+        panic!("a provider is answered with its number")
+    };
+    let likely = life.codes(provider, ReportType::Likely)?;
+    let confirmed = life.codes(provider, ReportType::Confirmed)?;
+    let (one, two) = (Phone::new(&mut life.dice, SET), Phone::new(&mut life.dice, SET));
+    let keys = days(&mut life.dice, NOON, 1, 3);
+    life.ask(one.submit(likely[0], keys))?;
+    let keys = days(&mut life.dice, NOON, 1, 2);
+    life.ask(two.submit(likely[1], keys))?;
+    let keys = days(&mut life.dice, NOON, 4, 1);
+    life.ask(one.amend(keys))?;
+    life.turn(820, Input::Tick)?;
+    life.turn(10, Input::Withdraw { scope: imported, urgent: false, reason: reason(), dry_run: false })?;
+    life.import(3, 5)?;
+    life.ask(two.cancel())?;
+    let (batch, retroactive) = (1, true);
+    let revoke = Input::RevokeBatch { batch, retroactive, reason: reason(), dry_run: false };
+    let Reply::Withdrawn(revoked) = life.turn(10, revoke)? else { panic!("a revocation is counted") };
+    assert_eq!((revoked.claims.reports, revoked.claims.keys), (1, 4), "the cancelled report apart");
+    life.turn(860, Input::Tick)?;
+    life.snapshot()?;
+    life.turn(10, Input::Reinstate { seq: revoked.seq.expect("it was done") })?;
+    life.ask(one.request(RequestKind::Amend, Presented::Code(confirmed[0]), Vec::new()))?;
+    life.turn(880, Input::Tick)?;
+    Ok(life.world)
 }
 
 fn same_beginning(found: &[Record], reference: &[Record]) -> bool {
@@ -107,6 +172,8 @@ fn check(disk: MemoryDisk, witness: &Witness, reference: &Reference, what: &str)
         assert!(newest.is_none_or(|n| reference.roots.contains(&n)), "{what}: another root at {newest:?}");
     }
     assert!(!world.set(SET).in_flight(), "{what}: what was begun is finished");
+    spent_with_report(&mut world, what);
+    repeated(&mut world, witness, what);
     assert!(world.trust().sets.contains(&SET));
     // It lives on, and all of it can be rebuilt.
     world.tick_to(SET, NOON + 4500);
@@ -117,17 +184,59 @@ fn check(disk: MemoryDisk, witness: &Witness, reference: &Reference, what: &str)
     }
 }
 
+/// spent-with-report: a code is spent if and only if a report or an amendment spent it, that one.
+fn spent_with_report(world: &mut World, what: &str) {
+    let spending = world.records(1).into_iter().filter_map(|record| {
+        let grant = match event(&record) {
+            Event::Reported(r) => r.grant,
+            Event::Amended(a) => a.grant,
+            _ => Grant::None,
+        };
+        match grant {
+            Grant::Code { batch, index } => Some((batch, index, record.seq)),
+            _ => None,
+        }
+    });
+    let spending: BTreeSet<(u32, u32, u64)> = spending.collect();
+    let batches = &world.origin.state().registry().batches;
+    let spent = batches
+        .iter()
+        .flat_map(|(number, batch)| batch.spent.iter().map(|(index, seq)| (*number, *index, *seq)));
+    assert_eq!(spent.collect::<BTreeSet<_>>(), spending, "{what}: spent codes and their events");
+}
+
+/// Phones ask once more what they asked before the power went: who was answered is answered the same, who was
+/// not is answered now, and both again the same.
+fn repeated(world: &mut World, witness: &Witness, what: &str) {
+    for (request, answered) in &witness.asked {
+        let reply = world.report(request);
+        assert_eq!(reply.outcome, Outcome::Done, "{what}: {:?}", request.kind);
+        let receipt = reply.receipt.expect("what is done has a receipt");
+        if let Some(answered) = answered {
+            assert_eq!(Some(receipt), answered.receipt, "{what}: the same receipt");
+            assert_eq!(reply.verdicts, answered.verdicts, "{what}");
+        }
+        let seq = world.origin.state().seq();
+        let again = world.report(request);
+        assert_eq!((again.outcome, again.receipt), (Outcome::Done, Some(receipt)), "{what}: once more");
+        assert_eq!(world.origin.state().seq(), seq, "{what}: a repetition decides nothing");
+    }
+    spent_with_report(world, what);
+}
+
 /// The life without a cut, and what it showed.
 fn reference() -> (Reference, u64) {
     let disk = MemoryDisk::new();
-    let world = live(disk.clone(), &mut Witness::default()).expect("the disk is well");
+    let mut witness = Witness::default();
+    let world = live(disk.clone(), &mut witness).expect("the disk is well");
+    assert_eq!(witness.asked.iter().filter(|(_, answer)| answer.is_some()).count(), 5);
     drop(world);
     let operations = disk.operations().len() as u64;
     let mut world =
         World::open(disk, Moment { unix: NOON + 4000, monotonic_ms: 0 }, SEED).expect("it opens again");
     let records = world.records(1);
-    let roots = records.iter().filter_map(|r| match super::world::event(r) {
-        tekd::engine::Event::Published(p) => Some((1 << 32 | u64::from(p.serial), p.root)),
+    let roots = records.iter().filter_map(|r| match event(r) {
+        Event::Published(p) => Some((1 << 32 | u64::from(p.serial), p.root)),
         _ => None,
     });
     let roots = roots.collect();

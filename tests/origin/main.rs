@@ -3,8 +3,12 @@
 
 mod world;
 mod phone;
+mod desk;
 mod naive;
+mod naive_release;
+mod foresee;
 mod checks;
+mod asks;
 mod model;
 mod life;
 mod founding;

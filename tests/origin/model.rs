@@ -1,8 +1,9 @@
 //! Random histories against the naive model, and everything again from event one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use tekd::engine::{ImportedKey, Input, Params, ParamsChange, Rebuild, Refusal, Reply};
+use tekd::engine::{ImportedKey, Input, Params, ParamsChange, Rebuild, Reply, ReportRequest};
 use tekd::node::set_path;
 use tekd::release::{Fields, ONSET_NONE, Schema};
 use tekd::store::Disk;
@@ -10,24 +11,92 @@ use tekd::wire::Key;
 
 use super::checks::Watcher;
 use super::naive::Naive;
+use super::phone::Phone;
 use super::world::{DIR, Dice, NOON, World, event, seed};
 
-const SET: u32 = 2;
+pub(super) const SET: u32 = 2;
 /// Operations of all histories, and of one.
 const OPERATIONS: usize = 20_000;
 const PER_HISTORY: usize = 400;
 /// Keys that a history knows, so that they meet again.
 const POOL: usize = 60;
 
-struct History {
-    world: World,
-    model: Naive,
+pub(super) struct History {
+    pub(super) world: World,
+    pub(super) model: Naive,
     watcher: Watcher,
-    dice: Dice,
+    pub(super) dice: Dice,
     pool: Vec<Key>,
+    /// Everything phones asked that could be asked again, and what they keep for it.
+    pub(super) asked: Vec<(Phone, ReportRequest)>,
+    /// Events of operators that took claims back.
+    pub(super) taken: Vec<u64>,
+    /// How often each thing happened.
+    pub(super) counts: BTreeMap<String, usize>,
     /// Records the model has seen.
     seen: u64,
 }
+
+/// How often each thing happens at least, whatever the seed.
+const FLOORS: [(&str, usize); 57] = [
+    ("submit done", 700),
+    ("submit nothing", 50),
+    ("submit unknown", 200),
+    ("submit expired", 200),
+    ("submit spent", 120),
+    ("submit revoked", 120),
+    ("submit suspended", 30),
+    ("submit set", 120),
+    ("submit type", 70),
+    ("submit early", 30),
+    ("submit mistyped", 15),
+    ("spent spent", 100),
+    ("amend done", 200),
+    ("amend late", 30),
+    ("amend nothing", 12),
+    ("amend report", 120),
+    ("amend revoked", 10),
+    ("amend suspended", 8),
+    ("amend withdrawn", 70),
+    ("change to confirmed", 40),
+    ("change to likely", 5),
+    ("change to negative", 8),
+    ("change change", 15),
+    ("change spent", 15),
+    ("change withdrawn", 70),
+    ("cancel done", 200),
+    ("cancel report", 100),
+    ("cancel withdrawn", 30),
+    ("status done", 100),
+    ("status report", 60),
+    ("repeat done", 150),
+    ("other content conflict", 12),
+    ("dummy done", 80),
+    ("withdraw key done", 300),
+    ("withdraw report done", 140),
+    ("withdraw batch done", 8),
+    ("withdraw provider done", 30),
+    ("withdraw after done", 25),
+    ("reinstate done", 100),
+    ("reinstate nothing", 150),
+    ("revoke since done", 15),
+    ("stand done", 70),
+    ("revoke batch done", 50),
+    ("revoke batch retroactively done", 50),
+    ("provider key revoked", 15),
+    ("issue done", 200),
+    ("issue refused", 30),
+    ("verdict accepted", 4_000),
+    ("verdict malformed", 80),
+    ("verdict period", 200),
+    ("verdict future", 35),
+    ("verdict expired", 250),
+    ("verdict field", 80),
+    ("verdict duplicate", 300),
+    ("verdict start", 4),
+    ("verdict count", 2),
+    ("verdict onset", 120),
+];
 
 /// What became of all histories: a test that never got anywhere proves nothing.
 #[derive(Default, Debug)]
@@ -37,9 +106,10 @@ struct Sums {
     withdrawn: usize,
     forced: usize,
     empty: usize,
-
     deltas: u64,
     expiries: usize,
+    /// Everything else, by what was done and how it ended.
+    counts: BTreeMap<String, usize>,
 }
 
 impl History {
@@ -68,13 +138,16 @@ impl History {
         }
         let watcher = Watcher::new(&world, SET);
         let model = Naive::new(SET, params);
-        let mut history = History { world, model, watcher, dice, pool, seen: 0 };
+        let (asked, taken, counts) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut history = History { world, model, watcher, dice, pool, asked, taken, counts, seen: 0 };
         history.learn(false);
+        (0..3).for_each(|number| history.add_provider(number));
+        (0..3).for_each(|_| history.issue());
         history
     }
 
     /// The model takes what was decided since the last time, and every release is looked at.
-    fn learn(&mut self, alone: bool) {
+    pub(super) fn learn(&mut self, alone: bool) {
         if self.seen == self.world.origin.state().seq() {
             return;
         }
@@ -93,18 +166,56 @@ impl History {
     }
 
     fn step(&mut self) {
-        self.learn(false);
         match self.dice.below(100) {
-            0..40 => self.import(),
-            40..55 => self.withdraw(),
-            55..83 => self.pass(),
-            83..88 => self.release(),
-            88..92 => self.configure(),
-            92..95 => self.world = take(&mut self.world),
-            95 => self.change_schema(),
-            96..98 => self.world.snapshot(),
+            0..12 => self.import(),
+            12..32 => self.submit(),
+            32..38 => self.amend(),
+            38..44 => self.change(),
+            44..48 => self.cancel(),
+            48..50 => self.status(),
+            50..55 => self.repeat(),
+            55..56 => self.dummy(),
+            56..65 => self.withdraw(),
+            65..68 => self.reinstate(),
+            68..70 => self.issue(),
+            70..72 => self.stand(),
+            72..74 => self.revoke_batch(),
+            74..75 => self.provider_key(),
+            75..90 => self.pass(),
+            90..93 => self.release(),
+            93..95 => self.configure(),
+            95..97 => self.world = take(&mut self.world),
+            97 => self.change_schema(),
+            98 => self.world.snapshot(),
             _ => self.lose_generations(),
         }
+        self.learn(false);
+        self.compare();
+    }
+
+    /// How often something happened is counted under its name.
+    pub(super) fn count(&mut self, what: &str, outcome: &str) {
+        *self.counts.entry(format!("{what} {outcome}")).or_default() += 1;
+    }
+
+    /// Where each report stands, and what each provider has done, is what the model says.
+    fn compare(&self) {
+        let (now, set) = (self.world.now.unix, self.world.set(SET));
+        let standings = self.model.standings(now);
+        let found: Vec<u64> = set.reports().map(|(seq, _)| seq).collect();
+        assert_eq!(found, standings.keys().copied().collect::<Vec<_>>(), "the reports that are remembered");
+        for (seq, standing) in standings {
+            assert_eq!(set.standing(seq, now), Some(standing), "where report {seq} stands");
+        }
+        let registry = self.world.origin.state().registry();
+        for (number, provider) in &self.model.desk.providers {
+            let (found, [reports, keys, codes, spent]) = (&registry.providers[number], provider.counts);
+            assert_eq!(found.standing, provider.standing);
+            let c = found.counts;
+            assert_eq!([c.reports, c.keys, c.codes, c.spent], [reports, keys, codes, spent]);
+        }
+        let (batches, used) = (&self.model.desk.batches, &self.model.desk.used);
+        assert!(registry.batches.keys().eq(batches.keys()) && registry.certificates.keys().eq(used.keys()));
     }
 
     fn import(&mut self) {
@@ -140,7 +251,7 @@ impl History {
         assert_eq!(good.is_empty(), self.world.origin.state().seq() == before);
     }
 
-    fn any_key(&mut self) -> ImportedKey {
+    pub(super) fn any_key(&mut self) -> ImportedKey {
         let now = u32::try_from(self.world.now.unix / 600).unwrap();
         let retention = 144 * usize::from(self.world.params(SET).retention_days);
         let start = if self.dice.one_in(8) {
@@ -165,19 +276,6 @@ impl History {
         let key = if self.dice.one_in(4) { self.dice.key(key.len()) } else { key };
         let key = if self.dice.one_in(50) { self.dice.key(48 - key.len()) } else { key };
         ImportedKey { key, fields, period }
-    }
-
-    fn withdraw(&mut self) {
-        let claimed = self.model.claimed();
-        if claimed.is_empty() {
-            return;
-        }
-        let key = claimed[self.dice.below(claimed.len())];
-        let urgent = self.dice.one_in(5);
-        let count = self.world.withdraw(SET, key, urgent).expect("a claimed key can be withdrawn");
-        assert!(count.claims.reports > 0 && count.seq == Some(self.world.origin.state().seq()));
-        let again = self.world.withdraw(SET, key, urgent);
-        assert_eq!(again, Err(Refusal::NoKey { set: SET }), "there is nothing left to withdraw");
     }
 
     fn pass(&mut self) {
@@ -288,10 +386,17 @@ fn random_histories_are_what_the_naive_model_says() {
             sums.forced += usize::from(r.forced);
             sums.empty += usize::from(r.added + r.withdrawn == 0);
         }
+        for (what, often) in std::mem::take(&mut history.counts) {
+            *sums.counts.entry(what).or_default() += often;
+        }
         sums.deltas += history.watcher.applied;
         sums.expiries += history.model.releases.windows(2).filter(|w| w[0].horizon < w[1].horizon).count();
     }
-    println!("{sums:?}");
-    assert!(sums.releases > 3_000 && sums.added > 3_000 && sums.withdrawn > 500 && sums.forced > 100);
-    assert!(sums.empty > 500 && sums.deltas > 50_000 && sums.expiries > 500);
+    println!("{sums:#?}");
+    assert!(sums.releases > 2_000 && sums.added > 7_000 && sums.withdrawn > 1_500 && sums.forced > 300);
+    assert!(sums.empty > 400 && sums.deltas > 40_000 && sums.expiries > 1_000);
+    for (what, floor) in FLOORS {
+        let often = sums.counts.get(what).copied().unwrap_or(0);
+        assert!(often >= floor, "{what}: {often} times, {floor} is the least");
+    }
 }

@@ -1,45 +1,78 @@
-//! What is live at each version, the slow and plain way: one list of keys, looked through whole at every
-//! event.
+//! What is live at each version, the slow and plain way: lists of keys and reports, looked through whole at
+//! every event.
 //!
-//! The model knows from the journal what was decided (reports, withdrawals, when a release was made and
-//! whether it let in or out) and finds by itself what that must lead to. It also says whether the decision
-//! was allowed: horizon, embargo, company.
+//! The model knows from the journal what was decided (reports, amendments, withdrawals, when a release was
+//! made and whether it let in or out) and finds by itself what that must lead to: which claims stand, what is
+//! public, where each report stands. It also says whether the decision was allowed: horizon, embargo,
+//! company. What a request must be answered it foresees in `foresee.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tekd::authority::Scope;
-use tekd::engine::{Event, Params, Released, Reported, Withdrawn};
+use tekd::authority::{Grant, Scope};
+use tekd::engine::{
+    Amended, ClaimCount, Event, Params, ReportStanding, Reported, ReportedKey, Told, Withdrawn,
+};
 use tekd::release::{Fields, LIVE, Schema};
 use tekd::store::journal::Record;
 use tekd::wire::Key;
+use tekd::wire::report::{ReportState, ReportType};
 
+use super::desk::Desk;
 use super::world::event;
 
 #[derive(Debug, Clone)]
-struct Claim {
-    report: u64,
-    decoy: bool,
-    fields: Fields,
-    embargo_end: u64,
+pub(super) struct Claim {
+    pub(super) report: u64,
+    /// The event that made it: a report or an amendment.
+    event: u64,
     received: u64,
+    pub(super) decoy: bool,
+    pub(super) fields: Fields,
+    pub(super) embargo_end: u64,
+    /// Made, revised or reinstated.
+    pub(super) since: u64,
+    pub(super) taken: Option<Taken>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    ByOperator(u64),
+    ByAuthor,
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
-    fields: Fields,
-    add: u32,
-    del: u32,
-    decoy: bool,
+pub(super) struct Entry {
+    pub(super) fields: Fields,
+    pub(super) add: u32,
+    pub(super) del: u32,
+    pub(super) decoy: bool,
     /// The report whose claim it was made from.
-    report: u64,
+    pub(super) report: u64,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Known {
-    claims: Vec<Claim>,
-    entries: Vec<Entry>,
-    /// The report that was withdrawn while the last entry was live, if so, and when and how.
-    orphan: Option<(u64, u64, bool)>,
+pub(super) struct Known {
+    pub(super) claims: Vec<Claim>,
+    pub(super) entries: Vec<Entry>,
+    /// The report whose claim the last entry lost while it was live, if so, and when and how.
+    pub(super) orphan: Option<(u64, u64, bool)>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub(crate) seq: u64,
+    pub(crate) id: [u8; 16],
+    pub(crate) provider: u32,
+    pub(crate) grant: Grant,
+    pub(crate) received: u64,
+    pub(crate) decoy: bool,
+    /// H of its secret, the type it has now, its onset; none without a phone.
+    pub(crate) phone: Option<([u8; 32], ReportType, Option<u32>)>,
+    /// Everything its phone was told, the report itself first.
+    pub(crate) told: Vec<Told>,
+    /// The newest release in which a key of it became public, or was when it was claimed.
+    pub(super) released: u32,
+    pub(crate) withdrawn: bool,
 }
 
 /// One release as the model sees it.
@@ -57,34 +90,50 @@ pub(crate) struct Release {
     pub(crate) forced: bool,
 }
 
-/// One set.
+/// One set, and who may report to it.
 pub(crate) struct Naive {
-    set: u32,
-    params: Params,
-    keys: BTreeMap<Key, Known>,
-    horizon: u32,
-    time: u64,
+    pub(crate) set: u32,
+    pub(crate) params: Params,
+    pub(super) keys: BTreeMap<Key, Known>,
+    pub(crate) reports: Vec<Report>,
+    pub(crate) desk: Desk,
+    pub(super) horizon: u32,
+    pub(super) time: u64,
     pub(crate) releases: Vec<Release>,
 }
 
-fn expired(fields: &Fields, horizon: u32) -> bool {
+pub(super) fn expired(fields: &Fields, horizon: u32) -> bool {
     u64::from(fields.start) + u64::from(fields.period) <= u64::from(horizon)
 }
 
 impl Known {
-    fn live(&self) -> Option<&Entry> {
+    pub(super) fn live(&self) -> Option<&Entry> {
         self.entries.iter().find(|e| e.del == LIVE)
     }
 
+    /// The claim whose fields the key has.
+    fn first(&self) -> Option<&Claim> {
+        self.claims.iter().find(|claim| claim.taken.is_none())
+    }
+
     /// The claim that waits to be published.
-    fn waiting(&self) -> Option<&Claim> {
-        (self.live().is_none() || self.orphan.is_some()).then(|| self.claims.first())?
+    pub(super) fn waiting(&self) -> Option<&Claim> {
+        (self.live().is_none() || self.orphan.is_some()).then(|| self.first())?
+    }
+
+    /// After a change by `report`: what is public leaves if it is not what the first claim says.
+    fn outdated(&mut self, report: u64, at: u64, urgent: bool) {
+        let Some(entry) = self.live() else { return };
+        if self.first().is_none_or(|claim| claim.fields != entry.fields) {
+            self.orphan.get_or_insert((report, at, false)).2 |= urgent;
+        }
     }
 }
 
 impl Naive {
     pub(crate) fn new(set: u32, params: Params) -> Naive {
-        Naive { set, params, keys: BTreeMap::new(), horizon: 0, time: 0, releases: Vec::new() }
+        let (keys, reports, desk) = (BTreeMap::new(), Vec::new(), Desk::default());
+        Naive { set, params, keys, reports, desk, horizon: 0, time: 0, releases: Vec::new() }
     }
 
     pub(crate) fn newest(&self) -> Option<&Release> {
@@ -95,12 +144,12 @@ impl Naive {
         self.params.schema
     }
 
-    /// Keys with a claim, whether live or waiting.
+    /// Keys with a claim that stands, whether live or waiting.
     pub(crate) fn claimed(&self) -> Vec<Key> {
-        self.keys.iter().filter(|(_, k)| !k.claims.is_empty()).map(|(key, _)| *key).collect()
+        self.keys.iter().filter(|(_, k)| k.first().is_some()).map(|(key, _)| *key).collect()
     }
 
-    /// Whether nothing is unexpired and nothing waits.
+    /// Whether nothing is unexpired and nothing waits or could come back.
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.values().all(|k| k.entries.is_empty() && k.claims.is_empty())
     }
@@ -112,169 +161,225 @@ impl Naive {
         if self.keys.values().any(|k| !k.entries.is_empty()) { plain.max(self.horizon) } else { plain }
     }
 
+    pub(crate) fn report(&self, seq: u64) -> Option<&Report> {
+        self.reports.iter().find(|r| r.seq == seq)
+    }
+
+    fn report_mut(&mut self, seq: u64) -> &mut Report {
+        self.reports.iter_mut().find(|r| r.seq == seq).expect("a report that is remembered")
+    }
+
     /// Takes one record of the journal. `alone`: a release that an operator allowed to be small.
     pub(crate) fn take(&mut self, record: &Record, alone: bool) {
-        match event(record) {
+        let (seq, at) = (record.seq, record.time_s);
+        let event = event(record);
+        self.desk.take(seq, at, &event);
+        match event {
             Event::Configured(c) if c.set == self.set => self.params = c.params,
-            Event::Reported(r) if r.set == self.set => self.reported(record, &r),
-            Event::Withdrawn(w) => self.withdrawn(record, &w),
+            Event::Reported(r) if r.set == self.set => self.reported(seq, at, &r),
+            Event::Amended(a) if a.set == self.set => self.amended(seq, at, &a),
+            Event::Withdrawn(w) => self.withdrawn(seq, at, &w),
+            Event::ProviderStood(p) => {
+                if let Some(since) = p.since {
+                    self.ended(&Scope::Provider { provider: p.provider, since }, seq, at, false);
+                }
+            }
+            Event::BatchRevoked { batch, retroactive: true, .. } => {
+                self.ended(&Scope::Batch { batch }, seq, at, false);
+            }
+            Event::Reinstated { seq: undone } => self.reinstated(undone, at),
             Event::Released(r) if r.set == self.set => self.released(&r, alone),
             _ => {}
         }
     }
 
-    fn reported(&mut self, record: &Record, r: &Reported) {
-        for k in &r.keys {
-            let claim = Claim {
-                report: record.seq,
-                decoy: r.is_decoy(),
-                fields: k.fields,
-                embargo_end: k.embargo_end,
-                received: record.time_s,
-            };
-            assert!(k.embargo_end >= 600 * (u64::from(k.fields.start) + u64::from(k.fields.period)));
-            self.keys.entry(k.key).or_default().claims.push(claim);
-        }
-    }
-
-    fn withdrawn(&mut self, record: &Record, w: &Withdrawn) {
-        let Scope::Key { key, .. } = w.scope else { panic!("only keys so far") };
-        let known = self.keys.get_mut(&key).expect("a key that was reported");
-        let claims = std::mem::take(&mut known.claims);
-        if known.live().is_some() {
-            let orphan = known.orphan.get_or_insert((claims[0].report, record.time_s, false));
-            orphan.2 |= w.urgent;
-        }
-    }
-
-    fn released(&mut self, r: &Released, alone: bool) {
-        assert_eq!(r.serial, self.releases.last().map_or(0, |l| l.serial) + 1, "serials have no gap");
-        assert!(r.time >= self.time, "time never goes back");
-        assert_eq!(r.horizon, self.horizon_at(r.time), "the horizon of release {}", r.serial);
-        let ready: Vec<(Key, Claim)> = if r.admit { self.ready(r) } else { Vec::new() };
-        self.is_in_time(r, alone);
-        self.expire(r.horizon);
-        let out = self.let_out(r);
-        let coming: BTreeSet<u64> = ready.iter().map(|(_, c)| c.report).collect();
-        let added = ready.len();
-        let days: BTreeSet<u32> =
-            ready.iter().filter(|(_, c)| !c.decoy).map(|(_, c)| c.fields.start / 144).collect();
-        for (key, c) in ready {
-            assert!(c.embargo_end <= r.time, "embargo is never bypassed");
-            let entry =
-                Entry { fields: c.fields, add: r.serial, del: LIVE, decoy: c.decoy, report: c.report };
-            self.keys.entry(key).or_default().entries.push(entry);
-        }
-        self.keys.retain(|_, k| !k.claims.is_empty() || !k.entries.is_empty());
-        if !alone {
-            self.is_company(r, &coming, &out, &days);
-        }
-        (self.horizon, self.time) = (r.horizon, r.time);
-        let (live, history) = self.published();
-        self.releases.push(Release {
-            serial: r.serial,
-            time: r.time,
-            horizon: r.horizon,
-            live,
-            history,
-            added,
-            withdrawn: out.len(),
-            forced: r.forced,
+    fn reported(&mut self, seq: u64, at: u64, r: &Reported) {
+        self.reports.push(Report {
+            seq,
+            id: r.report,
+            provider: r.provider,
+            grant: r.grant,
+            received: at,
+            decoy: r.is_decoy(),
+            phone: r.authored.as_ref().map(|a| (a.secret_hash, a.report_type, a.onset_day)),
+            told: r.authored.iter().map(|a| a.told.clone()).collect(),
+            released: 0,
+            withdrawn: false,
         });
+        self.claim(seq, seq, at, &r.keys);
     }
 
-    /// What waits, is out of its embargo, and has no live entry once withdrawn ones have left.
-    fn ready(&self, r: &Released) -> Vec<(Key, Claim)> {
-        let mut ready = Vec::new();
-        for (key, known) in &self.keys {
-            let Some(claim) = known.waiting() else { continue };
-            let leaves = r.withdraw || known.live().is_none_or(|e| expired(&e.fields, r.horizon));
-            if leaves && claim.embargo_end <= r.time && !expired(&claim.fields, r.horizon) {
-                ready.push((*key, claim.clone()));
+    fn claim(&mut self, report: u64, event: u64, at: u64, keys: &[ReportedKey]) {
+        let decoy = self.report_mut(report).decoy;
+        for k in keys {
+            let (fields, embargo_end) = (k.fields, k.embargo_end);
+            let (received, since, taken) = (at, at, None);
+            let claim = Claim { report, event, received, decoy, fields, embargo_end, since, taken };
+            assert!(k.embargo_end >= 600 * (u64::from(k.fields.start) + u64::from(k.fields.period)));
+            let known = self.keys.entry(k.key).or_default();
+            assert!(known.claims.iter().all(|c| c.report != report), "one claim a report and key");
+            known.claims.push(claim);
+            self.sees(report, &k.key);
+        }
+        if !keys.is_empty() {
+            self.report_mut(report).withdrawn = false;
+        }
+    }
+
+    /// A report that claims a live key has seen its release.
+    fn sees(&mut self, report: u64, key: &Key) {
+        let serial = self.keys[key].live().map_or(0, |entry| entry.add);
+        let report = self.report_mut(report);
+        report.released = report.released.max(serial);
+    }
+
+    fn amended(&mut self, seq: u64, at: u64, a: &Amended) {
+        let report = self.report_mut(a.report);
+        report.told.push(a.told.clone());
+        let provider = report.provider;
+        self.desk.provider(provider).expect("a provider").counts[1] += a.keys.len() as u64;
+        if let Some(report_type) = a.report_type {
+            self.report_mut(a.report).phone.as_mut().expect("a phone amends").1 = report_type;
+        }
+        match a.report_type {
+            Some(ReportType::Negative) => self.ended(&Scope::Report { report: a.report }, seq, at, true),
+            Some(other) => {
+                for known in self.keys.values_mut() {
+                    let Some(claim) = known.claims.iter_mut().find(|c| c.report == a.report) else {
+                        continue;
+                    };
+                    claim.fields.report = other.number();
+                    claim.since = at;
+                    known.outdated(a.report, at, false);
+                }
             }
+            None => {}
         }
-        ready
+        self.claim(a.report, seq, at, &a.keys);
     }
 
-    /// Nothing that has waited for company as long as the set allows is held by a release.
-    fn is_in_time(&self, r: &Released, alone: bool) {
-        let late = |since: u64| since + u64::from(self.params.max_wait_s) <= r.time;
-        for (key, known) in &self.keys {
-            if let Some((_, since, urgent)) = known.orphan
-                && known.live().is_some_and(|e| !expired(&e.fields, r.horizon))
-            {
-                assert!(r.withdraw || !(late(since) || urgent || alone), "{key:?} leaves in time");
-            }
-        }
-        if !r.admit {
-            for (key, c) in self.ready(r) {
-                assert!(!self.params.decoys, "with decoys nothing waits: {key:?}");
-                assert!(!late(c.received.max(c.embargo_end)) && !alone, "{key:?} comes in time");
-            }
+    fn withdrawn(&mut self, seq: u64, at: u64, w: &Withdrawn) {
+        let covered = self.covered(&w.scope, w.told.is_some());
+        self.end(&covered, seq, at, w.told.is_some(), w.urgent);
+        if let (Some(told), Scope::Report { report }) = (&w.told, w.scope)
+            && self.report(report).is_some()
+        {
+            self.report_mut(report).told.push(told.clone());
         }
     }
 
-    fn expire(&mut self, horizon: u32) {
-        for known in self.keys.values_mut() {
-            known.claims.retain(|c| !expired(&c.fields, horizon));
-            known.entries.retain(|e| !expired(&e.fields, horizon));
-            if known.live().is_none() {
-                known.orphan = None;
-            }
+    /// The claims an operator's or an author's word covers, by report and key.
+    pub(crate) fn covered(&self, scope: &Scope, by_author: bool) -> Vec<(u64, Key)> {
+        let open = |claim: &Claim| match claim.taken {
+            None => true,
+            Some(Taken::ByOperator(_)) => by_author,
+            Some(Taken::ByAuthor) => false,
+        };
+        if let Scope::Key { set, key } = *scope {
+            let of_key = self.keys.get(&key).filter(|_| set == self.set);
+            let claims = of_key.iter().flat_map(|k| &k.claims).filter(|c| open(c));
+            return claims.map(|c| (c.report, key)).collect();
         }
-    }
-
-    /// Ends what was withdrawn and the decoys that go with it; each ended entry with the report it counts
-    /// for.
-    fn let_out(&mut self, r: &Released) -> Vec<u64> {
-        let leaving: BTreeSet<u64> = r.decoys_leaving.iter().copied().collect();
-        let mut out = Vec::new();
-        for known in self.keys.values_mut() {
-            let withdrawn = known.orphan.filter(|_| r.withdraw).map(|(report, ..)| report);
-            let Some(entry) = known.entries.iter_mut().find(|e| e.del == LIVE) else {
-                known.claims.retain(|c| !leaving.contains(&c.report));
-                continue;
-            };
-            let decoy = known.claims.iter().any(|c| leaving.contains(&c.report)).then_some(entry.report);
-            if let Some(report) = withdrawn.or(decoy) {
-                entry.del = r.serial;
-                known.orphan = None;
-                out.push(report);
-            }
-            known.claims.retain(|c| !leaving.contains(&c.report));
-        }
-        out
-    }
-
-    /// unlinkable: nothing comes or goes with fewer reports than the minimum, unless that is on record.
-    fn is_company(&self, r: &Released, coming: &BTreeSet<u64>, out: &[u64], days: &BTreeSet<u32>) {
-        let min = self.params.min_reports as usize;
-        let out: BTreeSet<u64> = out.iter().copied().collect();
-        assert!(coming.is_empty() || coming.len() >= min || r.forced, "{coming:?} come alone");
-        assert!(out.is_empty() || out.len() >= min || r.forced, "{out:?} leave alone");
-        if !self.params.decoys {
-            assert!(r.decoys_leaving.is_empty());
-            return;
-        }
-        assert!(coming.is_empty() || coming.len() >= min, "with decoys there is always company: {coming:?}");
-        for day in days {
-            let of_day = |e: &&Entry| e.del == LIVE && e.decoy && e.fields.start / 144 == *day;
-            let entries = self.keys.values().flat_map(|k| &k.entries);
-            let decoys: BTreeSet<u64> = entries.filter(of_day).map(|e| e.report).collect();
-            assert!(decoys.len() >= min, "day {day} has only {} decoys of {min}: {r:?}", decoys.len());
-        }
-    }
-
-    fn published(&self) -> (Vec<u8>, Vec<u8>) {
-        let (mut live, mut history) = (Vec::new(), Vec::new());
-        for (key, known) in &self.keys {
-            for e in &known.entries {
-                self.params.schema.history_entry(key.as_bytes(), &e.fields, e.add, e.del, &mut history);
-                if e.del == LIVE {
-                    self.params.schema.public_entry(key.as_bytes(), &e.fields, &mut live);
+        let mut covered = Vec::new();
+        for report in self.reports.iter().filter(|r| !r.decoy) {
+            for (key, known) in &self.keys {
+                for claim in known.claims.iter().filter(|c| c.report == report.seq) {
+                    let meant = match *scope {
+                        Scope::Key { .. } => false,
+                        Scope::Report { report } => claim.report == report,
+                        Scope::Batch { batch } => report.grant.batch() == Some(batch),
+                        Scope::Provider { provider, since } => {
+                            report.provider == provider && claim.received >= since
+                        }
+                        Scope::After { seq, provider } => {
+                            claim.event > seq && provider.is_none_or(|p| p == report.provider)
+                        }
+                    };
+                    if meant && open(claim) {
+                        covered.push((report.seq, *key));
+                    }
                 }
             }
         }
-        (live, history)
+        covered
+    }
+
+    /// What a change of these claims counts.
+    pub(crate) fn count(&self, claims: &[(u64, Key)]) -> ClaimCount {
+        let reports: BTreeSet<u64> = claims.iter().map(|(report, _)| *report).collect();
+        let keys: BTreeSet<Key> = claims.iter().map(|(_, key)| *key).collect();
+        let live = keys.iter().filter(|key| self.keys[*key].live().is_some()).count();
+        ClaimCount { reports: reports.len() as u64, keys: keys.len() as u64, live: live as u64 }
+    }
+
+    fn ended(&mut self, scope: &Scope, seq: u64, at: u64, by_author: bool) {
+        let covered = self.covered(scope, by_author);
+        self.end(&covered, seq, at, by_author, false);
+    }
+
+    fn end(&mut self, claims: &[(u64, Key)], seq: u64, at: u64, by_author: bool, urgent: bool) {
+        let by = if by_author { Taken::ByAuthor } else { Taken::ByOperator(seq) };
+        for (report, key) in claims {
+            let known = self.keys.get_mut(key).expect("a key that is claimed");
+            let claim = known.claims.iter_mut().find(|c| c.report == *report).expect("a claim");
+            claim.taken = Some(by);
+            known.outdated(*report, at, urgent);
+        }
+        for report in claims.iter().map(|(report, _)| *report).collect::<BTreeSet<_>>() {
+            let mut all = self.keys.values().flat_map(|k| &k.claims).filter(|c| c.report == report);
+            let withdrawn = all.all(|c| c.taken.is_some());
+            self.report_mut(report).withdrawn = withdrawn;
+        }
+    }
+
+    /// The claims that undoing an event brings back.
+    pub(crate) fn taken_by(&self, seq: u64) -> Vec<(u64, Key)> {
+        let by = Some(Taken::ByOperator(seq));
+        let of = |report: &Report| {
+            let report = report.seq;
+            let taken = move |k: &Known| k.claims.iter().any(|c| c.report == report && c.taken == by);
+            self.keys.iter().filter(move |(_, k)| taken(k)).map(move |(key, _)| (report, *key))
+        };
+        self.reports.iter().flat_map(of).collect()
+    }
+
+    fn reinstated(&mut self, seq: u64, at: u64) {
+        for (report, key) in self.taken_by(seq) {
+            let claims = &mut self.keys.get_mut(&key).expect("a key that is claimed").claims;
+            let place = claims.iter().position(|c| c.report == report).expect("a claim");
+            let claim = claims.remove(place);
+            claims.push(Claim { taken: None, since: at, ..claim });
+            self.report_mut(report).withdrawn = false;
+            self.sees(report, &key);
+        }
+    }
+
+    /// Where every report stands at `now`, decoys too.
+    pub(crate) fn standings(&self, now: u64) -> BTreeMap<u64, ReportStanding> {
+        let none = |report: &Report| {
+            let state = match report {
+                Report { withdrawn: true, .. } => ReportState::Withdrawn,
+                Report { released: 0, .. } => ReportState::Accepted,
+                Report { .. } => ReportState::Released,
+            };
+            let (serial, keys, live, embargo, waiting, taken_back) = (report.released, 0, 0, 0, 0, 0);
+            (report.seq, ReportStanding { state, serial, keys, live, embargo, waiting, taken_back })
+        };
+        let mut standings: BTreeMap<u64, ReportStanding> = self.reports.iter().map(none).collect();
+        for known in self.keys.values() {
+            let (live, waits) = (known.live().is_some(), known.waiting());
+            for claim in &known.claims {
+                let standing = standings.get_mut(&claim.report).expect("a claim's report is remembered");
+                standing.keys += 1;
+                standing.live += u16::from(live);
+                match waits {
+                    _ if claim.taken.is_some() => standing.taken_back += 1,
+                    Some(waits) if waits.embargo_end > now => standing.embargo += 1,
+                    Some(_) => standing.waiting += 1,
+                    None => {}
+                }
+            }
+        }
+        standings
     }
 }

@@ -156,7 +156,6 @@ fn codes_are_issued_printed_checked_and_revoked() {
         ("codes issue --provider 1 --count 0", 2, "1 to 100000"),
         ("codes issue --provider 1 --count 100001", 2, "1 to 100000"),
         ("codes issue --provider 1 --count 1 --expires 91d", 2, "the life of the codes"),
-        ("codes issue --provider 1 --count 1 --report-type negative", 2, "negative"),
         ("codes issue --provider 1 --count 1 --report-type ill", 2, "confirmed"),
         ("codes issue --provider 1 --count 1 --set 9", 2, "no set 9"),
         ("codes issue --provider 9 --count 1", 2, "no provider 9"),

@@ -6,7 +6,7 @@ use tekd::authority::{Limits, ReportJudge, solved};
 use tekd::release::{ReceiptBundle, ReceiptError, Trust, content_digest, verdicts_digest};
 use tekd::wire::layout::{SealedAnswer, SealedQuestion};
 use tekd::wire::outcome::{OUTCOME_LEN, ReportOutcome};
-use tekd::wire::report::Verdict;
+use tekd::wire::report::{ReportState, ReportType, SentKey, Verdict};
 use tekd::wire::request::{REQUEST_LEN, RequestView};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -125,7 +125,10 @@ fn requests_are_read_or_refused_as_the_vectors_say() {
         let Ok(request) = read else { continue };
         assert_eq!(hex::encode(content_digest(&service, set, &request)), vector["content"], "{name}");
         let (grant_type, grant) = request.grant().unwrap_or((0, &[]));
-        let key = |k: tekd::wire::report::SentKey<'_>| json!({ "key": hex::encode(k.key), "start": k.start, "period": k.period, "risk": k.risk });
+        let key = |k: SentKey<'_>| {
+            let (start, period, risk) = (k.start, k.period, k.risk);
+            json!({ "key": hex::encode(k.key), "start": start, "period": period, "risk": risk })
+        };
         let fields = json!({
             "kind": request.kind().name().to_uppercase(),
             "key_len": request.key_len(),

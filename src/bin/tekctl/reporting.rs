@@ -16,7 +16,8 @@ use tekd::service::control::Exit;
 use tekd::service::timetext::format_time;
 use tekd::store::{RealDisk, read_file};
 use tekd::wire::report::{
-    GRANT_CERTIFICATE, GRANT_CODE, GRANT_JWT, MAX_GRANT, MAX_SENT_KEYS, Outcome as Ended, SentKey, Verdict,
+    Durability, GRANT_CERTIFICATE, GRANT_CODE, GRANT_JWT, MAX_GRANT, MAX_SENT_KEYS, Outcome as Ended,
+    ReportState, SentKey, Verdict,
 };
 
 use crate::args::Global;
@@ -243,7 +244,7 @@ fn receipt_document(bundle: &ReceiptBundle) -> Value {
         "set": r.set(),
         "seq": r.sequence(),
         "received": format_time(r.time()),
-        "durability": r.durability().map(|d| d.name()),
+        "durability": r.durability().map(Durability::name),
         "keys": r.keys(),
     })
 }
@@ -255,11 +256,11 @@ fn finish(answer: &ReportAnswer, author: &Author, keys: &Keys, receipt_out: Opti
     let mut document = json!({
         "report": hex::encode(author.report),
         "seq": answer.receipt.as_ref().map(|bundle| bundle.receipt.sequence()),
-        "durability": answer.receipt.as_ref().and_then(|b| b.receipt.durability()).map(|d| d.name()),
+        "durability": answer.receipt.as_ref().and_then(|b| b.receipt.durability()).map(Durability::name),
         "secret": hex::encode(author.secret),
         "verdicts": verdicts,
         "outcome": answer.outcome.name(),
-        "state": answer.state.map(|state| state.name()),
+        "state": answer.state.map(ReportState::name),
         "serial": answer.serial,
         "keys": { "all": c.keys, "live": c.live, "embargo": c.embargo, "waiting": c.waiting, "withdrawn": c.withdrawn },
         "receipt": answer.receipt.as_ref().map(|bundle| hex::encode(bundle.to_bytes())),

@@ -16,9 +16,9 @@ use crate::wire::report::ReportType;
 pub struct ClaimCount {
     /// Reports that lose or regain a claim.
     pub reports: u64,
-    /// Claims.
+    /// Keys of these claims.
     pub keys: u64,
-    /// Keys of these that the public sees now.
+    /// Of these, live now.
     pub live: u64,
 }
 

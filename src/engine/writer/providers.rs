@@ -9,7 +9,6 @@ use crate::authority::{
     BatchStanding, Issuer, MAX_BATCH_CODES, MAX_LIVE_CODES, MAX_PROVIDER_KEYS, NotEntered, Provider,
     ProviderKey, Scope, Standing,
 };
-use crate::wire::report::ReportType;
 
 /// How long codes may hold, in seconds: a minute to ninety days.
 const CODE_LIFE_S: std::ops::RangeInclusive<u64> = 60..=90 * 86_400;
@@ -118,9 +117,6 @@ impl Writer {
         }
         if self.state.set(set).is_none() {
             return Err(Refusal::NoSet { set });
-        }
-        if report_type == ReportType::Negative {
-            return Err(Refusal::NoReportType);
         }
         within("the number of codes", count.into(), 1, MAX_BATCH_CODES.into())?;
         within("the life of the codes (s)", lifetime_s, *CODE_LIFE_S.start(), *CODE_LIFE_S.end())?;

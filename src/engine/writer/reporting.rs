@@ -10,7 +10,7 @@ use super::super::input::{Presented, ReportReply, ReportRequest};
 use super::super::manifest::key_limits;
 use super::super::set::ReportRecord;
 use super::Writer;
-use crate::authority::{Authorisation, Level, ReportJudge, Scope, solved};
+use crate::authority::{Authorisation, CLOCK_GRACE_S, Level, ReportJudge, Scope, solved};
 use crate::release::{Fields, ONSET_NONE, Receipt, ReceiptFields, Schema, verdicts_digest};
 use crate::time;
 use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
@@ -53,7 +53,10 @@ impl Writer {
         match done {
             Ok(reply) => reply,
             Err(Ended(Outcome::Puzzle, _)) => self.puzzle(now, r),
-            Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..ReportReply::of(outcome, now) },
+            Err(Ended(outcome, verdicts)) => {
+                let wait_s = if outcome == Outcome::Early { until_valid(now, &r.grant) } else { 0 };
+                ReportReply { verdicts, wait_s, ..ReportReply::of(outcome, now) }
+            }
         }
     }
 
@@ -318,6 +321,14 @@ impl Writer {
         let verdicts = told.map(|told| told.verdicts).unwrap_or_default();
         ReportReply { standing, verdicts, receipt, ..ReportReply::of(Outcome::Done, now) }
     }
+}
+
+/// Seconds until a grant that is too early holds, 0 if that is more than the field holds, 18 hours (spec
+/// 7.6.3).
+fn until_valid(now: u64, grant: &Presented) -> u16 {
+    let Presented::Vouched(vouched) = grant else { return 0 };
+    let wait = vouched.not_before.saturating_sub(now.saturating_add(CLOCK_GRACE_S));
+    u16::try_from(wait).unwrap_or(0)
 }
 
 /// Whether a wrong grant may be a guess (spec 7.5.3).

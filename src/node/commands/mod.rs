@@ -77,7 +77,6 @@ fn asked(e: AskError) -> ControlReply {
             refusal @ (Refusal::Params(_)
             | Refusal::Text { .. }
             | Refusal::Range { .. }
-            | Refusal::NoReportType
             | Refusal::NoSet { .. }
             | Refusal::NoProvider { .. }
             | Refusal::NoBatch { .. }
