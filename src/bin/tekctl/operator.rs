@@ -187,12 +187,13 @@ fn health(document: &Value) -> String {
 fn released(set: u32, document: &Value) -> String {
     let field = |name: &str| tables::scalar(&document[name]);
     let mut text = format!(
-        "set {set}, release {}: {} added, {} withdrawn, {} expired, {} decoys; {} live, root {}",
+        "set {set}, release {}: {} added, {} withdrawn, {} expired, {} decoys added, {} decoys withdrawn; {} live, root {}",
         field("serial"),
         field("added"),
         field("withdrawn"),
         field("expired"),
         field("decoys"),
+        field("decoys_withdrawn"),
         field("live"),
         field("root"),
     );
@@ -271,12 +272,12 @@ mod tests {
     #[test]
     fn a_release_says_what_it_holds_back() {
         let document = json!({
-            "serial": 2, "added": 5, "withdrawn": 0, "expired": 1, "decoys": 0, "live": 9, "root": "ab",
-            "held": { "embargo": 3 },
+            "serial": 2, "added": 5, "withdrawn": 0, "expired": 1, "decoys": 0, "decoys_withdrawn": 10, "live": 9,
+            "root": "ab", "held": { "embargo": 3 },
         });
         assert_eq!(
             released(1, &document),
-            "set 1, release 2: 5 added, 0 withdrawn, 1 expired, 0 decoys; 9 live, root ab\n\
+            "set 1, release 2: 5 added, 0 withdrawn, 1 expired, 0 decoys added, 10 decoys withdrawn; 9 live, root ab\n\
              held back: 3 embargo"
         );
     }

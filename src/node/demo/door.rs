@@ -17,6 +17,7 @@ use crate::engine::{
 };
 use crate::node::answering::FrameAnswers;
 use crate::node::clock::{Clock, SteppedClock};
+use crate::node::entropy::SystemRandom;
 use crate::node::keys::TlsFiles;
 use crate::release::Trust;
 use crate::store::Published;
@@ -95,8 +96,22 @@ impl Door {
         self.asking(datagrams, set).with_stream(MemoryStream::new(self.frames()))
     }
 
+    /// A client of `set` that reports: what it draws is secret.
+    pub(super) fn reporter(&self, set: u32) -> Client<'static> {
+        self.drawing(MemoryStream::new(self.frames()), set, SystemRandom)
+    }
+
     fn asking(&self, carrier: impl crate::client::Carrier + Send + 'static, set: u32) -> Client<'static> {
-        let (mut random, wait) = (Seeded::new(PHONE_SEED), Arc::clone(&self.wait));
+        self.drawing(carrier, set, Seeded::new(PHONE_SEED))
+    }
+
+    fn drawing(
+        &self,
+        carrier: impl crate::client::Carrier + Send + 'static,
+        set: u32,
+        mut random: impl Random + 'static,
+    ) -> Client<'static> {
+        let wait = Arc::clone(&self.wait);
         let fill = move |out: &mut [u8]| random.fill(out);
         Client::new(carrier, self.trust.clone(), set, fill, move |_: Duration| wait())
     }

@@ -1,4 +1,4 @@
-//! `tekd demo`: five days of an origin, every step verified by the client library and told in a line.
+//! `tekd demo`: six days of an origin, every step verified by the client library and told in a line.
 //!
 //! It is a story for newcomers and a test of the whole: the real writer, journal, builder, gate and client
 //! on a stepped clock in a temporary directory. The first phones come over real sockets, later ones in
@@ -15,6 +15,9 @@ mod world;
 mod life;
 mod first_day;
 mod second_day;
+mod patient;
+mod third_day;
+mod mistakes;
 mod last_day;
 
 use std::io::Write;
@@ -44,7 +47,7 @@ pub fn run(options: &DemoOptions, out: &mut dyn Write) -> Result<(), DemoError> 
     let package = KeyPackage::load(options.package.as_deref(), START)?;
     let mut story = Story::new(out);
     story.say(
-        "Five days of January 2026 in the life of a tekd origin, on a stepped clock (UTC), in a temporary",
+        "Six days of January 2026 in the life of a tekd origin, on a stepped clock (UTC), in a temporary",
     )?;
     story
         .say("directory. What phones get is verified by the client library; a line is told once it held.")?;
@@ -82,6 +85,13 @@ fn live(life: &mut Life<'_>) -> Result<u32, DemoError> {
     life.catch_up()?;
     life.withdraw(&reported)?;
     life.embargo()?;
+    let office = life.provider()?;
+    let first = life.submit(&office)?;
+    life.amend(&first)?;
+    life.cancel(&office)?;
+    life.withdraw_report(&office)?;
+    life.revoke(&office, &first)?;
+    life.wake(&first)?;
     let behind = life.days_pass()?;
     life.prove_log()?;
     life.restart()?;

@@ -47,8 +47,17 @@ impl Model {
 
     /// A key that left.
     pub(super) fn withdrawn(&mut self, key: &Key) {
+        self.stands(key, true);
+    }
+
+    /// A key that left and came back.
+    pub(super) fn reinstated(&mut self, key: &Key) {
+        self.stands(key, false);
+    }
+
+    fn stands(&mut self, key: &Key, withdrawn: bool) {
         if let Some(known) = self.known.get_mut(key) {
-            known.withdrawn = true;
+            known.withdrawn = withdrawn;
         }
     }
 
