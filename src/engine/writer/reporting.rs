@@ -10,7 +10,7 @@ use super::super::input::{Presented, ReportReply, ReportRequest};
 use super::super::manifest::key_limits;
 use super::super::set::ReportRecord;
 use super::Writer;
-use crate::authority::{Authorisation, Level, ReportJudge, Scope, solved};
+use crate::authority::{Authorisation, CLOCK_GRACE_S, Level, ReportJudge, Scope, solved};
 use crate::release::{Fields, ONSET_NONE, Receipt, ReceiptFields, Schema, verdicts_digest};
 use crate::time;
 use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
@@ -53,6 +53,9 @@ impl Writer {
         match done {
             Ok(reply) => reply,
             Err(Ended(Outcome::Puzzle, _)) => self.puzzle(now, r),
+            Err(Ended(Outcome::Early, _)) => {
+                ReportReply { wait_s: wait_of(&r.grant, now), ..ReportReply::of(Outcome::Early, now) }
+            }
             Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..ReportReply::of(outcome, now) },
         }
     }
@@ -318,6 +321,13 @@ impl Writer {
         let verdicts = told.map(|told| told.verdicts).unwrap_or_default();
         ReportReply { standing, verdicts, receipt, ..ReportReply::of(Outcome::Done, now) }
     }
+}
+
+/// Seconds until a grant is valid, as many as the answer can say (spec 7.6.3).
+fn wait_of(grant: &Presented, now: u64) -> u16 {
+    let Presented::Vouched(vouched) = grant else { return 0 };
+    let ahead = vouched.not_before.saturating_sub(now.saturating_add(CLOCK_GRACE_S));
+    u16::try_from(ahead).unwrap_or(u16::MAX)
 }
 
 /// Whether a wrong grant may be a guess (spec 7.5.3).
