@@ -7,3 +7,4 @@ mod codes;
 mod vouched;
 mod guessing;
 mod bad_input;
+mod alike;
