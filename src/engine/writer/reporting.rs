@@ -54,7 +54,7 @@ impl Writer {
             Ok(reply) => reply,
             Err(Ended(Outcome::Puzzle, _)) => self.puzzle(now, r),
             Err(Ended(Outcome::Early, _)) => {
-                ReportReply { wait_s: wait_of(&r.grant, now), ..ReportReply::of(Outcome::Early, now) }
+                ReportReply { wait_s: self.wait_of(&r.grant, now), ..ReportReply::of(Outcome::Early, now) }
             }
             Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..ReportReply::of(outcome, now) },
         }
@@ -226,6 +226,16 @@ impl Writer {
         }
     }
 
+    /// Seconds until a grant and the key that signed it are valid, as many as the answer can say (spec 7.6.3).
+    fn wait_of(&self, grant: &Presented, now: u64) -> u16 {
+        let Presented::Vouched(vouched) = grant else { return 0 };
+        let provider = self.state.registry.providers.get(&vouched.provider);
+        let key = provider.and_then(|p| p.keys.iter().find(|key| key.fingerprint() == vouched.key));
+        let from = vouched.not_before.max(key.map_or(0, |key| key.not_before));
+        let ahead = from.saturating_sub(now.saturating_add(CLOCK_GRACE_S));
+        u16::try_from(ahead).unwrap_or(u16::MAX)
+    }
+
     /// The provider a grant names in clear.
     fn named_provider(&self, r: &ReportRequest) -> Option<u32> {
         match &r.grant {
@@ -321,13 +331,6 @@ impl Writer {
         let verdicts = told.map(|told| told.verdicts).unwrap_or_default();
         ReportReply { standing, verdicts, receipt, ..ReportReply::of(Outcome::Done, now) }
     }
-}
-
-/// Seconds until a grant is valid, as many as the answer can say (spec 7.6.3).
-fn wait_of(grant: &Presented, now: u64) -> u16 {
-    let Presented::Vouched(vouched) = grant else { return 0 };
-    let ahead = vouched.not_before.saturating_sub(now.saturating_add(CLOCK_GRACE_S));
-    u16::try_from(ahead).unwrap_or(u16::MAX)
 }
 
 /// Whether a wrong grant may be a guess (spec 7.5.3).
