@@ -7,4 +7,5 @@ mod codes;
 mod vouched;
 mod guessing;
 mod bad_input;
+mod changes;
 mod alike;

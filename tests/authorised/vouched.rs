@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tekd::authority::Standing;
 use tekd::authority::certificate::{Certificate, CertificateFields};
 use tekd::authority::jwt::{self, Claims};
+use tekd::authority::{ProviderKey, Standing};
 use tekd::client::ReportDraft;
 use tekd::engine::Input;
 use tekd::wire::report::{GRANT_CERTIFICATE, GRANT_JWT, MAX_GRANT, Outcome, ReportType, SentKey};
@@ -185,6 +185,28 @@ fn a_key_that_is_revoked_and_a_provider_that_may_not_vouch_for_nobody() {
     assert_eq!(signed(&mut world, &next, |_| ()), Outcome::Revoked);
 }
 
+#[test]
+fn a_providers_key_has_a_beginning_and_an_end() {
+    let mut world = World::new();
+    let (now, next) = (world.now(), [8; 32]);
+    let key = ProviderKey { not_before: now + 1_000, not_after: now + 2_000, ..ed25519(&next) };
+    world.turn(Input::AddProviderKey { provider: LABORATORY, key });
+    let at = |world: &mut World, unix: u64| {
+        world.wait_until(unix);
+        let (fields, diary) = (fields(world), world.diary(1));
+        let keys = diary.sent();
+        let value = Certificate::sign(&fields, &keys, &next);
+        let request = world.request((GRANT_CERTIFICATE, &value), &keys);
+        let answer = world.ask_for(&request);
+        (read(&answer).outcome, read(&answer).wait_s)
+    };
+    assert_eq!(at(&mut world, now), (Outcome::Early, 700));
+    assert_eq!(at(&mut world, now + 1_000 - GRACE - 1), (Outcome::Early, 1));
+    assert_eq!(at(&mut world, now + 1_000 - GRACE), (Outcome::Done, 0));
+    assert_eq!(at(&mut world, now + 2_000 + GRACE), (Outcome::Done, 0));
+    assert_eq!(at(&mut world, now + 2_000 + GRACE + 1), (Outcome::Expired, 0));
+}
+
 /// A JWT that holds from now for an hour.
 fn claims(world: &World) -> Claims<'static> {
     Claims {
@@ -254,10 +276,11 @@ fn each_fault_of_a_jwt_is_its_own() {
 #[test]
 fn no_outcome_of_what_is_vouched_tells_more_than_itself() {
     // spec 7.6.4
+    type Change = fn(&mut CertificateFields, u64);
     let mut world = World::new();
     let (now, diary) = (world.now(), world.diary(2));
     let keys = diary.sent();
-    let changes: [(fn(&mut CertificateFields, u64), Outcome); 6] = [
+    let changes: [(Change, Outcome); 6] = [
         (|f, _| f.set = OTHER_SET, Outcome::Set),
         (|f, _| f.service = [1; 8], Outcome::Audience),
         (|f, _| f.provider = 99, Outcome::Unknown),

@@ -174,7 +174,17 @@ impl World {
     }
 
     pub(crate) fn codes_for(&mut self, provider: u32, set: u32, count: u32, lifetime_s: u64) -> Vec<Code> {
-        let report_type = ReportType::Confirmed;
+        self.codes_of(ReportType::Confirmed, provider, set, count, lifetime_s)
+    }
+
+    pub(crate) fn codes_of(
+        &mut self,
+        report_type: ReportType,
+        provider: u32,
+        set: u32,
+        count: u32,
+        lifetime_s: u64,
+    ) -> Vec<Code> {
         let order = CodeOrder { provider, set, count, report_type, onset_day: None, lifetime_s };
         let Reply::Codes(issued) = self.turn(Input::IssueCodes(order)) else { panic!("no codes") };
         issued.codes
