@@ -117,7 +117,8 @@ impl Registry {
         }
         provider.standing.judge()?;
         if !key.holds_at(now, CLOCK_GRACE_S) {
-            return Err(Outcome::Expired);
+            let early = key.not_before > now.saturating_add(CLOCK_GRACE_S);
+            return Err(if early { Outcome::Early } else { Outcome::Expired });
         }
         // A JWT names no set: its issuer is bound to one.
         let bound = vouched.set.or(provider.issuer.as_ref().map(|issuer| issuer.set));

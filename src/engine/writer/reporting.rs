@@ -53,10 +53,10 @@ impl Writer {
         match done {
             Ok(reply) => reply,
             Err(Ended(Outcome::Puzzle, _)) => self.puzzle(now, r),
-            Err(Ended(outcome, verdicts)) => {
-                let wait_s = if outcome == Outcome::Early { until_valid(now, &r.grant) } else { 0 };
-                ReportReply { verdicts, wait_s, ..ReportReply::of(outcome, now) }
+            Err(Ended(Outcome::Early, _)) => {
+                ReportReply { wait_s: self.wait_of(&r.grant, now), ..ReportReply::of(Outcome::Early, now) }
             }
+            Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..ReportReply::of(outcome, now) },
         }
     }
 
@@ -226,6 +226,16 @@ impl Writer {
         }
     }
 
+    /// Seconds until a grant and the key that signed it are valid, as many as the answer can say (spec 7.6.3).
+    fn wait_of(&self, grant: &Presented, now: u64) -> u16 {
+        let Presented::Vouched(vouched) = grant else { return 0 };
+        let provider = self.state.registry.providers.get(&vouched.provider);
+        let key = provider.and_then(|p| p.keys.iter().find(|key| key.fingerprint() == vouched.key));
+        let from = vouched.not_before.max(key.map_or(0, |key| key.not_before));
+        let ahead = from.saturating_sub(now.saturating_add(CLOCK_GRACE_S));
+        u16::try_from(ahead).unwrap_or(u16::MAX)
+    }
+
     /// The provider a grant names in clear.
     fn named_provider(&self, r: &ReportRequest) -> Option<u32> {
         match &r.grant {
@@ -321,14 +331,6 @@ impl Writer {
         let verdicts = told.map(|told| told.verdicts).unwrap_or_default();
         ReportReply { standing, verdicts, receipt, ..ReportReply::of(Outcome::Done, now) }
     }
-}
-
-/// Seconds until a grant that is too early holds, 0 if that is more than the field holds, 18 hours (spec
-/// 7.6.3).
-fn until_valid(now: u64, grant: &Presented) -> u16 {
-    let Presented::Vouched(vouched) = grant else { return 0 };
-    let wait = vouched.not_before.saturating_sub(now.saturating_add(CLOCK_GRACE_S));
-    u16::try_from(wait).unwrap_or(0)
 }
 
 /// Whether a wrong grant may be a guess (spec 7.5.3).
