@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use tekd::authority::Scope;
 use tekd::client::{Author, ReportAnswer, SetClient, SyncMode};
-use tekd::engine::{Held, Input, PresentedKey, Rebuild, ReleaseSummary, Reply};
+use tekd::engine::{Held, ImportedKey, Input, PresentedKey, Rebuild, ReleaseSummary, Reply};
 use tekd::node::journal_path;
-use tekd::release::{LIVE, ReceiptBundle};
+use tekd::release::{Fields, LIVE, ReceiptBundle};
 use tekd::store::journal::JournalReader;
 use tekd::wire::Key;
 use tekd::wire::report::{Outcome, ReportState, ReportType, RequestKind};
@@ -29,11 +29,12 @@ struct Life {
 impl Life {
     fn new() -> Life {
         let mut world = World::new(21);
+        let everybody = import(&mut world);
         let (mut follower, mut sleeper) =
             (SetClient::new(world.trust.clone(), SET), SetClient::new(world.trust.clone(), SET));
         world.sync(&mut follower);
         world.sync(&mut sleeper);
-        Life { world, follower, sleeper, expected: BTreeSet::new() }
+        Life { world, follower, sleeper, expected: everybody }
     }
 
     /// The public sees the keys of reports that it has to, and a phone that syncs gets them under the root.
@@ -41,8 +42,7 @@ impl Life {
     fn look(&mut self) {
         assert_eq!(self.world.reported_live(), self.expected);
         let report = self.world.sync(&mut self.follower);
-        assert_ne!(report.mode, SyncMode::Current);
-        assert!(report.delta_failed.is_none(), "{report:?}");
+        assert_eq!((report.mode, &report.delta_failed), (SyncMode::Delta, &None));
         let data = self.follower.data().expect("a set");
         assert!(self.expected.iter().all(|key| data.find(key.as_bytes()).is_some()));
         let checkpoint = self.world.core().origin.view().load().set(SET).unwrap().release.clone();
@@ -104,6 +104,20 @@ impl Life {
         forged[40] ^= 1;
         assert!(ReceiptBundle::from_bytes(&forged).is_ok_and(|b| b.verify(&self.world.trust).is_err()));
     }
+}
+
+/// Keys of many people that are out already, so that a delta is shorter than the set.
+fn import(world: &mut World) -> BTreeSet<Key> {
+    let presented: Vec<PresentedKey> = (0..40).flat_map(|_| world.dice.days(MORNING, 1, 12)).collect();
+    let imported = |k: &PresentedKey| {
+        let period = u16::try_from(k.period).expect("a day");
+        let fields = Fields { start: k.start, period, report: 1, risk: k.risk, onset: 0 };
+        ImportedKey { key: k.key, fields, period: k.period }
+    };
+    let keys = presented.iter().map(imported).collect();
+    world.turn(Input::Import { set: SET, provider: "others".to_owned(), keys });
+    assert_eq!(world.next_release().changes.added, 480);
+    keys_of(&presented)
 }
 
 /// A report of two weeks, its last key in use; it is amended. Returns its author, and the key in use.
@@ -237,7 +251,7 @@ fn the_whole_life_of_reports() {
     assert_eq!(life.status(&author).counts.live, 15);
 
     let report = life.world.sync(&mut life.sleeper);
-    assert_eq!(report.to, life.follower.version());
+    assert_eq!((report.mode, report.to), (SyncMode::Delta, life.follower.version()));
     assert!(life.sleeper.data() == life.follower.data(), "who slept holds what who followed holds");
     assert_eq!(life.sleeper.data().unwrap().root(), life.follower.data().unwrap().root());
     from_event_one(&life.world);

@@ -11,7 +11,7 @@ use super::world::{Core, MORNING, World, accepted, amend, is_sealed, submit};
 /// Places at which a frame's ciphertext is garbled.
 const GARBLED: [usize; 4] = [64, 100, 2000, 4095];
 /// Disks that one power cut may leave.
-const CRASHES: u64 = 3;
+const CRASHES: u64 = 6;
 
 /// What happens to a question.
 #[derive(Debug, Clone, Copy)]
@@ -135,11 +135,12 @@ fn steps() -> Vec<(World, Step)> {
     steps
 }
 
-/// The first `times` questions are struck by a fault, then all is well, and the author asks once more.
-fn struck(world: &World, step: &Step, fault: Fault, times: u32) {
+/// The first `times` questions are struck by a fault, then all is well, and the author asks once more. Returns
+/// whether it was done already after the first of them.
+fn struck(world: &World, step: &Step, fault: Fault, times: u32) -> bool {
     let mut world = world.fork();
     assert!(!step.done(&world.core()));
-    let (mut left, mut first) = (times, None);
+    let (mut left, mut first, mut at_once) = (times, None, None);
     let relay = |core: &mut Core, question: &[u8]| {
         if !is_sealed(question) {
             return core.answer(question);
@@ -149,9 +150,9 @@ fn struck(world: &World, step: &Step, fault: Fault, times: u32) {
         let answer = if strikes { fault.strike(core, question) } else { core.answer(question) };
         // Time passes until the author repeats.
         core.clock.advance(3);
-        if step.done(core) && first.is_none() {
-            first = Some(now);
-        }
+        let done = step.done(core);
+        at_once = at_once.or(Some(done));
+        first = first.or(done.then_some(now));
         answer
     };
     let now = world.now();
@@ -182,6 +183,7 @@ fn struck(world: &World, step: &Step, fault: Fault, times: u32) {
     assert!(step.done(&world.core()));
     let survived = step.ask(&mut client, now);
     assert_eq!(survived.receipt.map(|b| b.to_bytes()), Some(bundle.to_bytes()), "also after a restart");
+    at_once.expect("it was asked")
 }
 
 #[test]
@@ -190,7 +192,8 @@ fn whatever_is_lost_on_the_way_who_repeats_has_one_report_and_one_receipt() {
         let garbled = GARBLED.map(Fault::Garbled);
         for fault in [Fault::Lost, Fault::AnswerLost].into_iter().chain(garbled) {
             for times in 0..=4 {
-                struck(&world, &step, fault, times);
+                let at_once = struck(&world, &step, fault, times);
+                assert_eq!(at_once, times == 0 || !matches!(fault, Fault::Lost), "{fault:?}");
             }
         }
     }
@@ -201,14 +204,18 @@ fn whenever_the_power_is_cut_who_repeats_has_one_report_and_one_receipt() {
     for (world, step) in steps() {
         let disk_work = operations(&world, &step);
         assert!(disk_work > 1, "a decision is written and synced");
+        let mut survived = [0, 0];
         for seed in 0..CRASHES {
-            struck(&world, &step, Fault::CutBefore(seed), 1);
-            struck(&world, &step, Fault::CutAfter(seed), 1);
+            assert!(!struck(&world, &step, Fault::CutBefore(seed), 1));
+            assert!(struck(&world, &step, Fault::CutAfter(seed), 1), "durable before it was answered");
             for at in 0..=disk_work {
-                struck(&world, &step, Fault::CutAt(at, seed), 1);
-                struck(&world, &step, Fault::CutAtAndTold(at, seed), 1);
+                let done = struck(&world, &step, Fault::CutAt(at, seed), 1);
+                assert!(done || at < disk_work, "nothing was cut");
+                assert_eq!(struck(&world, &step, Fault::CutAtAndTold(at, seed), 1), done);
+                survived[usize::from(done)] += 1;
             }
         }
+        assert!(survived.iter().all(|n| *n > 0), "some cuts came too early, some too late: {survived:?}");
         struck(&world, &step, Fault::CutAt(1, 9), 3);
     }
 }
