@@ -40,3 +40,5 @@ mod no_trace;
 mod quic;
 #[path = "real/operators.rs"]
 mod operators;
+#[path = "real/blind.rs"]
+mod blind;

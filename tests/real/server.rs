@@ -145,6 +145,11 @@ impl Server {
         self.ready.quic.expect("QUIC is on")
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What its trust file says.
     pub(crate) fn trust(&self) -> Trust {
         let text = std::fs::read_to_string(&self.ready.trust).expect("a trust file");
