@@ -132,7 +132,7 @@ fn requests_are_read_or_refused_as_the_vectors_say() {
         let fields = json!({
             "kind": request.kind().name().to_uppercase(),
             "key_len": request.key_len(),
-            "type": request.report_type().map_or(0, |t| t.number()),
+            "type": request.report_type().map_or(0, ReportType::number),
             "grant_type": grant_type,
             "grant": hex::encode(grant),
             "onset": request.onset_day().unwrap_or(0),
@@ -197,7 +197,7 @@ fn answers_are_read_or_refused_and_written_back() {
         let c = answer.counts;
         let fields = json!({
             "outcome": answer.outcome.name().to_uppercase(),
-            "state": answer.state.map_or(0, |s| s.number()),
+            "state": answer.state.map_or(0, ReportState::number),
             "bits": bits,
             "wait": answer.wait_s,
             "time": answer.time,
