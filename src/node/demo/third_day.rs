@@ -1,4 +1,5 @@
-//! Wednesday morning: a provider hands out codes, a phone reports, amends; another author takes a report back.
+//! Wednesday morning: a provider hands out codes, a phone reports and amends; another author takes a report
+//! back.
 
 use super::error::{DemoError, equal, failed, must};
 use super::life::{Life, way};
