@@ -9,6 +9,9 @@ use super::world::{Core, MORNING, World, amend, is_sealed, submit};
 
 const FRAME: usize = 4096;
 
+/// Whether it was sealed, a question, its answer.
+type Exchange = (bool, Vec<u8>, Vec<u8>);
+
 #[test]
 fn who_passes_reports_on_sees_frames_of_one_size_and_nothing_in_them() {
     let mut world = World::new(51);
@@ -17,7 +20,7 @@ fn who_passes_reports_on_sees_frames_of_one_size_and_nothing_in_them() {
     let author = world.dice.author();
     let (keys, more) = (world.dice.days(MORNING, 1, 13), world.dice.days(MORNING, 1, 1));
     let form = DummyForm { grant: (GRANT_CODE, b"0123-4567-89AB"), keys: 14, key_len: 16 };
-    let seen: Arc<Mutex<Vec<(bool, Vec<u8>, Vec<u8>)>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<Exchange>>> = Arc::default();
     let notes = Arc::clone(&seen);
     let relay = move |core: &mut Core, question: &[u8]| {
         let answer = core.answer(question);

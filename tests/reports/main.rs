@@ -7,5 +7,5 @@ mod world;
 mod life;
 mod retry;
 mod races;
-mod shared;
+mod claims;
 mod blind;

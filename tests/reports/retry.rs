@@ -4,6 +4,7 @@
 use tekd::authority::Code;
 use tekd::client::{Author, Client, ReportAnswer};
 use tekd::engine::{DECOY_PROVIDER, PresentedKey};
+use tekd::release::ReceiptBundle;
 use tekd::wire::report::{Outcome, ReportType, RequestKind};
 
 use super::world::{Core, MORNING, World, accepted, amend, is_sealed, submit};
@@ -177,12 +178,16 @@ fn struck(world: &World, step: &Step, fault: Fault, times: u32) -> bool {
     let (mut client, now) = (world.client(), world.now());
     let again = step.ask(&mut client, now);
     assert_eq!((again.outcome, &again.verdicts), (Outcome::Done, &answer.verdicts));
-    assert_eq!(again.receipt.as_ref().map(|b| b.to_bytes()), Some(bundle.to_bytes()));
+    assert_eq!(again.receipt.as_ref().map(ReceiptBundle::to_bytes), Some(bundle.to_bytes()));
     assert!(step.done(&world.core()));
     world.core().crash(77);
     assert!(step.done(&world.core()));
     let survived = step.ask(&mut client, now);
-    assert_eq!(survived.receipt.map(|b| b.to_bytes()), Some(bundle.to_bytes()), "also after a restart");
+    assert_eq!(
+        survived.receipt.as_ref().map(ReceiptBundle::to_bytes),
+        Some(bundle.to_bytes()),
+        "also after a restart"
+    );
     at_once.expect("it was asked")
 }
 
