@@ -1,10 +1,11 @@
 //! Whether the time to an answer tells a report from a dummy, in real time: by hand, for nothing of a test
 //! should depend on what else a machine does.
 //!
-//! `cargo bench --bench alike [-- --each N] [--rate R]`. A desk before a real writer on a directory of its own
-//! gets N reports and N dummies in pairs, each pair in an order of its own, at half of what a burst showed it
-//! to manage. Printed are what both took, the chance with which a classifier by time puts a report above a
-//! dummy (AUC; 0.5 is none, σ is that of chance), and missed deadlines. Under `cargo test` it runs once with
+//! `cargo bench --bench alike [-- --each N] [--rate R]`. A desk before a real writer on a directory of its
+//! own gets N reports and N dummies in pairs, each pair in an order of its own, at half of what a burst
+//! showed it to manage. Printed are what both took, the chance with which a classifier by time puts a
+//! report above a dummy (AUC; 0.5 is none, σ is that of chance), and missed deadlines. Under `cargo test`
+//! it runs once with
 //! 50 of each, and only sizes, outcomes and that no answer was early are checked.
 
 use std::sync::Arc;
@@ -127,7 +128,8 @@ impl Place {
         Asked { frame, asker, is_report }
     }
 
-    /// Pairs of a report and a dummy, each pair in an order of its own. A dummy's code is one that nobody has.
+    /// Pairs of a report and a dummy, each pair in an order of its own. A dummy's code is one that nobody
+    /// has.
     fn pairs(&mut self, pairs: usize, dice: &mut Seeded) -> Vec<Asked> {
         let mut asked = Vec::with_capacity(2 * pairs);
         for _ in 0..pairs {

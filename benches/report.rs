@@ -1,8 +1,8 @@
 //! What a report costs on one core: opened, judged, made durable, receipted, sealed back; beside the
 //! public-key operations it cannot do without.
 //!
-//! `cargo bench --bench report [-- --keys N]`: N keys in reports of 14. Groups of 256 reports are one write and
-//! one sync each, as a busy writer forms them; the directory is a temporary one of the disk.
+//! `cargo bench --bench report [-- --keys N]`: N keys in reports of 14. Groups of 256 reports are one write
+//! and one sync each, as a busy writer forms them; the directory is a temporary one of the disk.
 
 use std::path::Path;
 use std::sync::Arc;

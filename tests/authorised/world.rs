@@ -1,5 +1,5 @@
-//! An origin on one thread with a stepped clock and a disk in memory, providers of every kind, and phones that
-//! ask it through memory: with the client library, or with bytes that no client would send.
+//! An origin on one thread with a stepped clock and a disk in memory, providers of every kind, and phones
+//! that ask it through memory: with the client library, or with bytes that no client would send.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

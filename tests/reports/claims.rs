@@ -92,7 +92,8 @@ fn a_key_of_two_reports_stays_until_both_are_gone() {
     }
 }
 
-/// Whoever is left decides what stands in the entry: as it was if that is the same, else revised in a new one.
+/// Whoever is left decides what stands in the entry: as it was if that is the same, else revised in a new
+/// one.
 fn says_what_the_survivor_says(world: &World, stays: &Mine, before: &[(tekd::release::Fields, u32, u32)]) {
     let entries = world.entries(&stays.key.key);
     let (fields, _, del) = *entries.last().expect("an entry");

@@ -136,8 +136,8 @@ fn steps() -> Vec<(World, Step)> {
     steps
 }
 
-/// The first `times` questions are struck by a fault, then all is well, and the author asks once more. Returns
-/// whether it was done already after the first of them.
+/// The first `times` questions are struck by a fault, then all is well, and the author asks once more.
+/// Returns whether it was done already after the first of them.
 fn struck(world: &World, step: &Step, fault: Fault, times: u32) -> bool {
     let mut world = world.fork();
     assert!(!step.done(&world.core()));

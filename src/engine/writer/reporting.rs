@@ -226,7 +226,8 @@ impl Writer {
         }
     }
 
-    /// Seconds until a grant and the key that signed it are valid, as many as the answer can say (spec 7.6.3).
+    /// Seconds until a grant and the key that signed it are valid, as many as the answer can say (spec
+    /// 7.6.3).
     fn wait_of(&self, grant: &Presented, now: u64) -> u16 {
         let Presented::Vouched(vouched) = grant else { return 0 };
         let provider = self.state.registry.providers.get(&vouched.provider);
