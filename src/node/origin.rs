@@ -207,14 +207,12 @@ impl Origin {
     }
 
     /// Keeps `secret`, 32 fresh random bytes, as that of a new seal key; the input then tells the writer of
-    /// it. Forgets those that nothing may be opened with any more (spec 7.1.4).
+    /// it. Removes nothing: another key of the same group may not be in the state yet.
     ///
     /// # Errors
-    /// If a key file cannot be written or removed.
+    /// If a key file cannot be written.
     pub fn make_seal_key(&self, secret: [u8; 32]) -> Result<Input, OriginError> {
         let keys = Keys::open(&*self.options.disk, &self.options.dir)?;
-        let kept: Vec<[u8; 8]> = self.state().seal_keys().iter().map(|key| key.id).collect();
-        keys.forget_seals(&kept)?;
         // The secret is safe before anybody is told of its key.
         let public = keys.keep_seal(&secret)?.public();
         Ok(Input::AddSealKey { public })

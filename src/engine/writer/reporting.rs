@@ -48,7 +48,7 @@ impl Writer {
             RequestKind::Amend => self.amend(now, r),
             RequestKind::Status => self.find(r).map(|seq| self.told(now, r.set, seq, None)),
             RequestKind::Cancel => self.cancel(now, r),
-            RequestKind::Dummy => Ok(self.dummy(now, r)),
+            RequestKind::Dummy => self.dummy(now, r),
         };
         match done {
             Ok(reply) => reply,
@@ -159,15 +159,17 @@ impl Writer {
         Ok(self.told(now, r.set, seq, Some(told)))
     }
 
-    /// The way of a report through every check and to its signature; then nothing is kept.
-    fn dummy(&mut self, now: u64, r: &ReportRequest) -> ReportReply {
+    /// The way of a report through every check and to its signature; then nothing is kept. A puzzle is asked
+    /// of it too: otherwise a flood of wrong grants would tell dummies by the question they are spared.
+    fn dummy(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
+        self.check_puzzle(now, r)?;
         let known = self.state.sets[&r.set].by_id.contains_key(&r.report);
         let granted = self.look_at_grant(now, r).ok().filter(|_| !known);
         let report_type = granted.map_or(ReportType::Confirmed, |granted| granted.report_type);
         let judged = self.judge_keys(now, r, None, report_type, r.onset_day);
         let told = self.tell(now, r, judged.accepted.len(), judged.verdicts);
         std::hint::black_box(&told);
-        ReportReply::of(Outcome::Done, now)
+        Ok(ReportReply::of(Outcome::Done, now))
     }
 
     /// The report a request is about, if it knows its secret.
@@ -192,14 +194,7 @@ impl Writer {
 
     /// What the grant allows, once a puzzle is solved where one is due; what is wrong is counted.
     fn authorise(&mut self, now: u64, r: &ReportRequest) -> Result<Authorisation, Ended> {
-        let named = self.named_provider(r);
-        if let Level::Puzzle { bits } = self.budgets.level(now, named) {
-            let (seed, solution) = r.puzzle;
-            let holds = self.seeds.holds(&seed, now);
-            if !holds || !solved(&seed, bits, &r.report, &r.grant_bytes, solution) {
-                return Err(Outcome::Puzzle.into());
-            }
-        }
+        self.check_puzzle(now, r)?;
         let granted = self.look_at_grant(now, r);
         if let Err(outcome) = granted
             && is_guess(outcome)
@@ -207,6 +202,18 @@ impl Writer {
             self.budgets.fail(now, self.blamed_provider(r));
         }
         Ok(granted?)
+    }
+
+    /// A solution, where one is due.
+    fn check_puzzle(&self, now: u64, r: &ReportRequest) -> Result<(), Outcome> {
+        let Level::Puzzle { bits } = self.budgets.level(now, self.named_provider(r)) else { return Ok(()) };
+        let (seed, solution) = r.puzzle;
+        let holds = self.seeds.holds(&seed, now);
+        if holds && solved(&seed, bits, &r.report, &r.grant_bytes, solution) {
+            Ok(())
+        } else {
+            Err(Outcome::Puzzle)
+        }
     }
 
     fn look_at_grant(&self, now: u64, r: &ReportRequest) -> Result<Authorisation, Outcome> {
