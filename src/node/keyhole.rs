@@ -73,10 +73,13 @@ fn seals_at(origin: &Origin, now: u64) -> Vec<[u8; 8]> {
 }
 
 fn read(origin: &Origin, seals: &[[u8; 8]]) -> Result<OpeningKeys, OriginError> {
-    if seals.len() < origin.state().seal_keys().len() {
-        origin.forget_seals(seals)?;
-    }
     let mut secrets = origin.seal_secrets()?;
+    // What cannot be removed is tried again at the next change; it opens nothing meanwhile.
+    if seals.len() < origin.state().seal_keys().len()
+        && let Err(e) = origin.forget_seals(seals)
+    {
+        tracing::error!("the secret of a seal key that is over is still in DIR/keys: {e}");
+    }
     secrets.retain(|secret| seals.contains(&secret.id()));
     Ok(OpeningKeys {
         service: origin.identity().service_id,
