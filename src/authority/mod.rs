@@ -5,7 +5,6 @@
 //! says.
 
 mod verdict;
-mod scope;
 pub mod seal;
 mod code;
 mod code_book;
@@ -22,6 +21,7 @@ pub mod jwt;
 mod provider;
 mod batch;
 mod registry;
+mod scope;
 #[cfg(test)]
 mod guessing;
 
@@ -37,6 +37,6 @@ pub use puzzle::{MAX_PUZZLE_BITS, MAX_PUZZLE_HASHES, MIN_PUZZLE_BITS, SEED_LEN, 
 pub use registry::{
     Authorisation, Grant, Keyring, REPORT_INTERVALS, Registry, SpentCertificate, is_forgotten,
 };
-pub use scope::{ClaimFacts, Scope};
+pub use scope::{ClaimFacts, Scope, Warrant};
 pub use verdict::{Limits, ReportJudge, Verdict, judge};
 pub use vouched::{CLOCK_GRACE_S, GRANT_IDENTITY_LEN, MAX_GRANT_LIFE_S, Vouched};

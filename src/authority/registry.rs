@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::batch::{Batch, BatchStanding};
-use super::provider::{Provider, Standing};
+use super::provider::Provider;
 use super::provider_key::{KeyDirectory, KeyMaterial, ProviderKey};
 use super::vouched::{CLOCK_GRACE_S, Vouched};
 use crate::wire::report::{Outcome, ReportType};
@@ -28,6 +28,8 @@ pub enum Grant {
     },
     /// A certificate or a JWT.
     Certificate {
+        /// Fingerprint of the key that signed it.
+        signer: [u8; 8],
         /// Which (spec 7.8.8).
         identity: [u8; 16],
         /// The last second it holds.
@@ -42,6 +44,15 @@ impl Grant {
         match self {
             Grant::Code { batch, .. } => Some(*batch),
             Grant::None | Grant::Certificate { .. } => None,
+        }
+    }
+
+    /// The fingerprint of the key that signed it, of a certificate.
+    #[must_use]
+    pub fn signer(&self) -> Option<[u8; 8]> {
+        match self {
+            Grant::Certificate { signer, .. } => Some(*signer),
+            Grant::None | Grant::Code { .. } => None,
         }
     }
 }
@@ -127,7 +138,11 @@ impl Registry {
             provider: vouched.provider,
             report_type: vouched.report_type,
             onset_day: vouched.onset_day,
-            grant: Grant::Certificate { identity: vouched.identity, until: vouched.not_after },
+            grant: Grant::Certificate {
+                signer: vouched.key,
+                identity: vouched.identity,
+                until: vouched.not_after,
+            },
         })
     }
 
@@ -136,13 +151,13 @@ impl Registry {
     /// # Errors
     /// REVOKED or SUSPENDED.
     pub fn still_holds(&self, provider: u32, grant: &Grant) -> Result<(), Outcome> {
-        let standing = self.providers.get(&provider).map_or(Standing::Revoked, |p| p.standing);
-        standing.judge()?;
+        let provider = self.providers.get(&provider).ok_or(Outcome::Revoked)?;
+        provider.standing.judge()?;
         let batch = grant.batch().and_then(|batch| self.batches.get(&batch));
-        match batch.map(|b| b.standing) {
-            Some(BatchStanding::Revoked) => Err(Outcome::Revoked),
-            _ => Ok(()),
-        }
+        let signer = grant.signer().and_then(|id| provider.keys.iter().find(|key| key.fingerprint() == id));
+        let revoked = batch.is_some_and(|batch| batch.standing == BatchStanding::Revoked)
+            || signer.is_some_and(|key| key.revoked.is_some());
+        if revoked { Err(Outcome::Revoked) } else { Ok(()) }
     }
 
     /// spent-with-report: the event that stores a report spends its grant.
@@ -157,7 +172,7 @@ impl Registry {
                     provider.counts.spent += 1;
                 }
             }
-            Grant::Certificate { identity, until } => {
+            Grant::Certificate { identity, until, .. } => {
                 self.certificates.insert(identity, SpentCertificate { set, until, seq });
             }
         }
@@ -258,7 +273,7 @@ impl KeyDirectory for Keyring {
 
 #[cfg(test)]
 mod tests {
-    use super::super::provider::Issuer;
+    use super::super::provider::{Issuer, Standing};
     use super::*;
 
     const NOW: u64 = 1_790_337_600;
@@ -346,17 +361,22 @@ mod tests {
         assert_eq!(judge(&registry, &other(|v| v.set = None), NOW), Ok(ReportType::Likely));
         assert_eq!(judge(&registry, &vouched, NOW - 301), Err(Outcome::Early));
         assert_eq!(judge(&registry, &vouched, NOW + 3901), Err(Outcome::Expired));
-        registry.spend(SET, 4, 1, &Grant::Certificate { identity: [5; 16], until: vouched.not_after });
+        let grant = registry.judge_vouched(&vouched, SET, NOW).unwrap().grant;
+        assert_eq!((grant.signer(), grant.batch()), (Some(vouched.key), None));
+        registry.spend(SET, 4, 1, &grant);
         assert_eq!(judge(&registry, &vouched, NOW), Err(Outcome::Spent));
+        assert_eq!(registry.still_holds(1, &grant), Ok(()));
         let unused = other(|v| v.identity = [6; 16]);
         registry.providers.get_mut(&1).unwrap().keys[0].revoked = Some(NOW);
         assert_eq!(judge(&registry, &unused, NOW), Err(Outcome::Revoked));
+        assert_eq!(registry.still_holds(1, &grant), Err(Outcome::Revoked));
     }
 
     #[test]
     fn what_no_report_can_need_is_forgotten_set_by_set() {
         let (mut registry, _) = registry();
-        registry.spend(SET, 4, 1, &Grant::Certificate { identity: [5; 16], until: NOW + 3600 });
+        let grant = Grant::Certificate { signer: [9; 8], identity: [5; 16], until: NOW + 3600 };
+        registry.spend(SET, 4, 1, &grant);
         let last = crate::time::interval_of(NOW + 3600) + REPORT_INTERVALS;
         registry.forget(SET, last - 1);
         registry.forget(2, u32::MAX);

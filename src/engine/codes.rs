@@ -94,6 +94,14 @@ impl Codes {
         }
     }
 
+    /// Whether codes of `set` are outstanding that come from another key than the one that is here: what is
+    /// not found may be one of them.
+    pub(crate) fn cannot_tell(&self, registry: &Registry, set: u32, now: u64) -> bool {
+        let mut others =
+            registry.batches.values().filter(|b| b.set == set && Some(b.key_id) != self.key_id());
+        others.any(|batch| batch.standing == BatchStanding::Active && batch.outstanding(now) > 0)
+    }
+
     /// Batch and index of a code.
     pub fn find(&self, code: &Code) -> Option<(u32, u32)> {
         self.book.find(code)

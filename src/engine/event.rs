@@ -64,14 +64,7 @@ pub enum Event {
         key: ProviderKey,
     },
     /// A provider's key was revoked.
-    ProviderKeyRevoked {
-        /// The provider.
-        provider: u32,
-        /// Fingerprint of the key.
-        fingerprint: [u8; 8],
-        /// Why, in the operator's words.
-        reason: String,
-    },
+    ProviderKeyRevoked(ProviderKeyRevoked),
     /// A provider was suspended, resumed or revoked.
     ProviderStood(ProviderStood),
     /// A batch of codes was issued.
@@ -222,6 +215,19 @@ pub struct Withdrawn {
     pub reason: String,
     /// What the author was told who took back the report; none from an operator.
     pub told: Option<Told>,
+}
+
+/// A provider's key signs for nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderKeyRevoked {
+    /// The provider.
+    pub provider: u32,
+    /// Fingerprint of the key.
+    pub fingerprint: [u8; 8],
+    /// What it signed for at or after this time is taken back too.
+    pub since: Option<u64>,
+    /// Why, in the operator's words.
+    pub reason: String,
 }
 
 /// A provider's standing changed.

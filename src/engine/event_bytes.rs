@@ -3,7 +3,8 @@
 use super::codec::{DecodeError, Decoder, Encoder};
 use super::event::{
     Amended, Authored, Changes, CodesIssued, Configured, EVENT_VERSION, Event, Founded, MAX_KEYS_PER_REPORT,
-    ProviderAdded, ProviderStood, Published, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
+    ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported, ReportedKey, SealKey,
+    Told, Withdrawn,
 };
 use super::params::Params;
 use crate::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
@@ -26,7 +27,7 @@ impl Event {
             Event::Amended(_) => 11,
             Event::Reinstated { .. } => 12,
             Event::ProviderKeyAdded { .. } => 13,
-            Event::ProviderKeyRevoked { .. } => 14,
+            Event::ProviderKeyRevoked(_) => 14,
             Event::ProviderStood(_) => 15,
             Event::CodesIssued(_) => 16,
             Event::BatchRevoked { .. } => 17,
@@ -52,7 +53,7 @@ impl Event {
             Event::Amended(_) => "amended",
             Event::Reinstated { .. } => "reinstated",
             Event::ProviderKeyAdded { .. } => "provider-key-added",
-            Event::ProviderKeyRevoked { .. } => "provider-key-revoked",
+            Event::ProviderKeyRevoked(_) => "provider-key-revoked",
             Event::ProviderStood(_) => "provider-stood",
             Event::CodesIssued(_) => "codes-issued",
             Event::BatchRevoked { .. } => "batch-revoked",
@@ -108,14 +109,14 @@ impl Event {
                 e.u32(*provider);
                 key.encode(&mut e);
             }
-            Event::ProviderKeyRevoked { provider, fingerprint, reason } => {
-                e.u32(*provider).raw(fingerprint).text(reason);
+            Event::ProviderKeyRevoked(r) => {
+                e.u32(r.provider).raw(&r.fingerprint);
+                encode_since(&mut e, r.since);
+                e.text(&r.reason);
             }
             Event::ProviderStood(p) => {
-                e.u32(p.provider).u8(p.standing.number()).flag(p.since.is_some());
-                if let Some(since) = p.since {
-                    e.u64(since);
-                }
+                e.u32(p.provider).u8(p.standing.number());
+                encode_since(&mut e, p.since);
                 e.text(&p.reason);
             }
             Event::CodesIssued(c) => encode_codes(&mut e, c),
@@ -170,13 +171,16 @@ impl Event {
             11 => Event::Amended(decode_amended(&mut d)?),
             12 => Event::Reinstated { seq: d.u64()? },
             13 => Event::ProviderKeyAdded { provider: d.u32()?, key: ProviderKey::decode(&mut d)? },
-            14 => {
-                Event::ProviderKeyRevoked { provider: d.u32()?, fingerprint: d.array()?, reason: d.text()? }
-            }
+            14 => Event::ProviderKeyRevoked(ProviderKeyRevoked {
+                provider: d.u32()?,
+                fingerprint: d.array()?,
+                since: decode_since(&mut d)?,
+                reason: d.text()?,
+            }),
             15 => Event::ProviderStood(ProviderStood {
                 provider: d.u32()?,
                 standing: standing(&mut d)?,
-                since: if d.bool()? { Some(d.u64()?) } else { None },
+                since: decode_since(&mut d)?,
                 reason: d.text()?,
             }),
             16 => Event::CodesIssued(decode_codes(&mut d)?),
@@ -188,6 +192,17 @@ impl Event {
         d.end()?;
         Ok(event)
     }
+}
+
+fn encode_since(e: &mut Encoder, since: Option<u64>) {
+    e.flag(since.is_some());
+    if let Some(since) = since {
+        e.u64(since);
+    }
+}
+
+fn decode_since(d: &mut Decoder<'_>) -> Result<Option<u64>, DecodeError> {
+    Ok(if d.bool()? { Some(d.u64()?) } else { None })
 }
 
 fn encode_keys(e: &mut Encoder, keys: &[ReportedKey]) {
@@ -295,7 +310,7 @@ impl Grant {
         match self {
             Grant::None => e.u8(0),
             Grant::Code { batch, index } => e.u8(1).u32(*batch).u32(*index),
-            Grant::Certificate { identity, until } => e.u8(2).raw(identity).u64(*until),
+            Grant::Certificate { signer, identity, until } => e.u8(2).raw(signer).raw(identity).u64(*until),
         };
     }
 
@@ -303,7 +318,7 @@ impl Grant {
         Ok(match d.u8()? {
             0 => Grant::None,
             1 => Grant::Code { batch: d.u32()?, index: d.u32()? },
-            2 => Grant::Certificate { identity: d.array()?, until: d.u64()? },
+            2 => Grant::Certificate { signer: d.array()?, identity: d.array()?, until: d.u64()? },
             other => return Err(d.value(other.into())),
         })
     }
@@ -317,6 +332,7 @@ impl Scope {
             Scope::Batch { batch } => e.u8(2).u32(*batch),
             Scope::Provider { provider, since } => e.u8(3).u32(*provider).u64(*since),
             Scope::After { seq, provider } => e.u8(4).u64(*seq).u32(provider.unwrap_or(0)),
+            Scope::Signer { provider, signer, since } => e.u8(5).u32(*provider).raw(signer).u64(*since),
         };
     }
 
@@ -327,6 +343,7 @@ impl Scope {
             2 => Scope::Batch { batch: d.u32()? },
             3 => Scope::Provider { provider: d.u32()?, since: d.u64()? },
             4 => Scope::After { seq: d.u64()?, provider: Some(d.u32()?).filter(|p| *p != 0) },
+            5 => Scope::Signer { provider: d.u32()?, signer: d.array()?, since: d.u64()? },
             other => return Err(d.value(other.into())),
         })
     }

@@ -63,8 +63,12 @@ pub enum Input {
         provider: u32,
         /// Fingerprint of the key.
         fingerprint: [u8; 8],
+        /// Take back what it signed for at or after this time, Unix seconds.
+        since: Option<u64>,
         /// Why.
         reason: String,
+        /// Only count.
+        dry_run: bool,
     },
     /// Suspend, resume or revoke a provider.
     SetStanding {

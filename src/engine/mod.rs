@@ -42,7 +42,7 @@ pub use cookie::{Cookies, Proof};
 pub use deadlines::{ANSWER_AFTER_MS, Deadlines, Full, Leaving, MAX_SEALED, Punctuality};
 pub use event::{
     Amended, Authored, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event, Founded,
-    MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderStood, Published, RECEIPT_LEN,
+    MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, RECEIPT_LEN,
     RECEIPT_SIGNATURES_LEN, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
 pub use gate::{AnswerCounters, Gate, TakeSealed};
@@ -63,7 +63,9 @@ pub use random::{Random, Seeded};
 pub use rebuild::{Rebuild, RebuildError, replay};
 pub use refusal::Refusal;
 pub use releasing::{Held, Occasion};
-pub use set::{ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark};
+pub use set::{
+    Change, ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark,
+};
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 pub use state::{Applied, State};
 pub use table::{BuiltTable, Place, TableContext, build_from, next_table};

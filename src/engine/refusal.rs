@@ -98,7 +98,8 @@ pub enum Refusal {
     },
     /// No such key.
     #[error(
-        "provider {provider} has no key {fingerprint} that is not revoked; `tekctl provider list` shows its keys"
+        "provider {provider} has no key {fingerprint}, or it is revoked and nothing more would be taken back; nothing was \
+         changed: `tekctl provider show {provider}` shows its keys"
     )]
     NoProviderKey {
         /// The provider.

@@ -10,12 +10,13 @@ use super::event::{Authored, DECOY_PROVIDER, SealKey, Told};
 use super::event_bytes::{day, report_type, standing};
 use super::params::{Params, schema};
 use super::set::{
-    Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark,
+    Change, Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark,
     TakenBack,
 };
 use super::state::State;
 use crate::authority::{
     Batch, BatchStanding, Grant, Issuer, Provider, ProviderCounts, ProviderKey, Registry, SpentCertificate,
+    Warrant,
 };
 use crate::release::LIVE;
 
@@ -177,7 +178,7 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     for (key, state) in &s.keys {
         e.key(key).count(state.claims.len());
         for c in &state.claims {
-            e.u64(c.report).u64(c.seq).fields(&c.fields).u64(c.embargo_end).flag(c.decoy);
+            e.u64(c.report).u64(c.seq).u64(c.under).fields(&c.fields).u64(c.embargo_end).flag(c.decoy);
             e.u64(c.received).u64(c.since);
             match c.taken_back {
                 None => e.u8(0),
@@ -200,9 +201,9 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
 }
 
 fn encode_report(e: &mut Encoder, seq: u64, r: &ReportRecord) {
-    e.u64(seq).raw(&r.report).u32(r.provider);
-    r.grant.encode(e);
-    e.u64(r.received).count(r.keys.len());
+    e.u64(seq).raw(&r.report).u32(r.warrant.provider);
+    r.warrant.grant.encode(e);
+    e.u64(r.warrant.received).count(r.keys.len());
     for key in &r.keys {
         e.key(key);
     }
@@ -212,18 +213,36 @@ fn encode_report(e: &mut Encoder, seq: u64, r: &ReportRecord) {
     }
     e.count(r.told.len());
     r.told.iter().for_each(|told| told.encode(e));
+    e.count(r.changes.len());
+    for Change { warrant, report_type, taken_back } in &r.changes {
+        e.u64(warrant.seq).u64(warrant.received).u32(warrant.provider);
+        warrant.grant.encode(e);
+        e.u8(report_type.number()).u64(taken_back.unwrap_or(0));
+    }
     e.u32(r.released).flag(r.withdrawn);
 }
 
-fn decode_report(d: &mut Decoder<'_>) -> Result<ReportRecord, DecodeError> {
+fn decode_change(d: &mut Decoder<'_>) -> Result<Change, DecodeError> {
+    let (seq, received, provider, grant) = (d.u64()?, d.u64()?, d.u32()?, Grant::decode(d)?);
+    Ok(Change {
+        warrant: Warrant { seq, received, provider, grant },
+        report_type: report_type(d)?,
+        taken_back: Some(d.u64()?).filter(|seq| *seq != 0),
+    })
+}
+
+fn decode_report(d: &mut Decoder<'_>, seq: u64) -> Result<ReportRecord, DecodeError> {
     let (report, provider, grant, received) = (d.array()?, d.u32()?, Grant::decode(d)?, d.u64()?);
+    let warrant = Warrant { seq, received, provider, grant };
     let n = d.count(17)?;
     let keys = (0..n).map(|_| d.key()).collect::<Result<_, _>>()?;
     let authored = if d.bool()? { Some(Authored::decode(d)?) } else { None };
     let n = d.count(244)?;
     let told = (0..n).map(|_| Told::decode(d)).collect::<Result<_, _>>()?;
+    let n = d.count(30)?;
+    let changes = (0..n).map(|_| decode_change(d)).collect::<Result<_, _>>()?;
     let (released, withdrawn) = (d.u32()?, d.bool()?);
-    Ok(ReportRecord { report, provider, grant, received, keys, authored, told, released, withdrawn })
+    Ok(ReportRecord { report, warrant, keys, authored, told, changes, released, withdrawn })
 }
 
 fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
@@ -247,8 +266,8 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
     }
     for _ in 0..d.count(51)? {
         let seq = d.u64()?;
-        let record = decode_report(d)?;
-        if record.provider == DECOY_PROVIDER {
+        let record = decode_report(d, seq)?;
+        if record.warrant.provider == DECOY_PROVIDER {
             s.decoys.insert(seq);
         }
         s.by_id.insert(record.report, seq);
@@ -274,6 +293,7 @@ fn decode_claim(d: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
     Ok(Claim {
         report: d.u64()?,
         seq: d.u64()?,
+        under: d.u64()?,
         fields: d.fields()?,
         embargo_end: d.u64()?,
         decoy: d.bool()?,
@@ -291,7 +311,7 @@ fn decode_key(d: &mut Decoder<'_>, s: &mut SetState) -> Result<(), DecodeError> 
     let key = d.key()?;
     let mut state = KeyState::default();
     let mut ends = BTreeSet::new();
-    for _ in 0..d.count(51)? {
+    for _ in 0..d.count(59)? {
         let claim = decode_claim(d)?;
         ends.insert(super::set::end_of(&claim.fields));
         state.claims.push(claim);

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::event::{
-    Amended, CodesIssued, Configured, Event, ProviderAdded, Published, Released, Reported, SealKey, Withdrawn,
+    Amended, CodesIssued, Configured, Event, ProviderAdded, ProviderKeyRevoked, Published, Released,
+    Reported, SealKey, Withdrawn,
 };
 use super::set::{ClaimCount, FoldError, ReleaseOutcome, SetState, TakenBack};
 use crate::authority::{Batch, BatchStanding, Provider, Registry, Scope};
@@ -145,12 +146,7 @@ impl State {
             Event::ProviderKeyAdded { provider, key } => {
                 self.provider_mut(seq, *provider)?.keys.push(key.clone());
             }
-            Event::ProviderKeyRevoked { provider, fingerprint, .. } => {
-                let keys = &mut self.provider_mut(seq, *provider)?.keys;
-                keys.iter_mut()
-                    .filter(|k| k.fingerprint() == *fingerprint)
-                    .for_each(|k| k.revoked = Some(time));
-            }
+            Event::ProviderKeyRevoked(r) => self.provider_key_revoked(seq, time, r)?,
             Event::ProviderStood(p) => {
                 self.provider_mut(seq, p.provider)?.standing = p.standing;
                 if let Some(since) = p.since {
@@ -233,6 +229,18 @@ impl State {
         known.ok_or_else(|| disagrees(seq, "the provider", provider, "a provider that was added"))
     }
 
+    fn provider_key_revoked(&mut self, seq: u64, time: u64, r: &ProviderKeyRevoked) -> Result<(), FoldError> {
+        let keys = &mut self.provider_mut(seq, r.provider)?.keys;
+        if let Some(key) = keys.iter_mut().find(|key| key.fingerprint() == r.fingerprint) {
+            key.revoked.get_or_insert(time);
+        }
+        if let Some(since) = r.since {
+            let scope = Scope::Signer { provider: r.provider, signer: r.fingerprint, since };
+            self.take_back(seq, time, &scope, false, false);
+        }
+        Ok(())
+    }
+
     fn codes_issued(&mut self, time: u64, c: &CodesIssued) {
         let batch = Batch {
             provider: c.provider,
@@ -261,7 +269,7 @@ impl State {
     fn amended(&mut self, seq: u64, time: u64, a: &Amended) -> Result<(), FoldError> {
         let set = self.set_mut(seq, a.set)?;
         set.amended(seq, time, a);
-        let provider = set.reports.get(&a.report).map_or(0, |r| r.provider);
+        let provider = set.reports.get(&a.report).map_or(0, |r| r.stands_on().provider);
         self.registry.spend(a.set, seq, a.provider, &a.grant);
         self.count_keys(provider, 0, a.keys.len());
         Ok(())
@@ -284,9 +292,9 @@ impl State {
     fn take_back(&mut self, seq: u64, time: u64, scope: &Scope, urgent: bool, by_author: bool) {
         for set in self.sets.values_mut() {
             let chosen = set.covered(scope, by_author);
-            for (provider, claims) in set.take_back(&chosen, TakenBack { seq, by_author }, time, urgent) {
+            for provider in set.take_back(&chosen, TakenBack { seq, by_author }, time, urgent) {
                 if let Some(provider) = self.registry.providers.get_mut(&provider) {
-                    provider.counts.withdrawn += claims;
+                    provider.counts.withdrawn += 1;
                 }
             }
         }

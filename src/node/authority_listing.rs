@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::authority::{Batch, Grant, Provider, ProviderKey, Registry};
-use crate::engine::{ReportRecord, SetState};
+use crate::engine::{Change, ReportRecord, SetState};
 use crate::service::timetext::format_time;
+use crate::wire::report::ReportType;
 
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
@@ -106,16 +107,13 @@ pub(crate) fn report_page(set: &SetState, seq: u64, record: &ReportRecord, now: 
     Some(json!({
         "report": hex::encode(record.report),
         "set": set.id(),
-        "provider": record.provider,
-        "batch": record.grant.batch(),
-        "grant": match record.grant {
-            Grant::None => "import",
-            Grant::Code { .. } => "code",
-            Grant::Certificate { .. } => "certificate",
-        },
-        "report_type": record.authored.as_ref().map(|a| a.report_type.name()),
+        "provider": record.warrant.provider,
+        "batch": record.warrant.grant.batch(),
+        "grant": grant_name(&record.warrant.grant),
+        "report_type": record.report_type().map(ReportType::name),
+        "type_changes": record.changes.iter().map(type_change).collect::<Vec<_>>(),
         "seq": seq,
-        "received": format_time(record.received),
+        "received": format_time(record.warrant.received),
         "changes": record.told.len(),
         "keys": standing.keys,
         "state": standing.state.name(),
@@ -125,6 +123,27 @@ pub(crate) fn report_page(set: &SetState, seq: u64, record: &ReportRecord, now: 
         "waiting": standing.waiting,
         "taken_back": standing.taken_back,
     }))
+}
+
+fn grant_name(grant: &Grant) -> &'static str {
+    match grant {
+        Grant::None => "import",
+        Grant::Code { .. } => "code",
+        Grant::Certificate { .. } => "certificate",
+    }
+}
+
+/// A change of a report's type, and whose word it stands on.
+fn type_change(change: &Change) -> Value {
+    json!({
+        "report_type": change.report_type.name(),
+        "provider": change.warrant.provider,
+        "batch": change.warrant.grant.batch(),
+        "grant": grant_name(&change.warrant.grant),
+        "seq": change.warrant.seq,
+        "received": format_time(change.warrant.received),
+        "taken_back": change.taken_back,
+    })
 }
 
 #[cfg(test)]

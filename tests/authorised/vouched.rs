@@ -5,9 +5,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tekd::authority::certificate::{Certificate, CertificateFields};
 use tekd::authority::jwt::{self, Claims};
 use tekd::authority::{ProviderKey, Standing};
-use tekd::client::ReportDraft;
-use tekd::engine::Input;
-use tekd::wire::report::{GRANT_CERTIFICATE, GRANT_JWT, MAX_GRANT, Outcome, ReportType, SentKey};
+use tekd::client::{Author, ReportDraft};
+use tekd::engine::{Input, Reply};
+use tekd::wire::report::{
+    GRANT_CERTIFICATE, GRANT_JWT, MAX_GRANT, Outcome, ReportState, ReportType, SentKey,
+};
 
 use crate::world::{
     AUDIENCE, DAY, Diary, ELSEWHERE_NAME, ISSUER, ISSUER_NAME, ISSUER_SECRET, KEY_ID, LABORATORY,
@@ -178,11 +180,75 @@ fn a_key_that_is_revoked_and_a_provider_that_may_not_vouch_for_nobody() {
     let fingerprint = ed25519(&LABORATORY_SECRET).fingerprint();
     let next = [8; 32];
     world.turn(Input::AddProviderKey { provider: LABORATORY, key: ed25519(&next) });
-    world.turn(Input::RevokeProviderKey { provider: LABORATORY, fingerprint, reason: REASON.to_owned() });
+    let (provider, reason) = (LABORATORY, REASON.to_owned());
+    let (since, dry_run) = (None, false);
+    world.turn(Input::RevokeProviderKey { provider, fingerprint, since, reason, dry_run });
     assert_eq!(certified(&mut world, |_| ()), Outcome::Revoked);
     assert_eq!(signed(&mut world, &next, |_| ()), Outcome::Done, "the next key holds at once");
     world.stand(LABORATORY, Standing::Revoked, None);
     assert_eq!(signed(&mut world, &next, |_| ()), Outcome::Revoked);
+}
+
+fn amended(world: &mut World, author: &Author, draft: &ReportDraft<'_>) -> Outcome {
+    let now = world.now();
+    world.phone(SET).amend(now, author, draft).expect("the origin answers").outcome
+}
+
+#[test]
+fn a_stolen_key_takes_back_what_it_signed_for_and_nothing_of_its_provider_besides() {
+    let mut world = World::new();
+    let next = [8; 32];
+    world.turn(Input::AddProviderKey { provider: LABORATORY, key: ed25519(&next) });
+    let (mine, theirs) = (world.diary(3), world.diary(2));
+    let submit = |world: &mut World, secret: &[u8; 32], diary: &Diary| {
+        let value = Certificate::sign(&fields(world), &diary.sent(), secret);
+        let author = world.author();
+        let keys = diary.sent();
+        let grant = Some((GRANT_CERTIFICATE, &value[..]));
+        assert_eq!(
+            world.submit(&author, &ReportDraft { grant, keys: &keys, ..Default::default() }).outcome,
+            Outcome::Done
+        );
+        author
+    };
+    let honest = submit(&mut world, &next, &mine);
+    let forged = submit(&mut world, &LABORATORY_SECRET, &theirs);
+    let fingerprint = ed25519(&LABORATORY_SECRET).fingerprint();
+    let (provider, since) = (LABORATORY, Some(world.now()));
+    let revoke = |dry_run| {
+        let reason = REASON.to_owned();
+        Input::RevokeProviderKey { provider, fingerprint, since, reason, dry_run }
+    };
+    for dry_run in [true, false] {
+        let Reply::Withdrawn(count) = world.turn(revoke(dry_run)) else { panic!("counts") };
+        assert_eq!((count.claims.reports, count.claims.keys, count.seq.is_none()), (1, 2, dry_run));
+    }
+    let state = |world: &mut World, author| {
+        let now = world.now();
+        world.phone(SET).report_status(now, author).expect("the origin answers").state
+    };
+    assert_eq!(state(&mut world, &forged), Some(ReportState::Withdrawn));
+    assert_eq!(state(&mut world, &honest), Some(ReportState::Accepted));
+    let more = world.diary(1);
+    let draft = ReportDraft { keys: &more.sent(), ..ReportDraft::default() };
+    assert_eq!(amended(&mut world, &honest, &draft), Outcome::Done);
+}
+
+#[test]
+fn a_report_under_a_key_that_is_revoked_grows_no_more() {
+    let mut world = World::new();
+    let diary = world.diary(2);
+    let value = Certificate::sign(&fields(&mut world), &diary.sent(), &LABORATORY_SECRET);
+    let (author, keys) = (world.author(), diary.sent());
+    let grant = Some((GRANT_CERTIFICATE, &value[..]));
+    let draft = ReportDraft { grant, keys: &keys, ..ReportDraft::default() };
+    assert_eq!(world.submit(&author, &draft).outcome, Outcome::Done);
+    let (provider, fingerprint) = (LABORATORY, ed25519(&LABORATORY_SECRET).fingerprint());
+    let (since, reason, dry_run) = (None, REASON.to_owned(), false);
+    world.turn(Input::RevokeProviderKey { provider, fingerprint, since, reason, dry_run });
+    let more = world.diary(1);
+    let draft = ReportDraft { keys: &more.sent(), ..ReportDraft::default() };
+    assert_eq!(amended(&mut world, &author, &draft), Outcome::Revoked);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::sample::select;
 use tekd::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
     Amended, Authored, Changes, CodesIssued, Configured, Event, Founded, Params, ProviderAdded,
-    ProviderStood, Published, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
+    ProviderKeyRevoked, ProviderStood, Published, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
 use tekd::release::{Fields, Schema};
 use tekd::wire::Key;
@@ -65,7 +65,11 @@ fn grant() -> impl Strategy<Value = Grant> {
     prop_oneof![
         Just(Grant::None),
         any::<(u32, u32)>().prop_map(|(batch, index)| Grant::Code { batch, index }),
-        any::<([u8; 16], u64)>().prop_map(|(identity, until)| Grant::Certificate { identity, until }),
+        any::<([u8; 8], [u8; 16], u64)>().prop_map(|(signer, identity, until)| Grant::Certificate {
+            signer,
+            identity,
+            until
+        }),
     ]
 }
 
@@ -76,6 +80,11 @@ fn scope() -> impl Strategy<Value = Scope> {
         any::<u32>().prop_map(|batch| Scope::Batch { batch }),
         any::<(u32, u64)>().prop_map(|(provider, since)| Scope::Provider { provider, since }),
         (any::<u64>(), told_number()).prop_map(|(seq, provider)| Scope::After { seq, provider }),
+        any::<(u32, [u8; 8], u64)>().prop_map(|(provider, signer, since)| Scope::Signer {
+            provider,
+            signer,
+            since
+        }),
     ]
 }
 
@@ -173,9 +182,11 @@ fn authorities() -> impl Strategy<Value = Event> {
             }
         ),
         (any::<u32>(), provider_key()).prop_map(|(provider, key)| Event::ProviderKeyAdded { provider, key }),
-        (any::<(u32, [u8; 8])>(), text()).prop_map(|((provider, fingerprint), reason)| {
-            Event::ProviderKeyRevoked { provider, fingerprint, reason }
-        }),
+        (any::<(u32, [u8; 8], Option<u64>)>(), text()).prop_map(
+            |((provider, fingerprint, since), reason)| {
+                Event::ProviderKeyRevoked(ProviderKeyRevoked { provider, fingerprint, since, reason })
+            }
+        ),
         (any::<(u32, Option<u64>)>(), standing(), text()).prop_map(
             |((provider, since), standing, reason)| {
                 Event::ProviderStood(ProviderStood { provider, standing, since, reason })

@@ -11,6 +11,7 @@ use tekd::wire::report::{Outcome, ReportType, RequestKind};
 
 use super::foresee::Foreseen;
 use super::model::{History, SET};
+use super::naive::Meant;
 use super::phone::{Phone, presented, saying};
 use super::world::{REASON, event};
 
@@ -344,6 +345,7 @@ impl History {
             Scope::Batch { .. } => ("withdraw batch", Refusal::NothingLeft),
             Scope::Provider { .. } => ("withdraw provider", Refusal::NothingLeft),
             Scope::After { .. } => ("withdraw after", Refusal::NothingLeft),
+            Scope::Signer { .. } => ("withdraw signer", Refusal::NothingLeft),
         };
         let claims = self.model.count(&self.model.covered(&scope, false));
         let urgent = self.dice.one_in(5);
@@ -372,15 +374,22 @@ impl History {
             (Ok(dry), Ok(done)) => {
                 assert_eq!((dry.claims, dry.seq), (claims, None), "{name}");
                 assert_eq!((done.claims, done.seq), (claims, Some(seq + 1)), "{name}");
+                self.count_changes(&claims, "taken back");
                 self.taken.push(seq + 1);
                 self.learn(false);
                 true
             }
             (Err(dry), Err(done)) => {
-                assert_eq!((claims.keys, &dry, &done), (0, &nothing, &nothing), "{name}");
+                assert_eq!((claims.is_empty(), &dry, &done), (true, &nothing, &nothing), "{name}");
                 false
             }
             other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    fn count_changes(&mut self, claims: &ClaimCount, how: &'static str) {
+        if claims.changes > 0 {
+            self.count("change of type", how);
         }
     }
 
@@ -389,6 +398,11 @@ impl History {
         let claimed = self.model.claimed();
         let reports: Vec<u64> = self.model.reports.iter().map(|r| r.seq).collect();
         let batches: Vec<u32> = self.model.desk.batches.keys().copied().collect();
+        if let Some((event, None)) = self.model.last_change()
+            && self.dice.one_in(12)
+        {
+            return Scope::After { seq: event - 1, provider: None };
+        }
         match self.dice.below(10) {
             0..4 if !claimed.is_empty() => Scope::Key { set: SET, key: self.dice.pick(&claimed) },
             4..7 if !reports.is_empty() => Scope::Report { report: self.dice.pick(&reports) },
@@ -396,6 +410,12 @@ impl History {
             8 => {
                 let since = now - self.dice.below(20_000) as u64;
                 Scope::Provider { provider: self.any_provider(), since }
+            }
+            9 if self.dice.one_in(2) => {
+                let (provider, since) = (self.any_provider(), now - self.dice.below(20_000) as u64);
+                let keys = &self.model.desk.providers[&provider].keys;
+                let key = (!keys.is_empty()).then(|| keys[self.dice.below(keys.len())].0.fingerprint());
+                Scope::Signer { provider, signer: key.unwrap_or_default(), since }
             }
             _ => {
                 let provider = self.dice.one_in(2).then(|| self.any_provider());
@@ -409,13 +429,17 @@ impl History {
         let newest = self.world.origin.state().seq();
         let any = 1 + self.dice.below(newest as usize) as u64;
         let recent = (n > 0).then(|| self.taken[n - 1 - self.dice.below(n.min(6))]);
-        let seq = recent.filter(|_| !self.dice.one_in(6)).unwrap_or(any);
+        let undone = self.model.last_change().and_then(|(_, undone)| undone).filter(|_| self.dice.one_in(4));
+        let seq = undone.or(recent.filter(|_| !self.dice.one_in(6))).unwrap_or(any);
         let claims = self.model.count(&self.model.taken_by(seq));
         let done = self.world.counted(Input::Reinstate { seq });
         self.count("reinstate", if done.is_ok() { "done" } else { "nothing" });
         match done {
-            Ok(done) => assert_eq!((done.claims, done.seq), (claims, Some(newest + 1))),
-            Err(refusal) => assert_eq!((refusal, claims.keys), (Refusal::NothingTaken { seq }, 0)),
+            Ok(done) => {
+                self.count_changes(&done.claims, "made again");
+                assert_eq!((done.claims, done.seq), (claims, Some(newest + 1)));
+            }
+            Err(refusal) => assert_eq!((refusal, claims.is_empty()), (Refusal::NothingTaken { seq }, true)),
         }
     }
 
@@ -429,7 +453,7 @@ impl History {
         let was = self.model.desk.providers[&provider].standing;
         let may = (was != standing || since.is_some()) && (was, standing) != (Revoked, Suspended);
         let scope = since.map(|since| Scope::Provider { provider, since });
-        let covered = scope.map_or_else(Vec::new, |scope| self.model.covered(&scope, false));
+        let covered = scope.map_or_else(Meant::default, |scope| self.model.covered(&scope, false));
         let claims = self.model.count(&covered);
         let reason = || REASON.to_owned();
         let input = |dry_run| Input::SetStanding { provider, standing, since, reason: reason(), dry_run };
@@ -446,33 +470,39 @@ impl History {
         }
         let (batch, retroactive) = (self.dice.pick(&batches), self.dice.one_in(2));
         let covered =
-            if retroactive { self.model.covered(&Scope::Batch { batch }, false) } else { Vec::new() };
+            if retroactive { self.model.covered(&Scope::Batch { batch }, false) } else { Meant::default() };
         let (claims, reason) = (self.model.count(&covered), || REASON.to_owned());
-        let may = !self.model.desk.batches[&batch].revoked || claims.keys > 0;
+        let may = !self.model.desk.batches[&batch].revoked || !claims.is_empty();
         let refused = Refusal::BatchStands { batch, standing: "revoked" };
         let input = |dry_run| Input::RevokeBatch { batch, retroactive, reason: reason(), dry_run };
         let name = if retroactive { "revoke batch retroactively" } else { "revoke batch" };
         assert_eq!(self.foreseen_count(name, claims, refused, &input), may);
     }
 
-    /// A provider gets a key or loses one.
+    /// A provider gets a key or loses one, perhaps with what it signed for.
     pub(super) fn provider_key(&mut self) {
         let provider = self.any_provider();
-        let keys = &self.model.desk.providers[&provider].keys;
-        let held: Vec<[u8; 8]> =
-            keys.iter().filter(|(_, revoked)| !revoked).map(|(key, _)| key.fingerprint()).collect();
-        let input = if !held.is_empty() && self.dice.one_in(2) {
-            let (fingerprint, reason) = (self.dice.pick(&held), REASON.to_owned());
-            Input::RevokeProviderKey { provider, fingerprint, reason }
-        } else if keys.len() < 16 {
-            Input::AddProviderKey { provider, key: self.fresh_key() }
-        } else {
-            return;
-        };
-        self.count(
-            "provider key",
-            if matches!(input, Input::AddProviderKey { .. }) { "added" } else { "revoked" },
-        );
+        let keys = self.model.desk.providers[&provider].keys.clone();
+        if keys.len() == 16 || !keys.is_empty() && self.dice.one_in(2) {
+            return self.revoke_provider_key(provider, &keys);
+        }
+        let input = Input::AddProviderKey { provider, key: self.fresh_key() };
+        self.count("provider key", "added");
         assert!(matches!(self.world.turn(input), Ok(Reply::Provider { .. })));
+    }
+
+    fn revoke_provider_key(&mut self, provider: u32, keys: &[(ProviderKey, bool)]) {
+        let (key, revoked) = &keys[self.dice.below(keys.len())];
+        let (fingerprint, reason) = (key.fingerprint(), || REASON.to_owned());
+        let since = self.dice.one_in(2).then(|| self.world.now.unix - self.dice.below(90_000) as u64);
+        let scope = since.map(|since| Scope::Signer { provider, signer: fingerprint, since });
+        let covered = scope.map_or_else(Meant::default, |scope| self.model.covered(&scope, false));
+        let claims = self.model.count(&covered);
+        let refused = Refusal::NoProviderKey { provider, fingerprint: hex::encode(fingerprint) };
+        let input =
+            |dry_run| Input::RevokeProviderKey { provider, fingerprint, since, reason: reason(), dry_run };
+        let name = if since.is_some() { "revoke key since" } else { "revoke key" };
+        let may = !*revoked || !claims.is_empty();
+        assert_eq!(self.foreseen_count(name, claims, refused, &input), may);
     }
 }

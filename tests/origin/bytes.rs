@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tekd::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
     Amended, Authored, Changes, CodesIssued, Configured, DEFAULT_PARAMS, Event, Founded, Input, Params,
-    ParamsChange, ProviderAdded, ProviderStood, Published, Released, Reported, ReportedKey, SealKey, State,
-    Told, Withdrawn,
+    ParamsChange, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported,
+    ReportedKey, SealKey, State, Told, Withdrawn,
 };
 use tekd::release::{Fields, Schema};
 use tekd::wire::Key;
@@ -205,7 +205,7 @@ fn events_of_reports_lie_as_the_tables_say() {
 fn events_about_reports_lie_as_the_tables_say() {
     // spec 5.7.2, 5.7.4
     let (set, provider) = ("01000000", "02000000");
-    let certificate = Grant::Certificate { identity: [0x25; 16], until: 9 };
+    let certificate = Grant::Certificate { signer: [0x26; 8], identity: [0x25; 16], until: 9 };
     let amended = |report_type, grant, provider, keys| {
         Event::Amended(Amended { set: 1, report: 6, report_type, grant, provider, keys, told: told() })
     };
@@ -243,6 +243,11 @@ fn events_about_reports_lie_as_the_tables_say() {
             hexes(&["04", "0700000000000000", provider, so, "6f", "00"]),
         ),
         (
+            7,
+            by_operator(Scope::Signer { provider: 2, signer: [0x27; 8], since: 7 }),
+            hexes(&["05", provider, &"27".repeat(8), "0700000000000000", so, "6f", "00"]),
+        ),
+        (
             11,
             amended(None, Grant::None, 0, vec![reported_key()]),
             hexes(&[
@@ -264,6 +269,7 @@ fn events_about_reports_lie_as_the_tables_say() {
                 "0600000000000000",
                 "05",
                 "02",
+                &"26".repeat(8),
                 &"25".repeat(16),
                 "0900000000000000",
                 provider,
@@ -309,6 +315,9 @@ fn events_of_providers_lie_as_the_tables_say() {
         expires: 2,
     };
     let retroactive = true;
+    let key_revoked = |since| {
+        Event::ProviderKeyRevoked(ProviderKeyRevoked { provider: 4, fingerprint, since, reason: reason() })
+    };
     lie(vec![
         (5, added(None), hexes(&[four, "01000000", "78", "00"])),
         (
@@ -322,11 +331,8 @@ fn events_of_providers_lie_as_the_tables_say() {
             hexes(&[four, "01", &"41".repeat(32), "01000000", "6b", ones, twos, &"00".repeat(8)]),
         ),
         (13, key_added(es256), hexes(&[four, "02", &"42".repeat(33), "01000000", "6b", ones, twos, threes])),
-        (
-            14,
-            Event::ProviderKeyRevoked { provider: 4, fingerprint, reason: reason() },
-            hexes(&[four, &"43".repeat(8), &so]),
-        ),
+        (14, key_revoked(None), hexes(&[four, &"43".repeat(8), "00", &so])),
+        (14, key_revoked(Some(3)), hexes(&[four, &"43".repeat(8), "01", threes, &so])),
         (15, stood(Standing::Suspended, None), hexes(&[four, "01", "00", &so])),
         (15, stood(Standing::Revoked, Some(3)), hexes(&[four, "02", "01", threes, &so])),
         (
@@ -385,16 +391,27 @@ fn state() -> Vec<u8> {
     let phone = Phone::new(&mut dice, 1);
     world.report(&phone.submit(issued.codes[0], days(&mut dice, NOON, 1, 2)));
     world.report(&phone.amend(days(&mut dice, NOON, 3, 1)));
+    let changed = Event::Amended(Amended {
+        set: 1,
+        report: world.set(1).report(&phone.report).unwrap().0,
+        report_type: Some(ReportType::Confirmed),
+        grant: Grant::Code { batch: issued.batch, index: 4 },
+        provider,
+        keys: Vec::new(),
+        told: told(),
+    });
     let other = Phone::new(&mut dice, 1);
     world.report(&other.submit(issued.codes[1], days(&mut dice, NOON, 1, 1)));
     world.report(&other.cancel());
     world.tick_to(1, NOON + 1800);
     world.take_back(Scope::Report { report: world.set(1).report(&phone.report).unwrap().0 }, false).unwrap();
-    let certificate = Grant::Certificate { identity: [6; 16], until: NOON };
+    let certificate = Grant::Certificate { signer: [5; 8], identity: [6; 16], until: NOON };
     let used = Reported { grant: certificate, ..Reported::unauthored(1, 1, [7; 16], Vec::new()) };
     let keys = vec![ReportedKey { key: dice.key(16), fields: Fields::default(), embargo_end: 0 }];
     let mut state = State::from_bytes(&world.origin.state().to_bytes()).unwrap();
-    state.apply(state.seq() + 1, world.now.unix, &Event::Reported(Reported { keys, ..used })).unwrap();
+    for event in [Event::Reported(Reported { keys, ..used }), changed] {
+        state.apply(state.seq() + 1, world.now.unix, &event).unwrap();
+    }
     state.to_bytes()
 }
 

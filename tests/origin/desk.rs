@@ -55,9 +55,10 @@ impl Desk {
             Event::ProviderKeyAdded { provider, key } => {
                 self.provider(*provider).expect("a provider").keys.push((key.clone(), false));
             }
-            Event::ProviderKeyRevoked { provider, fingerprint, .. } => {
-                let keys = &mut self.provider(*provider).expect("a provider").keys;
-                keys.iter_mut().filter(|(k, _)| k.fingerprint() == *fingerprint).for_each(|(_, r)| *r = true);
+            Event::ProviderKeyRevoked(r) => {
+                let keys = &mut self.provider(r.provider).expect("a provider").keys;
+                let named = keys.iter_mut().filter(|(k, _)| k.fingerprint() == r.fingerprint);
+                named.for_each(|(_, revoked)| *revoked = true);
             }
             Event::ProviderStood(p) => self.provider(p.provider).expect("a provider").standing = p.standing,
             Event::CodesIssued(c) => {
@@ -96,7 +97,7 @@ impl Desk {
                 let provider = batch.issued.provider;
                 self.provider(provider).expect("a provider").counts[3] += 1;
             }
-            Grant::Certificate { identity, until } => {
+            Grant::Certificate { identity, until, .. } => {
                 assert!(self.used.insert(identity, (set, until)).is_none(), "event {seq} spends it again");
             }
         }
@@ -174,14 +175,21 @@ impl Desk {
         if v.not_after + GRACE < now {
             return Err(Outcome::Expired);
         }
-        let grant = Grant::Certificate { identity: v.identity, until: v.not_after };
+        let grant = Grant::Certificate { signer: v.key, identity: v.identity, until: v.not_after };
         Ok(Allowed { provider: v.provider, report_type: v.report_type, onset_day: v.onset_day, grant })
     }
 
     /// Whether what authorised a report still does.
     pub(super) fn still_holds(&self, provider: u32, grant: &Grant) -> Result<(), Outcome> {
         self.stands(provider)?;
-        let revoked = grant.batch().and_then(|batch| self.batches.get(&batch)).is_some_and(|b| b.revoked);
+        let revoked = match grant {
+            Grant::None => false,
+            Grant::Code { batch, .. } => self.batches.get(batch).is_some_and(|b| b.revoked),
+            Grant::Certificate { signer, .. } => {
+                let keys = &self.providers[&provider].keys;
+                keys.iter().any(|(key, revoked)| *revoked && key.fingerprint() == *signer)
+            }
+        };
         if revoked { Err(Outcome::Revoked) } else { Ok(()) }
     }
 

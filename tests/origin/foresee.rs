@@ -98,7 +98,8 @@ impl Naive {
         if let Some(told) = report.told[1..].iter().find(|told| told.content == r.content) {
             return Ok(repeats(seq, told));
         }
-        let (_, was, onset) = report.phone.expect("it was proved");
+        let (_, _, onset) = report.phone.expect("it was proved");
+        let was = report.says().expect("it was proved");
         let claims = self.keys.values().flat_map(|k| &k.claims);
         if report.withdrawn || !claims.into_iter().any(|claim| claim.report == seq) {
             return Err(Outcome::Withdrawn);
@@ -107,7 +108,8 @@ impl Naive {
             if now - report.received > 48 * 3600 {
                 return Err(Outcome::Late);
             }
-            self.desk.still_holds(report.provider, &report.grant)?;
+            let (provider, grant) = report.word();
+            self.desk.still_holds(provider, &grant)?;
             None
         } else {
             let allowed = self.allowed(r, now)?;
@@ -138,7 +140,7 @@ impl Naive {
         if let Some(told) = report.told[1..].iter().find(|told| told.content == r.content) {
             return Ok(repeats(seq, told));
         }
-        if self.covered(&tekd::authority::Scope::Report { report: seq }, true).is_empty() {
+        if self.covered(&tekd::authority::Scope::Report { report: seq }, true).claims.is_empty() {
             return Err(Outcome::Withdrawn);
         }
         Ok(Foreseen { of: Some(seq), stores: true, ..ends(Outcome::Done) })

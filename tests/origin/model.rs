@@ -38,7 +38,7 @@ pub(super) struct History {
 }
 
 /// How often each thing happens at least, whatever the seed.
-const FLOORS: [(&str, usize); 57] = [
+const FLOORS: [(&str, usize); 61] = [
     ("submit done", 700),
     ("submit nothing", 50),
     ("submit unknown", 200),
@@ -83,7 +83,11 @@ const FLOORS: [(&str, usize); 57] = [
     ("stand done", 70),
     ("revoke batch done", 50),
     ("revoke batch retroactively done", 50),
-    ("provider key revoked", 15),
+    ("provider key added", 15),
+    ("revoke key done", 8),
+    ("revoke key since done", 8),
+    ("change of type taken back", 25),
+    ("change of type made again", 8),
     ("issue done", 200),
     ("issue refused", 30),
     ("verdict accepted", 4_000),

@@ -25,6 +25,8 @@ pub(super) struct Claim {
     pub(super) report: u64,
     /// The event that made it: a report or an amendment.
     event: u64,
+    /// Whose word it is: the grant of the report, or of the change of type before it.
+    word: (u32, Grant),
     received: u64,
     pub(super) decoy: bool,
     pub(super) fields: Fields,
@@ -32,6 +34,12 @@ pub(super) struct Claim {
     /// Made, revised or reinstated.
     pub(super) since: u64,
     pub(super) taken: Option<Taken>,
+}
+
+impl Claim {
+    pub(super) fn stands(&self) -> bool {
+        self.taken.is_none() && self.fields.report != ReportType::Negative.number()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +74,60 @@ pub(crate) struct Report {
     pub(crate) grant: Grant,
     pub(crate) received: u64,
     pub(crate) decoy: bool,
-    /// H of its secret, the type it has now, its onset; none without a phone.
+    /// H of its secret, the type it was made with, its onset; none without a phone.
     pub(crate) phone: Option<([u8; 32], ReportType, Option<u32>)>,
+    /// Changes of its type in their order.
+    pub(crate) changes: Vec<TypeChange>,
     /// Everything its phone was told, the report itself first.
     pub(crate) told: Vec<Told>,
     /// The newest release in which a key of it became public, or was when it was claimed.
     pub(super) released: u32,
     pub(crate) withdrawn: bool,
+}
+
+/// A change of a report's type: which event, when, on whose word, to what, and who took it back.
+#[derive(Debug, Clone)]
+pub(crate) struct TypeChange {
+    event: u64,
+    at: u64,
+    word: (u32, Grant),
+    to: ReportType,
+    undone: Option<u64>,
+}
+
+impl Report {
+    /// What it says now.
+    pub(crate) fn says(&self) -> Option<ReportType> {
+        let last = self.changes.iter().filter(|c| c.undone.is_none()).next_back();
+        last.map(|c| c.to).or(self.phone.map(|phone| phone.1))
+    }
+
+    /// Whose word that is.
+    pub(crate) fn word(&self) -> (u32, Grant) {
+        let last = self.changes.iter().filter(|c| c.undone.is_none()).next_back();
+        last.map_or((self.provider, self.grant), |c| c.word)
+    }
+}
+
+/// What an event takes back or brings back: claims by report and key, changes by report and event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Meant {
+    pub(crate) claims: Vec<(u64, Key)>,
+    pub(crate) changes: Vec<(u64, u64)>,
+}
+
+/// Whether a scope that names grants means what stands on this word since that event.
+fn means(scope: &Scope, event: u64, at: u64, word: (u32, Grant)) -> bool {
+    match *scope {
+        Scope::Key { .. } | Scope::Report { .. } => false,
+        Scope::Batch { batch } => matches!(word.1, Grant::Code { batch: of, .. } if of == batch),
+        Scope::Provider { provider, since } => word.0 == provider && at >= since,
+        Scope::After { seq, provider } => event > seq && provider.is_none_or(|p| p == word.0),
+        Scope::Signer { provider, signer, since } => {
+            let by = matches!(word.1, Grant::Certificate { signer: by, .. } if by == signer);
+            by && word.0 == provider && at >= since
+        }
+    }
 }
 
 /// One release as the model sees it.
@@ -113,7 +168,7 @@ impl Known {
 
     /// The claim whose fields the key has.
     fn first(&self) -> Option<&Claim> {
-        self.claims.iter().find(|claim| claim.taken.is_none())
+        self.claims.iter().find(|claim| claim.stands())
     }
 
     /// The claim that waits to be published.
@@ -181,11 +236,17 @@ impl Naive {
             Event::Withdrawn(w) => self.withdrawn(seq, at, &w),
             Event::ProviderStood(p) => {
                 if let Some(since) = p.since {
-                    self.ended(&Scope::Provider { provider: p.provider, since }, seq, at, false);
+                    self.ended(&Scope::Provider { provider: p.provider, since }, seq, at);
+                }
+            }
+            Event::ProviderKeyRevoked(r) => {
+                if let Some(since) = r.since {
+                    let (provider, signer) = (r.provider, r.fingerprint);
+                    self.ended(&Scope::Signer { provider, signer, since }, seq, at);
                 }
             }
             Event::BatchRevoked { batch, retroactive: true, .. } => {
-                self.ended(&Scope::Batch { batch }, seq, at, false);
+                self.ended(&Scope::Batch { batch }, seq, at);
             }
             Event::Reinstated { seq: undone } => self.reinstated(undone, at),
             Event::Released(r) if r.set == self.set => self.released(&r, alone),
@@ -202,6 +263,7 @@ impl Naive {
             received: at,
             decoy: r.is_decoy(),
             phone: r.authored.as_ref().map(|a| (a.secret_hash, a.report_type, a.onset_day)),
+            changes: Vec::new(),
             told: r.authored.iter().map(|a| a.told.clone()).collect(),
             released: 0,
             withdrawn: false,
@@ -210,11 +272,11 @@ impl Naive {
     }
 
     fn claim(&mut self, report: u64, event: u64, at: u64, keys: &[ReportedKey]) {
-        let decoy = self.report_mut(report).decoy;
+        let (decoy, word) = (self.report_mut(report).decoy, self.report_mut(report).word());
         for k in keys {
             let (fields, embargo_end) = (k.fields, k.embargo_end);
             let (received, since, taken) = (at, at, None);
-            let claim = Claim { report, event, received, decoy, fields, embargo_end, since, taken };
+            let claim = Claim { report, event, word, received, decoy, fields, embargo_end, since, taken };
             assert!(k.embargo_end >= 600 * (u64::from(k.fields.start) + u64::from(k.fields.period)));
             let known = self.keys.entry(k.key).or_default();
             assert!(known.claims.iter().all(|c| c.report != report), "one claim a report and key");
@@ -236,26 +298,42 @@ impl Naive {
     fn amended(&mut self, seq: u64, at: u64, a: &Amended) {
         let report = self.report_mut(a.report);
         report.told.push(a.told.clone());
-        let provider = report.provider;
+        if let Some(to) = a.report_type {
+            let word = (a.provider, a.grant);
+            report.changes.push(TypeChange { event: seq, at, word, to, undone: None });
+        }
+        let provider = report.word().0;
         self.desk.provider(provider).expect("a provider").counts[1] += a.keys.len() as u64;
-        if let Some(report_type) = a.report_type {
-            self.report_mut(a.report).phone.as_mut().expect("a phone amends").1 = report_type;
-        }
-        match a.report_type {
-            Some(ReportType::Negative) => self.ended(&Scope::Report { report: a.report }, seq, at, true),
-            Some(other) => {
-                for known in self.keys.values_mut() {
-                    let Some(claim) = known.claims.iter_mut().find(|c| c.report == a.report) else {
-                        continue;
-                    };
-                    claim.fields.report = other.number();
-                    claim.since = at;
-                    known.outdated(a.report, at, false);
-                }
-            }
-            None => {}
-        }
+        self.say(a.report, at, false);
         self.claim(a.report, seq, at, &a.keys);
+    }
+
+    /// Lets all claims of a report say what it says now.
+    fn say(&mut self, report: u64, at: u64, urgent: bool) {
+        let Some(says) = self.report_mut(report).says() else { return };
+        for key in self.keys.keys().copied().collect::<Vec<_>>() {
+            let known = self.keys.get_mut(&key).expect("it was listed");
+            let Some(claim) = known.claims.iter_mut().find(|c| c.report == report) else { continue };
+            if claim.fields.report == says.number() {
+                continue;
+            }
+            claim.fields.report = says.number();
+            claim.since = at;
+            let stands = claim.stands();
+            known.outdated(report, at, urgent);
+            if stands {
+                self.sees(report, &key);
+            }
+        }
+        self.look_what_is_left(report);
+    }
+
+    fn look_what_is_left(&mut self, report: u64) {
+        let claims = self.keys.values().flat_map(|k| &k.claims).filter(|c| c.report == report);
+        let claims: Vec<bool> = claims.map(Claim::stands).collect();
+        if !claims.is_empty() {
+            self.report_mut(report).withdrawn = !claims.contains(&true);
+        }
     }
 
     fn withdrawn(&mut self, seq: u64, at: u64, w: &Withdrawn) {
@@ -268,89 +346,124 @@ impl Naive {
         }
     }
 
-    /// The claims an operator's or an author's word covers, by report and key.
-    pub(crate) fn covered(&self, scope: &Scope, by_author: bool) -> Vec<(u64, Key)> {
+    /// The newest change of a report's type, by its event, and the event that took it back, if one did.
+    pub(crate) fn last_change(&self) -> Option<(u64, Option<u64>)> {
+        let changes = self.reports.iter().flat_map(|r| &r.changes);
+        changes.max_by_key(|c| c.event).map(|c| (c.event, c.undone))
+    }
+
+    /// What an operator's or an author's word covers.
+    pub(crate) fn covered(&self, scope: &Scope, by_author: bool) -> Meant {
         let open = |claim: &Claim| match claim.taken {
             None => true,
             Some(Taken::ByOperator(_)) => by_author,
             Some(Taken::ByAuthor) => false,
         };
+        let mut meant = Meant::default();
         if let Scope::Key { set, key } = *scope {
             let of_key = self.keys.get(&key).filter(|_| set == self.set);
             let claims = of_key.iter().flat_map(|k| &k.claims).filter(|c| open(c));
-            return claims.map(|c| (c.report, key)).collect();
+            meant.claims = claims.map(|c| (c.report, key)).collect();
+            return meant;
         }
-        let mut covered = Vec::new();
         for report in self.reports.iter().filter(|r| !r.decoy) {
             for (key, known) in &self.keys {
-                for claim in known.claims.iter().filter(|c| c.report == report.seq) {
-                    let meant = match *scope {
-                        Scope::Key { .. } => false,
-                        Scope::Report { report } => claim.report == report,
-                        Scope::Batch { batch } => report.grant.batch() == Some(batch),
-                        Scope::Provider { provider, since } => {
-                            report.provider == provider && claim.received >= since
-                        }
-                        Scope::After { seq, provider } => {
-                            claim.event > seq && provider.is_none_or(|p| p == report.provider)
-                        }
-                    };
-                    if meant && open(claim) {
-                        covered.push((report.seq, *key));
+                for claim in known.claims.iter().filter(|c| c.report == report.seq && open(c)) {
+                    let named = *scope == Scope::Report { report: claim.report };
+                    if named || means(scope, claim.event, claim.received, claim.word) {
+                        meant.claims.push((report.seq, *key));
                     }
                 }
             }
+            for change in report.changes.iter().filter(|c| c.undone.is_none()) {
+                if means(scope, change.event, change.at, change.word) {
+                    meant.changes.push((report.seq, change.event));
+                }
+            }
         }
-        covered
+        meant
     }
 
-    /// What a change of these claims counts.
-    pub(crate) fn count(&self, claims: &[(u64, Key)]) -> ClaimCount {
-        let reports: BTreeSet<u64> = claims.iter().map(|(report, _)| *report).collect();
-        let keys: BTreeSet<Key> = claims.iter().map(|(_, key)| *key).collect();
+    /// What a change of these counts.
+    pub(crate) fn count(&self, meant: &Meant) -> ClaimCount {
+        let reports: BTreeSet<u64> =
+            meant.claims.iter().map(|c| c.0).chain(meant.changes.iter().map(|c| c.0)).collect();
+        let keys: BTreeSet<Key> = meant.claims.iter().map(|(_, key)| *key).collect();
         let live = keys.iter().filter(|key| self.keys[*key].live().is_some()).count();
-        ClaimCount { reports: reports.len() as u64, keys: keys.len() as u64, live: live as u64 }
+        ClaimCount {
+            reports: reports.len() as u64,
+            keys: keys.len() as u64,
+            live: live as u64,
+            changes: meant.changes.len() as u64,
+        }
     }
 
-    fn ended(&mut self, scope: &Scope, seq: u64, at: u64, by_author: bool) {
-        let covered = self.covered(scope, by_author);
-        self.end(&covered, seq, at, by_author, false);
+    fn ended(&mut self, scope: &Scope, seq: u64, at: u64) {
+        let covered = self.covered(scope, false);
+        self.end(&covered, seq, at, false, false);
     }
 
-    fn end(&mut self, claims: &[(u64, Key)], seq: u64, at: u64, by_author: bool, urgent: bool) {
+    fn end(&mut self, meant: &Meant, seq: u64, at: u64, by_author: bool, urgent: bool) {
         let by = if by_author { Taken::ByAuthor } else { Taken::ByOperator(seq) };
-        for (report, key) in claims {
+        for (report, key) in &meant.claims {
             let known = self.keys.get_mut(key).expect("a key that is claimed");
             let claim = known.claims.iter_mut().find(|c| c.report == *report).expect("a claim");
             claim.taken = Some(by);
             known.outdated(*report, at, urgent);
         }
-        for report in claims.iter().map(|(report, _)| *report).collect::<BTreeSet<_>>() {
-            let mut all = self.keys.values().flat_map(|k| &k.claims).filter(|c| c.report == report);
-            let withdrawn = all.all(|c| c.taken.is_some());
-            self.report_mut(report).withdrawn = withdrawn;
+        self.mark(&meant.changes, Some(seq));
+        for report in self.touched(meant) {
+            self.say(report, at, urgent);
+            self.look_what_is_left(report);
         }
     }
 
-    /// The claims that undoing an event brings back.
-    pub(crate) fn taken_by(&self, seq: u64) -> Vec<(u64, Key)> {
-        let by = Some(Taken::ByOperator(seq));
-        let of = |report: &Report| {
-            let report = report.seq;
-            let taken = move |k: &Known| k.claims.iter().any(|c| c.report == report && c.taken == by);
-            self.keys.iter().filter(move |(_, k)| taken(k)).map(move |(key, _)| (report, *key))
+    fn mark(&mut self, changes: &[(u64, u64)], undone: Option<u64>) {
+        for (report, event) in changes {
+            let changes = &mut self.report_mut(*report).changes;
+            changes.iter_mut().find(|c| c.event == *event).expect("a change").undone = undone;
+        }
+    }
+
+    fn touched(&self, meant: &Meant) -> Vec<u64> {
+        let named = |seq: u64| {
+            meant.claims.iter().any(|(of, _)| *of == seq) || meant.changes.iter().any(|(of, _)| *of == seq)
         };
-        self.reports.iter().flat_map(of).collect()
+        self.reports.iter().map(|r| r.seq).filter(|seq| named(*seq)).collect()
+    }
+
+    /// What undoing an event brings back.
+    pub(crate) fn taken_by(&self, seq: u64) -> Meant {
+        let by = Some(Taken::ByOperator(seq));
+        let mut meant = Meant::default();
+        for report in &self.reports {
+            for (key, known) in &self.keys {
+                if known.claims.iter().any(|c| c.report == report.seq && c.taken == by) {
+                    meant.claims.push((report.seq, *key));
+                }
+            }
+            let undone = report.changes.iter().filter(|c| c.undone == Some(seq));
+            meant.changes.extend(undone.map(|c| (report.seq, c.event)));
+        }
+        meant
     }
 
     fn reinstated(&mut self, seq: u64, at: u64) {
-        for (report, key) in self.taken_by(seq) {
-            let claims = &mut self.keys.get_mut(&key).expect("a key that is claimed").claims;
-            let place = claims.iter().position(|c| c.report == report).expect("a claim");
-            let claim = claims.remove(place);
-            claims.push(Claim { taken: None, since: at, ..claim });
-            self.report_mut(report).withdrawn = false;
-            self.sees(report, &key);
+        let meant = self.taken_by(seq);
+        self.mark(&meant.changes, None);
+        for (report, key) in &meant.claims {
+            let claims = &mut self.keys.get_mut(key).expect("a key that is claimed").claims;
+            let place = claims.iter().position(|c| c.report == *report).expect("a claim");
+            let claim = Claim { taken: None, since: at, ..claims.remove(place) };
+            let stands = claim.stands();
+            claims.push(claim);
+            if stands {
+                self.sees(*report, key);
+            }
+        }
+        for report in self.touched(&meant) {
+            self.say(report, at, false);
+            self.look_what_is_left(report);
         }
     }
 
@@ -373,7 +486,7 @@ impl Naive {
                 standing.keys += 1;
                 standing.live += u16::from(live);
                 match waits {
-                    _ if claim.taken.is_some() => standing.taken_back += 1,
+                    _ if !claim.stands() => standing.taken_back += 1,
                     Some(waits) if waits.embargo_end > now => standing.embargo += 1,
                     Some(_) => standing.waiting += 1,
                     None => {}

@@ -28,7 +28,7 @@ impl Naive {
             let known = self.keys.entry(key).or_default();
             assert!(known.live().is_none(), "one live entry a key");
             known.entries.push(entry);
-            for report in known.claims.iter().filter(|c| c.taken.is_none()).map(|c| c.report) {
+            for report in known.claims.iter().filter(|c| c.stands()).map(|c| c.report) {
                 let report = self.reports.iter_mut().find(|r| r.seq == report);
                 report.expect("a claim's report is remembered").released = r.serial;
             }

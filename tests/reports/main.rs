@@ -8,4 +8,5 @@ mod life;
 mod retry;
 mod races;
 mod claims;
+mod words;
 mod blind;

@@ -78,7 +78,7 @@ fn one_report_a_code(state: &State) {
     spent.sort_unstable();
     let reports = state.set(SET).expect("the set").reports();
     let mut reports: Vec<u64> =
-        reports.filter(|(_, r)| r.provider != DECOY_PROVIDER).map(|(seq, _)| seq).collect();
+        reports.filter(|(_, r)| r.warrant.provider != DECOY_PROVIDER).map(|(seq, _)| seq).collect();
     reports.sort_unstable();
     assert_eq!((spent.len(), batch.unspent()), (CODES as usize, 0));
     assert_eq!(spent, reports);

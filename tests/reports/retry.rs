@@ -1,13 +1,16 @@
 //! Retry safety: whatever is lost, garbled or cut off on the way, who repeats has one report and one receipt,
 //! and no code is ever spent without its report.
 
-use tekd::authority::Code;
-use tekd::client::{Author, Client, ReportAnswer};
+use std::path::Path;
+
+use tekd::authority::{Code, TOTAL_BUDGET};
+use tekd::client::{Author, Client, ReportAnswer, ReportDraft};
 use tekd::engine::{DECOY_PROVIDER, PresentedKey};
 use tekd::release::ReceiptBundle;
-use tekd::wire::report::{Outcome, ReportType, RequestKind};
+use tekd::store::{Disk as _, read_file, replace_file};
+use tekd::wire::report::{GRANT_CODE, Outcome, ReportType, RequestKind};
 
-use super::world::{Core, MORNING, World, accepted, amend, is_sealed, submit};
+use super::world::{Core, DIR, MORNING, World, accepted, amend, is_sealed, sent, submit};
 
 /// Places at which a frame's ciphertext is garbled.
 const GARBLED: [usize; 4] = [64, 100, 2000, 4095];
@@ -98,7 +101,7 @@ impl Step {
             spent.values().copied().collect::<Vec<_>>(),
             record.iter().map(|r| r.0).collect::<Vec<_>>()
         );
-        let reports = set.reports().filter(|(_, record)| record.provider != DECOY_PROVIDER).count();
+        let reports = set.reports().filter(|(_, record)| record.warrant.provider != DECOY_PROVIDER).count();
         assert_eq!(reports, usize::from(record.is_some()), "never two reports");
         record.is_some_and(|(_, record)| match self.kind {
             RequestKind::Submit => {
@@ -240,4 +243,27 @@ fn operations(world: &World, step: &Step) -> u64 {
     step.ask(&mut client, MORNING);
     drop(client);
     counted as u64
+}
+
+#[test]
+fn a_code_whose_key_is_lost_waits_for_it_and_is_no_guess() {
+    let mut world = World::new(24);
+    let provider = world.provider("clinic");
+    let issued = world.codes(provider, 1, ReportType::Confirmed);
+    let keys = world.dice.days(MORNING, 1, 2);
+    let file = Path::new(DIR).join("keys/codes.key");
+    let key = read_file(&world.core().disk, &file, 1 << 10).expect("the codes key");
+    world.core().restart(|disk| disk.remove(&file).expect("it was there"));
+    let author = world.dice.author();
+    let (now, code) = (world.now(), issued.codes[0].to_text());
+    let draft =
+        ReportDraft { grant: Some((GRANT_CODE, code.as_bytes())), keys: &sent(&keys), ..Default::default() };
+    for _ in 0..=TOTAL_BUDGET.size / 2 {
+        let answer = world.client().submit(now, &author, &draft).expect("an answer");
+        assert_eq!(answer.outcome, Outcome::Busy);
+    }
+    assert_eq!(world.core().origin.origin().writer().guessing(now).count(), 0);
+    world.core().restart(|disk| replace_file(disk, &file, &key).expect("it is put back"));
+    let answer = world.client().submit(now, &author, &draft).expect("an answer");
+    assert_eq!(answer.outcome, Outcome::Done, "with the same id and secret");
 }

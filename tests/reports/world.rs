@@ -23,7 +23,7 @@ pub(crate) const SET: u32 = 1;
 pub(crate) const MORNING: u64 = 1_790_316_000;
 pub(crate) const DAY_S: u64 = 86_400;
 const INTERVAL_S: u64 = DEFAULT_PARAMS.interval_s as u64;
-const DIR: &str = "/data";
+pub(crate) const DIR: &str = "/data";
 const REASON: &str = "mistaken";
 const PEER: Peer = Peer { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), port: 4000, carrier: Carrier::Tls };
 
@@ -72,6 +72,14 @@ impl Core {
     /// The power is cut, and comes back.
     pub(crate) fn crash(&mut self, seed: u64) {
         let disk = self.disk.crash(seed);
+        *self = Core::open(disk, Arc::clone(&self.clock), self.opened + 1);
+    }
+
+    /// A clean stop, and a start on what `change` made of the disk.
+    pub(crate) fn restart(&mut self, change: impl FnOnce(&MemoryDisk)) {
+        self.origin.idle().expect("the disk is well");
+        let disk = self.disk.crash_clean();
+        change(&disk);
         *self = Core::open(disk, Arc::clone(&self.clock), self.opened + 1);
     }
 
@@ -242,7 +250,7 @@ impl World {
         let set = core.set();
         let decoys: BTreeSet<Key> = set
             .reports()
-            .filter(|(_, record)| record.provider == DECOY_PROVIDER)
+            .filter(|(_, record)| record.warrant.provider == DECOY_PROVIDER)
             .flat_map(|(_, record)| record.keys.iter().copied())
             .collect();
         let history = set.history();

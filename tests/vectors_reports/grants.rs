@@ -34,7 +34,7 @@ fn key(material: KeyMaterial, key_id: &Value) -> ProviderKey {
 /// What the registry says of a grant that was read, as the writer does it.
 fn judge(registry: &mut Registry, vector: &Value, set: u32, read: Result<Vouched, Outcome>) -> Outcome {
     for identity in list(&vector["spent"]) {
-        let grant = Grant::Certificate { identity: array(identity), until: u64::MAX };
+        let grant = Grant::Certificate { signer: [0; 8], identity: array(identity), until: u64::MAX };
         registry.spend(set, 1, 0, &grant);
     }
     let judged = read.and_then(|vouched| registry.judge_vouched(&vouched, set, number(&vector["now"])));

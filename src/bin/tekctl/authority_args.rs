@@ -101,7 +101,7 @@ pub(crate) enum ProviderKeyCommand {
         #[command(flatten)]
         life: KeyLifeArgs,
     },
-    /// From now on, nothing this key signed is accepted; nothing is taken back
+    /// From now on, nothing this key signed is accepted; with --since, what it signed for is taken back
     Revoke {
         /// The provider
         #[arg(value_name = "ID")]
@@ -109,9 +109,15 @@ pub(crate) enum ProviderKeyCommand {
         /// The key's fingerprint, 16 hex digits
         #[arg(value_name = "FINGERPRINT")]
         fingerprint: String,
+        /// Take back what it signed for from then on: 2026-11-24T09:30:00Z, 09:30 (today, UTC), or 2h (ago)
+        #[arg(long, value_name = "TIME", value_parser = moments::past)]
+        since: Option<u64>,
         /// Why; recorded
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// Say what would happen and do nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

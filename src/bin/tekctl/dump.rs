@@ -104,7 +104,7 @@ fn of_event(event: &Event, keys: bool) -> Value {
         }),
         Event::ProviderAdded(_)
         | Event::ProviderKeyAdded { .. }
-        | Event::ProviderKeyRevoked { .. }
+        | Event::ProviderKeyRevoked(_)
         | Event::ProviderStood(_)
         | Event::CodesIssued(_)
         | Event::BatchRevoked { .. }
@@ -129,9 +129,12 @@ fn of_authority(event: &Event) -> Value {
             "not_before": format_time(key.not_before),
             "not_after": (key.not_after != u64::MAX).then(|| format_time(key.not_after)),
         }),
-        Event::ProviderKeyRevoked { provider, fingerprint, reason } => {
-            json!({ "provider": provider, "fingerprint": hex::encode(fingerprint), "reason": reason })
-        }
+        Event::ProviderKeyRevoked(r) => json!({
+            "provider": r.provider,
+            "fingerprint": hex::encode(r.fingerprint),
+            "since": r.since.map(format_time),
+            "reason": r.reason,
+        }),
         Event::ProviderStood(p) => json!({
             "provider": p.provider,
             "standing": p.standing.name(),
@@ -160,9 +163,11 @@ fn grant(grant: &Grant) -> Value {
     match grant {
         Grant::None => Value::Null,
         Grant::Code { batch, index } => json!({ "batch": batch, "index": index }),
-        Grant::Certificate { identity, until } => {
-            json!({ "certificate": hex::encode(identity), "until": format_time(*until) })
-        }
+        Grant::Certificate { signer, identity, until } => json!({
+            "certificate": hex::encode(identity),
+            "signer": hex::encode(signer),
+            "until": format_time(*until),
+        }),
     }
 }
 
@@ -178,6 +183,12 @@ fn withdrawn(w: &Withdrawn, keys: bool) -> Value {
             json!({ "what": "provider", "provider": provider, "since": format_time(*since) })
         }
         Scope::After { seq, provider } => json!({ "what": "after", "event": seq, "provider": provider }),
+        Scope::Signer { provider, signer, since } => json!({
+            "what": "signer",
+            "provider": provider,
+            "fingerprint": hex::encode(signer),
+            "since": format_time(*since),
+        }),
     };
     let by = if w.told.is_some() { "author" } else { "operator" };
     json!({ "scope": scope, "by": by, "urgent": w.urgent, "reason": w.reason })

@@ -34,9 +34,14 @@ fn request(global: &Global, command: &ProviderCommand) -> Result<ControlRequest,
         ProviderCommand::Key(ProviderKeyCommand::Add { id, key, life }) => {
             ControlRequest::ProviderKeyAdd { provider: *id, key: signer_key(key, life)? }
         }
-        ProviderCommand::Key(ProviderKeyCommand::Revoke { id, fingerprint, reason }) => {
-            let (fingerprint, reason) = (fingerprint.clone(), reason.clone());
-            ControlRequest::ProviderKeyRevoke { provider: *id, fingerprint, reason }
+        ProviderCommand::Key(ProviderKeyCommand::Revoke { id, fingerprint, since, reason, dry_run }) => {
+            ControlRequest::ProviderKeyRevoke {
+                provider: *id,
+                fingerprint: fingerprint.clone(),
+                since: *since,
+                reason: reason.clone(),
+                dry_run: *dry_run,
+            }
         }
         ProviderCommand::Suspend { id, reason } => {
             ControlRequest::ProviderSuspend { provider: *id, reason: reason.clone() }
@@ -84,12 +89,9 @@ fn text(request: &ControlRequest, document: &Value) -> String {
             let whose = format!("provider {} ({})", field("provider"), field("name"));
             format!("{whose}: {}", key_text(key, &field("fingerprint")))
         }
-        ControlRequest::ProviderKeyRevoke { .. } => format!(
-            "provider {} ({}): key {} is revoked; nothing that was reported with it is taken back",
-            field("provider"),
-            field("name"),
-            field("fingerprint")
-        ),
+        ControlRequest::ProviderKeyRevoke { provider, fingerprint, since, dry_run, .. } => {
+            revoked(&format!("key {fingerprint} of provider {provider}"), None, *since, *dry_run, document)
+        }
         ControlRequest::ProviderSuspend { provider, .. } => format!(
             "provider {provider} is suspended: what it authorised stays, and its codes and certificates wait for \
              `tekctl provider resume {provider}`"
@@ -98,7 +100,8 @@ fn text(request: &ControlRequest, document: &Value) -> String {
             "provider {provider} may authorise reports; what was taken back comes back by `tekctl reinstate SEQ`"
         ),
         ControlRequest::ProviderRevoke { provider, since, dry_run, .. } => {
-            revoked(*provider, *since, *dry_run, document)
+            let resume = format!("`tekctl provider resume {provider}` undoes it");
+            revoked(&format!("provider {provider}"), Some(&resume), *since, *dry_run, document)
         }
         _ => tables::lines(document),
     }
@@ -126,10 +129,11 @@ fn list(document: &Value) -> String {
     tables::lines(&document.as_array().into_iter().flatten().map(row).collect())
 }
 
-fn revoked(provider: u32, since: Option<u64>, dry_run: bool, document: &Value) -> String {
+/// A provider or a key of one that authorises nothing any more. `resume`: how that is undone, if it can be.
+fn revoked(who: &str, resume: Option<&str>, since: Option<u64>, dry_run: bool, document: &Value) -> String {
     let field = |name: &str| scalar(&document[name]);
     let (head, would) = if dry_run { ("would be", "would be") } else { ("is", "are") };
-    let mut text = format!("provider {provider} {head} revoked");
+    let mut text = format!("{who} {head} revoked");
     match since {
         None => text.push_str("; nothing that it authorised is taken back: --since TIME does that"),
         Some(since) => text.push_str(&format!(
@@ -142,11 +146,13 @@ fn revoked(provider: u32, since: Option<u64>, dry_run: bool, document: &Value) -
     }
     if dry_run {
         text.push_str("\nnothing was changed");
-    } else {
-        text.push_str(&format!("\nevent {}: `tekctl provider resume {provider}` undoes it", field("seq")));
-        if since.is_some() {
-            text.push_str(&format!(", and `tekctl reinstate {}` for what was taken back", field("seq")));
-        }
+        return text;
+    }
+    let reinstate = format!("`tekctl reinstate {}` brings back what was taken back", field("seq"));
+    let undo: Vec<&str> = resume.into_iter().chain(since.map(|_| &*reinstate)).collect();
+    text.push_str(&format!("\nevent {}", field("seq")));
+    if !undo.is_empty() {
+        text.push_str(&format!(": {}", undo.join(", and ")));
     }
     text
 }

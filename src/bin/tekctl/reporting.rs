@@ -342,7 +342,7 @@ fn advice(outcome: Ended) -> String {
             "this report id stands for another report: leave out --report-id to make a new one"
         }
         Ended::Withdrawn => "nothing is left of the report",
-        Ended::Busy => "the origin is busy: try again in a few seconds with the same id and secret",
+        Ended::Busy => "the origin cannot tell now: try again a little later, with the same id and secret",
     };
     format!("{}: {what}", outcome.name())
 }

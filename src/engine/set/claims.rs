@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::super::event::{Amended, Reported, ReportedKey, Told};
-use super::{Claim, KeyState, Leaving, Pending, ReportRecord, SetState, TakenBack, end_of};
-use crate::authority::{ClaimFacts, Scope};
+use super::{Change, Claim, KeyState, Leaving, Pending, ReportRecord, SetState, TakenBack, end_of};
+use crate::authority::{ClaimFacts, Scope, Warrant};
 use crate::wire::Key;
 use crate::wire::report::ReportType;
 
@@ -20,6 +20,8 @@ pub struct ClaimCount {
     pub keys: u64,
     /// Of these, live now.
     pub live: u64,
+    /// Changes of report type that are taken back or made again.
+    pub changes: u64,
 }
 
 impl ClaimCount {
@@ -27,22 +29,35 @@ impl ClaimCount {
         self.reports += other.reports;
         self.keys += other.keys;
         self.live += other.live;
+        self.changes += other.changes;
+    }
+
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys == 0 && self.changes == 0
     }
 }
 
-/// Claims by report: which of its keys.
-pub(crate) type Chosen = Vec<(u64, Vec<Key>)>;
+/// What is taken back or brought back of one report.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    report: u64,
+    /// The keys whose claims are meant.
+    keys: Vec<Key>,
+    /// The changes of its type that are meant, by the event that brought them.
+    changes: Vec<u64>,
+}
 
 impl SetState {
     pub(crate) fn reported(&mut self, seq: u64, received: u64, r: &Reported) {
         let record = ReportRecord {
             report: r.report,
-            provider: r.provider,
-            grant: r.grant,
-            received,
+            warrant: Warrant { seq, received, provider: r.provider, grant: r.grant },
             keys: Vec::new(),
             authored: r.authored.clone(),
             told: Vec::new(),
+            changes: Vec::new(),
             released: 0,
             withdrawn: false,
         };
@@ -57,10 +72,11 @@ impl SetState {
     /// Adds claims of a report; a key that is public already changes nothing there.
     fn claim(&mut self, report: u64, seq: u64, received: u64, keys: &[ReportedKey]) {
         let decoy = self.decoys.contains(&report);
+        let under = self.reports.get(&report).map_or(report, |record| record.stands_on().seq);
         for k in keys {
             let (fields, embargo_end) = (k.fields, k.embargo_end);
-            let since = received;
-            let claim = Claim { report, seq, fields, embargo_end, decoy, received, since, taken_back: None };
+            let (since, taken_back) = (received, None);
+            let claim = Claim { report, seq, under, fields, embargo_end, decoy, received, since, taken_back };
             self.ends.entry(end_of(&fields)).or_default().push(k.key);
             self.keys.entry(k.key).or_default().claims.push(claim);
             if let Some(record) = self.reports.get_mut(&report) {
@@ -83,16 +99,11 @@ impl SetState {
     pub(crate) fn amended(&mut self, seq: u64, at: u64, a: &Amended) {
         let Some(record) = self.reports.get_mut(&a.report) else { return };
         record.told.push(a.told.clone());
-        if let (Some(report_type), Some(authored)) = (a.report_type, &mut record.authored) {
-            authored.report_type = report_type;
-        }
-        match a.report_type {
-            Some(ReportType::Negative) => {
-                let all = self.of_report(a.report);
-                self.take_back(&all, TakenBack { seq, by_author: true }, at, false);
-            }
-            Some(other) => self.revise(a.report, at, other),
-            None => {}
+        if let Some(report_type) = a.report_type {
+            let warrant = Warrant { seq, received: at, provider: a.provider, grant: a.grant };
+            record.changes.push(Change { warrant, report_type, taken_back: None });
+            self.restate(a.report, at, false);
+            self.tell_whether_withdrawn(a.report);
         }
         self.claim(a.report, seq, at, &a.keys);
     }
@@ -104,31 +115,46 @@ impl SetState {
         }
     }
 
-    /// A revised entry is a new entry: the old one leaves, the key waits with its new fields.
-    fn revise(&mut self, report: u64, at: u64, report_type: ReportType) {
-        for key in self.reports.get(&report).map(|r| r.keys.clone()).unwrap_or_default() {
+    /// Makes every claim say what its report says now. A revised entry is a new entry: the old one leaves, the
+    /// key waits with its new fields; of a report that says *negative* no claim stands.
+    fn restate(&mut self, report: u64, at: u64, urgent: bool) {
+        let Some(record) = self.reports.get(&report) else { return };
+        let Some(report_type) = record.report_type().map(ReportType::number) else { return };
+        for key in record.keys.clone() {
             let Some(state) = self.keys.get_mut(&key) else { continue };
-            for claim in state.claims.iter_mut().filter(|c| c.report == report) {
-                claim.fields.report = report_type.number();
-                claim.since = at;
+            let other = |claim: &&mut Claim| claim.report == report && claim.fields.report != report_type;
+            let Some(claim) = state.claims.iter_mut().find(other) else { continue };
+            claim.fields.report = report_type;
+            claim.since = at;
+            if claim.stands() {
+                self.sees(report, &key);
             }
-            self.settle(&key, Some(Leaving { report, urgent: false, since: at }));
+            self.settle(&key, Some(Leaving { report, urgent, since: at }));
         }
     }
 
-    /// The claims a scope covers, those that were taken back already apart; an author's word covers also what
-    /// an operator took back. Decoys are only ever covered by their keys.
-    pub(crate) fn covered(&self, scope: &Scope, by_author: bool) -> Chosen {
+    fn tell_whether_withdrawn(&mut self, report: u64) {
+        let withdrawn = !self.stands(report);
+        if let Some(record) = self.reports.get_mut(&report).filter(|record| !record.keys.is_empty()) {
+            record.withdrawn = withdrawn;
+        }
+    }
+
+    /// What a scope covers that was not taken back already; an author's word covers also what an operator took
+    /// back. Decoys are only ever covered by their keys.
+    pub(crate) fn covered(&self, scope: &Scope, by_author: bool) -> Vec<Chosen> {
         let open = |claim: &Claim| match claim.taken_back {
             None => true,
             Some(taken) => by_author && !taken.by_author,
         };
-        self.chosen(self.candidates(scope), |key, claim, record| {
+        let claims = |key: &Key, claim: &Claim, record: &ReportRecord| {
             open(claim) && scope.covers(&self.facts(key, claim, record))
-        })
+        };
+        let changes = |change: &Change| change.taken_back.is_none() && scope.covers_grant(&change.warrant);
+        self.chosen(self.candidates(scope), claims, changes)
     }
 
-    /// The reports that may have a claim the scope covers.
+    /// The reports of which a scope may cover something.
     fn candidates(&self, scope: &Scope) -> Vec<u64> {
         match scope {
             Scope::Report { report } if self.decoys.contains(report) => Vec::new(),
@@ -136,71 +162,79 @@ impl SetState {
             Scope::Key { key, .. } => {
                 self.keys.get(key).map(|k| k.claims.iter().map(|c| c.report).collect()).unwrap_or_default()
             }
-            Scope::Batch { .. } | Scope::Provider { .. } | Scope::After { .. } => {
+            Scope::Batch { .. } | Scope::Provider { .. } | Scope::After { .. } | Scope::Signer { .. } => {
                 self.reports.keys().filter(|seq| !self.decoys.contains(seq)).copied().collect()
             }
         }
     }
 
-    /// The claims of these reports that are meant.
-    fn chosen(&self, reports: Vec<u64>, meant: impl Fn(&Key, &Claim, &ReportRecord) -> bool) -> Chosen {
-        let keys_of = |report: u64| {
+    /// The claims and changes of these reports that are meant.
+    fn chosen(
+        &self,
+        reports: Vec<u64>,
+        claims: impl Fn(&Key, &Claim, &ReportRecord) -> bool,
+        changes: impl Fn(&Change) -> bool,
+    ) -> Vec<Chosen> {
+        let of_report = |report: u64| {
             let record = self.reports.get(&report)?;
             let of_key = |key: &&Key| {
-                let claims = self.keys.get(key).map(|state| &state.claims[..]).unwrap_or_default();
-                claims.iter().any(|claim| claim.report == report && meant(key, claim, record))
+                let known = self.keys.get(key).map(|state| &state.claims[..]).unwrap_or_default();
+                known.iter().any(|claim| claim.report == report && claims(key, claim, record))
             };
             let keys: Vec<Key> = record.keys.iter().filter(of_key).copied().collect();
-            (!keys.is_empty()).then_some((report, keys))
+            let changes = record.changes.iter().filter(|c| changes(c)).map(|c| c.warrant.seq);
+            let chosen = Chosen { report, keys, changes: changes.collect() };
+            (!chosen.keys.is_empty() || !chosen.changes.is_empty()).then_some(chosen)
         };
-        reports.into_iter().filter_map(keys_of).collect()
+        reports.into_iter().filter_map(of_report).collect()
     }
 
     fn facts(&self, key: &Key, claim: &Claim, record: &ReportRecord) -> ClaimFacts {
-        ClaimFacts {
-            set: self.id,
-            key: *key,
-            report: claim.report,
-            seq: claim.seq,
-            received: claim.received,
-            provider: record.provider,
-            batch: record.grant.batch(),
+        let Warrant { provider, grant, .. } = *record.brought_by(claim.under);
+        let warrant = Warrant { seq: claim.seq, received: claim.received, provider, grant };
+        ClaimFacts { set: self.id, key: *key, report: claim.report, warrant }
+    }
+
+    /// What taking these back would change.
+    pub(crate) fn count(&self, chosen: &[Chosen]) -> ClaimCount {
+        let keys: BTreeSet<&Key> = chosen.iter().flat_map(|c| &c.keys).collect();
+        let live = keys.iter().filter(|key| self.keys.get(**key).is_some_and(|k| k.live().is_some()));
+        ClaimCount {
+            reports: chosen.len() as u64,
+            keys: keys.len() as u64,
+            live: live.count() as u64,
+            changes: chosen.iter().map(|c| c.changes.len() as u64).sum(),
         }
     }
 
-    fn of_report(&self, report: u64) -> Chosen {
-        self.reports.get(&report).map(|r| vec![(report, r.keys.clone())]).unwrap_or_default()
-    }
-
-    /// What taking these claims back would change.
-    pub(crate) fn count(&self, chosen: &Chosen) -> ClaimCount {
-        let keys: BTreeSet<&Key> = chosen.iter().flat_map(|(_, keys)| keys).collect();
-        let live = keys.iter().filter(|key| self.keys.get(**key).is_some_and(|k| k.live().is_some()));
-        ClaimCount { reports: chosen.len() as u64, keys: keys.len() as u64, live: live.count() as u64 }
-    }
-
-    /// Takes claims back at `at`; returns how many for each provider.
+    /// Takes claims and changes back at `at`; returns the provider of each claim.
     pub(crate) fn take_back(
         &mut self,
-        chosen: &Chosen,
+        chosen: &[Chosen],
         taken: TakenBack,
         at: u64,
         urgent: bool,
-    ) -> Vec<(u32, u64)> {
-        let mut counts = Vec::new();
-        for (report, keys) in chosen {
+    ) -> Vec<u32> {
+        let mut providers = Vec::new();
+        for Chosen { report, keys, changes } in chosen {
+            self.mark_changes(*report, changes, Some(taken.seq));
             for key in keys {
                 let claims = self.keys.get_mut(key).map(|state| &mut state.claims[..]).unwrap_or_default();
-                claims.iter_mut().filter(|c| c.report == *report).for_each(|c| c.taken_back = Some(taken));
+                let Some(claim) = claims.iter_mut().find(|c| c.report == *report) else { continue };
+                claim.taken_back = Some(taken);
+                providers.extend(self.reports.get(report).map(|r| r.brought_by(claim.under).provider));
                 self.settle(key, Some(Leaving { report: *report, urgent, since: at }));
             }
-            let withdrawn = !self.stands(*report);
-            if let Some(record) = self.reports.get_mut(report) {
-                record.withdrawn = withdrawn;
-                counts.push((record.provider, keys.len() as u64));
-            }
+            self.restate(*report, at, urgent);
+            self.tell_whether_withdrawn(*report);
         }
-        counts
+        providers
+    }
+
+    fn mark_changes(&mut self, report: u64, changes: &[u64], taken_back: Option<u64>) {
+        let known = self.reports.get_mut(&report).map(|record| &mut record.changes[..]).unwrap_or_default();
+        let meant = known.iter_mut().filter(|change| changes.contains(&change.warrant.seq));
+        meant.for_each(|change| change.taken_back = taken_back);
     }
 
     /// Whether any claim of a report stands.
@@ -210,15 +244,17 @@ impl SetState {
         claims.into_iter().any(|claim| claim.report == report && claim.stands())
     }
 
-    /// The claims that an operator's event took back.
-    pub(crate) fn taken_by(&self, seq: u64) -> Chosen {
+    /// What an operator's event took back.
+    pub(crate) fn taken_by(&self, seq: u64) -> Vec<Chosen> {
         let taken = Some(TakenBack { seq, by_author: false });
-        self.chosen(self.reports.keys().copied().collect(), |_, claim, _| claim.taken_back == taken)
+        let reports = self.reports.keys().copied().collect();
+        self.chosen(reports, |_, claim, _| claim.taken_back == taken, |change| change.taken_back == Some(seq))
     }
 
-    /// Brings claims back as the newest of their keys: always a new entry.
-    pub(crate) fn reinstate(&mut self, chosen: &Chosen, at: u64) {
-        for (report, keys) in chosen {
+    /// Brings claims back as the newest of their keys, always as a new entry, and changes to their place.
+    pub(crate) fn reinstate(&mut self, chosen: &[Chosen], at: u64) {
+        for Chosen { report, keys, changes } in chosen {
+            self.mark_changes(*report, changes, None);
             for key in keys {
                 let Some(state) = self.keys.get_mut(key) else { continue };
                 let back = |claim: &mut Claim| claim.report == *report;
@@ -228,12 +264,13 @@ impl SetState {
                     claim.since = at;
                 }
                 state.claims.append(&mut claims);
-                self.sees(*report, key);
+                if state.claims.last().is_some_and(Claim::stands) {
+                    self.sees(*report, key);
+                }
                 self.settle(key, None);
             }
-            if let Some(record) = self.reports.get_mut(report) {
-                record.withdrawn = false;
-            }
+            self.restate(*report, at, false);
+            self.tell_whether_withdrawn(*report);
         }
     }
 

@@ -4,6 +4,7 @@
 //! same for a fresh event and for a replayed one: claims come and go in `claims.rs`, a release turns the
 //! public page in `turn.rs`.
 
+mod record;
 mod claims;
 mod turn;
 mod standing;
@@ -11,14 +12,15 @@ mod standing;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use claims::ClaimCount;
+pub use record::{Change, ReportRecord};
 pub use standing::ReportStanding;
 
-use super::event::{Authored, Changes, Published, Told};
+use super::event::{Changes, Published};
 use super::params::Params;
-use crate::authority::Grant;
 use crate::release::{Fields, LIVE, LogTree, Schema};
 use crate::time;
 use crate::wire::Key;
+use crate::wire::report::ReportType;
 
 /// Why an event does not fit the state it is applied to: the journal is not one this program wrote.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub(crate) struct Claim {
     pub(crate) report: u64,
     /// Sequence number of the event that brought it: the report's or an amendment's.
     pub(crate) seq: u64,
+    /// Sequence number of the event that brought the grant it stands on.
+    pub(crate) under: u64,
     pub(crate) fields: Fields,
     pub(crate) embargo_end: u64,
     pub(crate) decoy: bool,
@@ -81,7 +85,7 @@ pub(crate) struct Claim {
 
 impl Claim {
     pub(crate) fn stands(&self) -> bool {
-        self.taken_back.is_none()
+        self.taken_back.is_none() && self.fields.report != ReportType::Negative.number()
     }
 }
 
@@ -142,29 +146,6 @@ pub(crate) struct Leaving {
     pub(crate) report: u64,
     pub(crate) urgent: bool,
     pub(crate) since: u64,
-}
-
-/// One report as the origin remembers it (spec 7.3.8); a decoy, until its keys expire.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportRecord {
-    /// 16 random bytes, by which its author calls it.
-    pub report: [u8; 16],
-    /// Who authorised it.
-    pub provider: u32,
-    /// What authorised it.
-    pub grant: Grant,
-    /// When, Unix seconds.
-    pub received: u64,
-    /// Its unexpired keys, taken back or not.
-    pub keys: Vec<Key>,
-    /// The phone's part; none in an import or a decoy.
-    pub authored: Option<Authored>,
-    /// What its author was told of later requests that changed something.
-    pub told: Vec<Told>,
-    /// Serial of the newest release that brought a key of it, 0 for none.
-    pub released: u32,
-    /// Whether its last claim was taken back.
-    pub withdrawn: bool,
 }
 
 /// The newest release readers may see.

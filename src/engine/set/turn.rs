@@ -110,9 +110,9 @@ impl SetState {
     /// Forgets reports no key of which can be left (spec 7.3.8). They stand in the order of their receipt.
     fn forget(&mut self, horizon: u32) {
         let over = |received: u64, keys: usize| keys == 0 && is_forgotten(received, horizon);
-        let past = self.reports.iter().take_while(|(_, r)| is_forgotten(r.received, horizon));
+        let past = self.reports.iter().take_while(|(_, r)| is_forgotten(r.warrant.received, horizon));
         let past: Vec<u64> =
-            past.filter(|(_, r)| over(r.received, r.keys.len())).map(|(seq, _)| *seq).collect();
+            past.filter(|(_, r)| over(r.warrant.received, r.keys.len())).map(|(seq, _)| *seq).collect();
         for report in past {
             self.drop_report(report);
         }

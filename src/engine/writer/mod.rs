@@ -16,7 +16,7 @@ mod withdrawing;
 use std::collections::BTreeMap;
 
 use super::codes::Codes;
-use super::event::{EVENT_VERSION, Event, Founded, MAX_TEXT, ProviderStood, Withdrawn};
+use super::event::{EVENT_VERSION, Event, Founded, MAX_TEXT, ProviderKeyRevoked, ProviderStood, Withdrawn};
 use super::guard::ClockGuard;
 use super::input::{Input, Reply};
 use super::random::Random;
@@ -197,8 +197,9 @@ impl Writer {
             Input::Configure { set, change } => self.configure(now, set, &change).map(Some),
             Input::AddProvider { name, issuer, key } => self.add_provider(now, name, issuer, key).map(Some),
             Input::AddProviderKey { provider, key } => self.add_provider_key(now, provider, key).map(Some),
-            Input::RevokeProviderKey { provider, fingerprint, reason } => {
-                self.revoke_provider_key(now, provider, fingerprint, reason).map(Some)
+            Input::RevokeProviderKey { provider, fingerprint, since, reason, dry_run } => {
+                let revoked = ProviderKeyRevoked { provider, fingerprint, since, reason };
+                self.revoke_provider_key(now, revoked, dry_run).map(Some)
             }
             Input::SetStanding { provider, standing, since, reason, dry_run } => {
                 let stood = ProviderStood { provider, standing, since, reason };

@@ -1,6 +1,6 @@
 //! Providers, their keys and their codes.
 
-use super::super::event::{CodesIssued, Event, ProviderAdded, ProviderStood};
+use super::super::event::{CodesIssued, Event, ProviderAdded, ProviderKeyRevoked, ProviderStood};
 use super::super::input::{CodeOrder, IssuedCodes, Reply, WithdrawCount};
 use super::super::refusal::Refusal;
 use super::super::set::ClaimCount;
@@ -75,18 +75,19 @@ impl Writer {
     pub(super) fn revoke_provider_key(
         &mut self,
         now: u64,
-        provider: u32,
-        fingerprint: [u8; 8],
-        reason: String,
+        revoked: ProviderKeyRevoked,
+        dry_run: bool,
     ) -> Result<Reply, Refusal> {
-        check_text("the reason", &reason)?;
-        let known = self.provider(provider)?;
-        if !known.keys.iter().any(|k| k.fingerprint() == fingerprint && k.revoked.is_none()) {
-            return Err(Refusal::NoProviderKey { provider, fingerprint: hex::encode(fingerprint) });
+        check_text("the reason", &revoked.reason)?;
+        let (provider, signer) = (revoked.provider, revoked.fingerprint);
+        let key = self.provider(provider)?.keys.iter().find(|key| key.fingerprint() == signer);
+        let since = revoked.since.map(|since| Scope::Signer { provider, signer, since });
+        let claims = since.map_or(ClaimCount::default(), |scope| self.state.would_take_back(&scope));
+        if key.is_none_or(|key| key.revoked.is_some() && claims.is_empty()) {
+            return Err(Refusal::NoProviderKey { provider, fingerprint: hex::encode(signer) });
         }
-        let name = known.name.clone();
-        self.record(now, &Event::ProviderKeyRevoked { provider, fingerprint, reason });
-        Ok(Reply::Provider { provider, name })
+        let seq = (!dry_run).then(|| self.record(now, &Event::ProviderKeyRevoked(revoked)));
+        Ok(Reply::Withdrawn(WithdrawCount { claims, seq }))
     }
 
     pub(super) fn set_standing(
@@ -148,7 +149,7 @@ impl Writer {
         let known = self.state.registry.batches.get(&batch).ok_or(Refusal::NoBatch { batch })?;
         let scope = Scope::Batch { batch };
         let claims = if retroactive { self.state.would_take_back(&scope) } else { ClaimCount::default() };
-        if known.standing == BatchStanding::Revoked && claims.keys == 0 {
+        if known.standing == BatchStanding::Revoked && claims.is_empty() {
             return Err(Refusal::BatchStands { batch, standing: known.standing.name() });
         }
         let event = Event::BatchRevoked { batch, retroactive, reason };

@@ -17,6 +17,8 @@ use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict}
 
 /// Seconds after its receipt in which a report takes more keys (spec 7.3.4).
 const AMEND_S: u64 = 48 * 3600;
+/// Seconds after which a phone asks again whose code may be one of a key that is not here.
+const CODES_KEY_WAIT_S: u16 = 600;
 /// Most days between a key and the onset of symptoms (spec 7.4.1).
 const MAX_ONSET_DAYS: i64 = 14;
 /// Greatest transmission risk level (spec 3.1.2).
@@ -55,6 +57,9 @@ impl Writer {
             Err(Ended(Outcome::Puzzle, _)) => self.puzzle(now, r),
             Err(Ended(Outcome::Early, _)) => {
                 ReportReply { wait_s: self.wait_of(&r.grant, now), ..ReportReply::of(Outcome::Early, now) }
+            }
+            Err(Ended(Outcome::Busy, _)) => {
+                ReportReply { wait_s: CODES_KEY_WAIT_S, ..ReportReply::busy(now) }
             }
             Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..ReportReply::of(outcome, now) },
         }
@@ -102,9 +107,9 @@ impl Writer {
             return Ok(self.told(now, r.set, seq, Some(told)));
         }
         let record = self.record_of(r, seq);
-        let (provider, grant, received) = (record.provider, record.grant, record.received);
-        let authored = record.authored.as_ref().ok_or(Outcome::Report)?;
-        let (was, onset_day) = (authored.report_type, r.onset_day.or(authored.onset_day));
+        let (received, current) = (record.warrant.received, *record.stands_on());
+        let was = record.report_type().ok_or(Outcome::Report)?;
+        let onset_day = r.onset_day.or(record.authored.as_ref().and_then(|authored| authored.onset_day));
         if record.withdrawn || record.keys.is_empty() {
             return Err(Outcome::Withdrawn.into());
         }
@@ -112,7 +117,7 @@ impl Writer {
             if now > received.saturating_add(AMEND_S) {
                 return Err(Outcome::Late.into());
             }
-            self.state.registry.still_holds(provider, &grant)?;
+            self.state.registry.still_holds(current.provider, &current.grant)?;
             None
         } else {
             let granted = self.authorise(now, r)?;
@@ -197,7 +202,7 @@ impl Writer {
         self.check_puzzle(now, r)?;
         let granted = self.look_at_grant(now, r);
         if let Err(outcome) = granted
-            && is_guess(outcome)
+            && (is_guess(outcome) || outcome == Outcome::Busy && self.codes.key_id().is_some())
         {
             self.budgets.fail(now, self.blamed_provider(r));
         }
@@ -222,7 +227,9 @@ impl Writer {
             Presented::None => Err(Outcome::Grant),
             Presented::Faulty(outcome, _) => Err(*outcome),
             Presented::Code(code) => {
-                let (batch, index) = self.codes.find(code).ok_or(Outcome::Unknown)?;
+                let lost = || self.codes.cannot_tell(registry, r.set, now);
+                let unknown = || if lost() { Outcome::Busy } else { Outcome::Unknown };
+                let (batch, index) = self.codes.find(code).ok_or_else(unknown)?;
                 registry.judge_code(batch, index, r.set, now)
             }
             Presented::Vouched(vouched) => registry.judge_vouched(vouched, r.set, now),
@@ -345,7 +352,12 @@ impl Writer {
 fn is_guess(outcome: Outcome) -> bool {
     !matches!(
         outcome,
-        Outcome::Mistyped | Outcome::Kind | Outcome::Grant | Outcome::Type | Outcome::Suspended
+        Outcome::Mistyped
+            | Outcome::Kind
+            | Outcome::Grant
+            | Outcome::Type
+            | Outcome::Suspended
+            | Outcome::Busy
     )
 }
 

@@ -11,7 +11,7 @@ impl Writer {
         check_text("the reason", &w.reason)?;
         self.check_scope(&w.scope)?;
         let claims = self.state.would_take_back(&w.scope);
-        if claims.keys == 0 {
+        if claims.is_empty() {
             return Err(match w.scope {
                 Scope::Key { set, .. } => Refusal::NoKey { set },
                 _ => Refusal::NothingLeft,
@@ -26,7 +26,9 @@ impl Writer {
         match *scope {
             Scope::Key { set, .. } if self.state.set(set).is_none() => Err(Refusal::NoSet { set }),
             Scope::After { seq, .. } if seq > newest => Err(Refusal::NoEvent { seq, newest }),
-            Scope::Provider { provider, .. } | Scope::After { provider: Some(provider), .. }
+            Scope::Provider { provider, .. }
+            | Scope::After { provider: Some(provider), .. }
+            | Scope::Signer { provider, .. }
                 if !self.state.registry.providers.contains_key(&provider) =>
             {
                 Err(Refusal::NoProvider { provider })
@@ -44,7 +46,7 @@ impl Writer {
             return Err(Refusal::NoEvent { seq, newest });
         }
         let claims = self.state.would_reinstate(seq);
-        if claims.keys == 0 {
+        if claims.is_empty() {
             return Err(Refusal::NothingTaken { seq });
         }
         let seq = Some(self.record(now, &Event::Reinstated { seq }));

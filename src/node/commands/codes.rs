@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::authority_listing::{batch_line, day_text};
 use super::super::origin::Origin;
+use super::reports::counts;
 use super::{Commands, Done, unexpected};
 use crate::authority::{Batch, BatchStanding, Code, Standing};
 use crate::engine::{CodeOrder, Input, Refusal, Reply};
@@ -154,16 +155,14 @@ impl Commands {
         };
         let outstanding = self.look(outstanding)?;
         match self.ask(Input::RevokeBatch { batch, retroactive, reason, dry_run })? {
-            Reply::Withdrawn(w) => Ok(json!({
-                "batch": batch,
-                "codes": outstanding,
-                "reports": w.claims.reports,
-                "keys": w.claims.keys,
-                "live": w.claims.live,
-                "seq": w.seq,
-                "retroactive": retroactive,
-                "dry_run": dry_run,
-            })),
+            Reply::Withdrawn(w) => {
+                let mut page = counts(&w);
+                page["batch"] = json!(batch);
+                page["codes"] = json!(outstanding);
+                page["retroactive"] = json!(retroactive);
+                page["dry_run"] = json!(dry_run);
+                Ok(page)
+            }
             other => Err(unexpected(&other)),
         }
     }

@@ -6,10 +6,10 @@
 
 mod imports;
 mod keys;
+mod reports;
 mod providers;
 mod codes;
 mod releases;
-mod reports;
 mod sets;
 
 use std::path::PathBuf;
@@ -147,8 +147,8 @@ impl Commands {
             R::ProviderList {} => self.list_providers(),
             R::ProviderShow { provider } => self.show_provider(provider),
             R::ProviderKeyAdd { provider, key } => self.add_provider_key(provider, &key),
-            R::ProviderKeyRevoke { provider, fingerprint, reason } => {
-                self.revoke_provider_key(provider, &fingerprint, reason)
+            R::ProviderKeyRevoke { provider, fingerprint, since, reason, dry_run } => {
+                self.revoke_provider_key(provider, &fingerprint, since, reason, dry_run)
             }
             R::ProviderSuspend { provider, reason } => self.stand(provider, Standing::Suspended, reason),
             R::ProviderResume { provider, reason } => self.stand(provider, Standing::Active, reason),

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::super::authority_listing::{Outstanding, provider_page};
 use super::super::origin::Origin;
+use super::reports::counts;
 use super::{Commands, Done, unexpected};
 use crate::authority::{FINGERPRINT_LEN, Issuer, KeyMaterial, ProviderKey, Standing};
 use crate::engine::{Input, Refusal, Reply};
@@ -60,7 +61,14 @@ impl Commands {
         self.key_changed(Input::AddProviderKey { provider, key }, &fingerprint)
     }
 
-    pub(super) fn revoke_provider_key(&self, provider: u32, fingerprint: &str, reason: String) -> Done {
+    pub(super) fn revoke_provider_key(
+        &self,
+        provider: u32,
+        fingerprint: &str,
+        since: Option<u64>,
+        reason: String,
+        dry_run: bool,
+    ) -> Done {
         let mut bytes = [0; FINGERPRINT_LEN];
         hex::decode_to_slice(fingerprint, &mut bytes).map_err(|_| {
             ControlReply::usage(format!(
@@ -70,7 +78,24 @@ impl Commands {
                 fingerprint.chars().count()
             ))
         })?;
-        self.key_changed(Input::RevokeProviderKey { provider, fingerprint: bytes, reason }, &bytes)
+        let input = Input::RevokeProviderKey { provider, fingerprint: bytes, since, reason, dry_run };
+        let mut page = self.revoked(input, since, dry_run)?;
+        page["provider"] = json!(provider);
+        page["fingerprint"] = json!(hex::encode(bytes));
+        Ok(page)
+    }
+
+    /// Carries out what revokes, and says what it takes back.
+    fn revoked(&self, input: Input, since: Option<u64>, dry_run: bool) -> Done {
+        match self.ask(input)? {
+            Reply::Withdrawn(w) => {
+                let mut page = counts(&w);
+                page["since"] = json!(since.map(format_time));
+                page["dry_run"] = json!(dry_run);
+                Ok(page)
+            }
+            other => Err(unexpected(&other)),
+        }
     }
 
     fn key_changed(&self, input: Input, fingerprint: &[u8; FINGERPRINT_LEN]) -> Done {
@@ -99,20 +124,12 @@ impl Commands {
         reason: String,
         dry_run: bool,
     ) -> Done {
-        let input = Input::SetStanding { provider, standing: Standing::Revoked, since, reason, dry_run };
-        match self.ask(input)? {
-            Reply::Withdrawn(w) => Ok(json!({
-                "provider": provider,
-                "standing": Standing::Revoked.name(),
-                "since": since.map(format_time),
-                "reports": w.claims.reports,
-                "keys": w.claims.keys,
-                "live": w.claims.live,
-                "seq": w.seq,
-                "dry_run": dry_run,
-            })),
-            other => Err(unexpected(&other)),
-        }
+        let standing = Standing::Revoked;
+        let input = Input::SetStanding { provider, standing, since, reason, dry_run };
+        let mut page = self.revoked(input, since, dry_run)?;
+        page["provider"] = json!(provider);
+        page["standing"] = json!(standing.name());
+        Ok(page)
     }
 
     /// A key as it was handed in, with its validity.

@@ -23,8 +23,8 @@ pub(super) struct Wanted {
 
 impl Wanted {
     fn has(&self, record: &ReportRecord) -> bool {
-        self.provider.is_none_or(|provider| provider == record.provider)
-            && self.batch.is_none_or(|batch| Some(batch) == record.grant.batch())
+        self.provider.is_none_or(|provider| record.warrants().any(|w| w.provider == provider))
+            && self.batch.is_none_or(|batch| record.warrants().any(|w| w.grant.batch() == Some(batch)))
     }
 }
 
@@ -37,8 +37,10 @@ fn report_id(text: &str) -> Result<[u8; REPORT_ID_LEN], ControlReply> {
     Ok(id)
 }
 
-fn counts(w: &WithdrawCount) -> Value {
-    json!({ "reports": w.claims.reports, "keys": w.claims.keys, "live": w.claims.live, "seq": w.seq })
+/// What a withdrawal or its undoing changes, and its event.
+pub(super) fn counts(w: &WithdrawCount) -> Value {
+    let c = &w.claims;
+    json!({ "reports": c.reports, "keys": c.keys, "live": c.live, "changes": c.changes, "seq": w.seq })
 }
 
 impl Commands {

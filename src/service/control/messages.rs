@@ -86,8 +86,13 @@ pub enum ControlRequest {
         provider: u32,
         /// Fingerprint of the key: 16 hex digits.
         fingerprint: String,
+        /// Takes back what it signed for at or after this time, Unix seconds.
+        since: Option<u64>,
         /// Why; recorded.
         reason: String,
+        /// Says what would happen and does nothing.
+        #[serde(default)]
+        dry_run: bool,
     },
     /// A provider authorises no reports for now.
     ProviderSuspend {

@@ -130,7 +130,13 @@ fn commands_of_authority() -> Vec<(ControlRequest, Value)> {
             json!({"command": "provider-key-add", "provider": 3, "key": key_document}),
         ),
         (
-            R::ProviderKeyRevoke { provider: 3, fingerprint: "00ff".into(), reason: reason() },
+            R::ProviderKeyRevoke {
+                provider: 3,
+                fingerprint: "00ff".into(),
+                since: Some(7),
+                reason: reason(),
+                dry_run: true,
+            },
             json!({"command": "provider-key-revoke", "provider": 3, "fingerprint": "00ff", "reason": "mix-up"}),
         ),
         (

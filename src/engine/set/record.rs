@@ -1,0 +1,71 @@
+//! A report as the origin remembers it, and the grants it stands on.
+//!
+//! A report is made on one grant. Another may change its type later; until that change is taken back the
+//! report says what the newest says. What its author adds in between stands on the grant of that time.
+
+use super::super::event::{Authored, Told};
+use crate::authority::Warrant;
+use crate::wire::Key;
+use crate::wire::report::ReportType;
+
+/// A change of a report's type, on a grant of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What it stands on.
+    pub warrant: Warrant,
+    /// What the report says by it.
+    pub report_type: ReportType,
+    /// The operator's event that took it back, if one did.
+    pub taken_back: Option<u64>,
+}
+
+/// One report as the origin remembers it (spec 7.3.8); a decoy, until its keys expire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportRecord {
+    /// 16 random bytes, by which its author calls it.
+    pub report: [u8; 16],
+    /// What it was made on.
+    pub warrant: Warrant,
+    /// Its unexpired keys, taken back or not.
+    pub keys: Vec<Key>,
+    /// The phone's part, as it was first; none in an import or a decoy.
+    pub authored: Option<Authored>,
+    /// What its author was told of later requests that changed something.
+    pub told: Vec<Told>,
+    /// Later changes of its type, the oldest first.
+    pub changes: Vec<Change>,
+    /// Serial of the newest release that brought a key of it, 0 for none.
+    pub released: u32,
+    /// Whether its last claim was taken back.
+    pub withdrawn: bool,
+}
+
+impl ReportRecord {
+    /// The newest change that was not taken back.
+    fn newest(&self) -> Option<&Change> {
+        self.changes.iter().rev().find(|change| change.taken_back.is_none())
+    }
+
+    /// What it stands on now.
+    #[must_use]
+    pub fn stands_on(&self) -> &Warrant {
+        self.newest().map_or(&self.warrant, |change| &change.warrant)
+    }
+
+    /// What it says now; nothing without a phone.
+    #[must_use]
+    pub fn report_type(&self) -> Option<ReportType> {
+        let first = self.authored.as_ref().map(|authored| authored.report_type);
+        self.newest().map(|change| change.report_type).or(first)
+    }
+
+    /// Everything it ever stood on.
+    pub fn warrants(&self) -> impl Iterator<Item = &Warrant> {
+        std::iter::once(&self.warrant).chain(self.changes.iter().map(|change| &change.warrant))
+    }
+
+    /// The grant that event brought.
+    pub(crate) fn brought_by(&self, seq: u64) -> &Warrant {
+        self.warrants().find(|warrant| warrant.seq == seq).unwrap_or(&self.warrant)
+    }
+}
