@@ -1,8 +1,8 @@
-//! What a withdrawal takes back: a key, a report, a batch, what a provider or one of its keys vouched for since
-//! a moment, everything after an event.
+//! What a withdrawal takes back: a key, a report, a batch, what a provider or one of its keys vouched for
+//! since a moment, everything after an event.
 //!
-//! A scope names keys and reports, or it names grants: then it covers whatever stands on one of these, be it a
-//! claim on a key or a change of what a report says.
+//! A scope names keys and reports, or it names grants: then it covers whatever stands on one of these, be
+//! it a claim on a key or a change of what a report says.
 
 use super::registry::Grant;
 use crate::wire::Key;

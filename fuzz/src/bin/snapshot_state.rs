@@ -123,7 +123,7 @@ fn events() -> Vec<Event> {
         authored: Some(authored),
         keys: keys[..4].to_vec(),
     };
-    let certificate = Grant::Certificate { identity: [10; 16], until: world::TIME + 9 };
+    let certificate = Grant::Certificate { signer: [9; 8], identity: [10; 16], until: world::TIME + 9 };
     let amended = Amended {
         set,
         report: 9,

@@ -115,8 +115,8 @@ impl SetState {
         }
     }
 
-    /// Makes every claim say what its report says now. A revised entry is a new entry: the old one leaves, the
-    /// key waits with its new fields; of a report that says *negative* no claim stands.
+    /// Makes every claim say what its report says now. A revised entry is a new entry: the old one leaves,
+    /// the key waits with its new fields; of a report that says *negative* no claim stands.
     fn restate(&mut self, report: u64, at: u64, urgent: bool) {
         let Some(record) = self.reports.get(&report) else { return };
         let Some(report_type) = record.report_type().map(ReportType::number) else { return };
@@ -140,8 +140,8 @@ impl SetState {
         }
     }
 
-    /// What a scope covers that was not taken back already; an author's word covers also what an operator took
-    /// back. Decoys are only ever covered by their keys.
+    /// What a scope covers that was not taken back already; an author's word covers also what an operator
+    /// took back. Decoys are only ever covered by their keys.
     pub(crate) fn covered(&self, scope: &Scope, by_author: bool) -> Vec<Chosen> {
         let open = |claim: &Claim| match claim.taken_back {
             None => true,
