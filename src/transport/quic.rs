@@ -27,6 +27,11 @@ use crate::engine::{Carrier, Outcome, Peer};
 /// How long the last packets may take, which tell clients that the server is gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Connections that are known, ended ones among them, for each that may be open.
+const KNOWN_PER_PLACE: usize = 2;
+
+const _: () = assert!(KNOWN_PER_PLACE > 1, "the newest of those who stay is refused for want of a place");
+
 /// A QUIC server on one UDP socket.
 pub struct QuicServer {
     endpoint: Endpoint,
@@ -95,6 +100,11 @@ impl QuicServer {
             let _ = incoming.retry();
             return;
         }
+        // bounded: a connection that has ended is known for a while, to answer what still comes; who opens
+        // and leaves at once is held up by that, though his place is free.
+        if self.endpoint.open_connections() >= self.most_known() {
+            return self.refuse(incoming);
+        }
         let Some(place) = self.connections.admit() else { return incoming.refuse() };
         match incoming.accept() {
             Ok(connecting) => {
@@ -108,10 +118,18 @@ impl QuicServer {
     /// Refuses every newcomer, for ever.
     async fn turn_away(&self) {
         while let Some(incoming) = self.endpoint.accept().await {
-            self.count(&StreamCounts { accepted: 1, refused: 1, ..StreamCounts::default() });
-            incoming.refuse();
+            self.refuse(incoming);
         }
         std::future::pending().await
+    }
+
+    fn most_known(&self) -> usize {
+        self.connections.shared.limits.connections.saturating_mul(KNOWN_PER_PLACE)
+    }
+
+    fn refuse(&self, incoming: Incoming) {
+        self.count(&StreamCounts { accepted: 1, refused: 1, ..StreamCounts::default() });
+        incoming.refuse();
     }
 
     fn count(&self, counts: &StreamCounts) {

@@ -281,6 +281,26 @@ async fn a_client_that_reads_nothing_holds_one_long_answer_however_many_it_asks_
 }
 
 #[tokio::test]
+async fn who_opens_and_leaves_at_once_is_held_up_though_his_place_is_free() {
+    let bench = Bench::start("127.0.0.1:0", StreamLimits { connections: 1, ..StreamLimits::default() });
+    let held_up = async {
+        while let Some(connection) = bench.connect().await {
+            QuicServer::leave(connection).await;
+            while bench.running.server.open() > 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    timeout(PATIENCE, held_up).await.expect("refused in time");
+    let (refused, open) = (bench.counts().refused, bench.running.server.open());
+    assert_eq!((refused, open), (1, 0));
+    let again = async { while bench.connect().await.is_none() {} };
+    timeout(PATIENCE, again).await.expect("what was known is forgotten in time");
+    let counts = bench.finish().await;
+    assert!(counts.accepted >= counts.refused + 3, "{counts:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_finish_or_does_not_read_is_given_up() {
     let limits = StreamLimits { frame: SOON, write: SOON, ..StreamLimits::default() };
     let bench = Bench::start("127.0.0.1:0", limits);
