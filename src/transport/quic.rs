@@ -120,7 +120,7 @@ impl QuicServer {
         while let Some(incoming) = self.endpoint.accept().await {
             self.refuse(incoming);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn most_known(&self) -> usize {
