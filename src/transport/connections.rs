@@ -1,4 +1,5 @@
-//! The connections of one server of TLS or QUIC: what they share, how many there may be, how they begin and end.
+//! The connections of one server of TLS or QUIC: what they share, how many there may be, how they begin
+//! and end.
 //!
 //! At the limit the newest connection is refused, so that a flood cannot push out those who are served.
 

@@ -14,8 +14,10 @@ mod answering;
 mod stream_limits;
 mod stream_counters;
 mod connections;
-mod stream;
 mod tls_config;
+#[cfg(test)]
+mod fake;
+mod stream;
 mod tls;
 mod quic_config;
 mod quic_end;

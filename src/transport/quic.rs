@@ -1,7 +1,7 @@
 //! The QUIC server: one question and its answer per bidirectional stream.
 //!
-//! Who has not proved its address gets a Retry and leaves nothing behind here. One task per connection and one
-//! per stream; every wait has a deadline, every way to end is one counter. A stream that is not exactly
+//! Who has not proved its address gets a Retry and leaves nothing behind here. One task per connection and
+//! one per stream; every wait has a deadline, every way to end is one counter. A stream that is not exactly
 //! one frame ends alone, its connection goes on. Stopping is as with TLS: no new connection, those that are
 //! idle end after a grace, questions in flight have until the drain deadline.
 

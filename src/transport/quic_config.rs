@@ -22,7 +22,8 @@ const STREAM_WINDOW: u32 = MAX_REQUEST as u32 + 1024;
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// Bytes sent to one client that it has not acknowledged; a longer answer flows through in parts.
 const SEND_WINDOW: u64 = 256 << 10;
-/// A longer answer, bytes, is on its way to a client alone; so many of this length fit into what is sent ahead.
+/// A longer answer, bytes, is on its way to a client alone; what is sent ahead has room for one of this
+/// length in each stream.
 pub(super) const LONG_ANSWER: usize = SEND_WINDOW as usize / MAX_STREAMS as usize;
 /// First packets that wait to be looked at.
 const MAX_INCOMING: usize = 1024;

@@ -1,4 +1,4 @@
-//! What a server of TLS or QUIC counts, and the ways its connections and streams end: the same words for both.
+//! What a server of TLS or QUIC counts, and the ways its connections and streams end, in the same words.
 
 use std::sync::atomic::Ordering;
 
@@ -9,8 +9,8 @@ counters! {
     /// What a server of TLS or QUIC has done.
     ///
     /// Over TLS a question that fails ends its connection: every connection accepted is open or has ended in
-    /// exactly one counter after `unacknowledged`, save `answered` and `ignored`. Over QUIC it ends its stream
-    /// alone: every connection accepted is open or has ended in exactly one counter from `refused` to
+    /// exactly one counter after `unacknowledged`, save `answered` and `ignored`. Over QUIC it ends its
+    /// stream alone: every connection accepted is open or has ended in exactly one counter from `refused` to
     /// `aborted`; every stream is open, went with a connection that was aborted, or has ended in exactly one
     /// from `answered` to `panicked`. What is said to be of QUIC stays 0 over TLS.
     pub StreamCounters,

@@ -8,12 +8,12 @@ use tokio::net::UdpSocket as AsyncUdpSocket;
 
 use super::super::quic_config::{CLOSE_BUSY, CLOSE_FRAME, MAX_STREAMS};
 use super::*;
-use crate::transport::tests::fake::{
+use crate::transport::fake::{
     ECHO, IGNORE, IMPOSSIBLE, LATER, LONGEST, PANIC, PATIENCE, Running, SOON, Script, Served, frame,
 };
 use crate::transport::{ALPN, MAX_ANSWER, bind_one};
 
-type Bench = crate::transport::tests::fake::Bench<QuicServer>;
+type Bench = crate::transport::fake::Bench<QuicServer>;
 
 impl Served for QuicServer {
     type Line = Connection;

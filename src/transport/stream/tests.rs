@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::engine::Carrier;
+use crate::transport::fake::{ECHO, IGNORE, IMPOSSIBLE, LATER, LONGEST, Script, frame};
 use crate::transport::stream_limits::IDLE_TIMEOUT;
-use crate::transport::tests::fake::{ECHO, IGNORE, IMPOSSIBLE, LATER, LONGEST, Script, frame};
 use crate::transport::{HEADER_BYTES, StreamCounters, StreamCounts, StreamLimits};
 
 const PEER: Peer =

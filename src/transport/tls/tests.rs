@@ -9,10 +9,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::transport::tests::fake::{ECHO, PATIENCE, Running, SOON, Script, Served, frame};
+use crate::transport::fake::{ECHO, PATIENCE, Running, SOON, Script, Served, frame};
 use crate::transport::{ALPN, listen};
 
-type Bench = crate::transport::tests::fake::Bench<TlsServer>;
+type Bench = crate::transport::fake::Bench<TlsServer>;
 
 impl Served for TlsServer {
     type Line = TlsStream<TcpStream>;
