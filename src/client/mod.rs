@@ -12,6 +12,7 @@ mod carrier;
 mod memory;
 mod udp;
 mod certificates;
+mod line;
 mod tls;
 mod quic;
 mod verify;

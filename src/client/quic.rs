@@ -1,9 +1,7 @@
 //! Questions by QUIC: one connection to one server, kept for the next question, a stream for each.
 //!
 //! The carrier is asked by ordinary code that waits; the connection is driven by a thread of its own, so
-//! that packets are acknowledged, and the server's farewell is heard, between two questions as well. A
-//! connection that broke while idle is made anew once, which is sound because every question may be asked
-//! twice.
+//! that packets are acknowledged, and the server's farewell is heard, between two questions as well.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -22,7 +20,7 @@ use tokio::time::timeout;
 use super::asking::{Asking, Random, Reply};
 use super::carrier::{Carrier, CarrierError};
 use super::certificates::client_config;
-use super::tls::{Deadline, Failure};
+use super::line::{Deadline, Failure, ask_keeping};
 use crate::wire::header::stream_frame_len;
 use crate::wire::{Expected, MAX_ANSWER_STREAM, MAX_QUESTION_STREAM};
 
@@ -60,41 +58,6 @@ impl QuicCarrier {
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
-
-    fn ask_once(
-        &mut self,
-        asking: &Asking<'_>,
-        random: &mut Random<'_>,
-        deadline: &Deadline,
-    ) -> Result<Reply, Failure> {
-        let mut question = [0; MAX_QUESTION_STREAM];
-        let written = asking.write(0, 0, random, &mut question);
-        let (length, expected) = written.map_err(|error| Failure::Final(error.into()))?;
-        let mut line = match self.line.take() {
-            Some(line) => line,
-            None => Line::open(self.peer).map_err(|source| {
-                let (peer, doing) = (self.peer.to_string(), "opening a socket to");
-                Failure::Final(CarrierError::Io { peer, doing, source })
-            })?,
-        };
-        let connecting_ms = asking.patience.stream_ms.min(asking.patience.datagrams_ms);
-        let reply = line.runtime.block_on(async {
-            let connection = match line.connection.take() {
-                Some(connection) => connection,
-                None => connect(&line.endpoint, self.peer, &self.name, connecting_ms, deadline).await?,
-            };
-            let asked = ask_on(&connection, &question[..length], &expected, deadline);
-            let reply = timeout(deadline.left()?, asked).await.map_err(|_| deadline.slow())??;
-            Ok((reply, connection))
-        });
-        // A connection is kept only after a whole answer; on any other the server may have lost patience.
-        let reply = reply.map(|(reply, connection)| {
-            line.connection = Some(connection);
-            reply
-        });
-        self.line = Some(line);
-        reply
-    }
 }
 
 impl Carrier for QuicCarrier {
@@ -103,13 +66,30 @@ impl Carrier for QuicCarrier {
     }
 
     fn ask(&mut self, asking: &Asking<'_>, random: &mut Random<'_>) -> Result<Reply, CarrierError> {
-        let deadline = Deadline::new(self.peer, asking.patience.stream_ms);
-        let was_connected = self.line.as_ref().is_some_and(|line| line.connection.is_some());
-        match self.ask_once(asking, random, &deadline) {
-            Err(Failure::Broken(_)) if was_connected => self.ask_once(asking, random, &deadline),
-            asked => asked,
-        }
-        .map_err(Failure::into_error)
+        let peer = self.peer;
+        let line = match &mut self.line {
+            Some(line) => line,
+            none => none.insert(Line::open(peer).map_err(|source| CarrierError::Io {
+                peer: peer.to_string(),
+                doing: "opening a socket to",
+                source,
+            })?),
+        };
+        let Line { connection, endpoint, runtime } = line;
+        let connecting_ms = asking.patience.stream_ms.min(asking.patience.datagrams_ms);
+        ask_keeping(
+            connection,
+            peer,
+            asking,
+            random,
+            |deadline| runtime.block_on(connect(endpoint, peer, &self.name, connecting_ms, deadline)),
+            |connection, question, expected, deadline| {
+                runtime.block_on(async {
+                    let asked = ask_on(connection, question, expected, deadline);
+                    timeout(deadline.left()?, asked).await.map_err(|_| deadline.slow())?
+                })
+            },
+        )
     }
 }
 
@@ -173,16 +153,15 @@ fn unheard(deadline: &Deadline) -> Failure {
 }
 
 fn no_handshake(error: ConnectionError, deadline: &Deadline) -> Failure {
-    let peer = deadline.peer.clone();
     match error {
         ConnectionError::TimedOut => unheard(deadline),
         ConnectionError::ConnectionClosed(close)
             if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
         {
-            Failure::Final(CarrierError::Full { peer })
+            Failure::Final(CarrierError::Full { peer: deadline.peer.clone() })
         }
         ConnectionError::ApplicationClosed(_) | ConnectionError::Reset => deadline.ended(),
-        other => Failure::Final(CarrierError::NotTekd { peer, by: "QUIC", reason: other.to_string() }),
+        other => deadline.not_tekd("QUIC", other.to_string()),
     }
 }
 

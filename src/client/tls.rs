@@ -1,13 +1,11 @@
 //! Questions by TLS 1.3 over TCP: one connection to one server, kept for the next question.
 //!
 //! Frames follow one another; the answers come in the order of the questions, and here one
-//! question is open at a time. A connection that broke while idle is made anew once, which
-//! is sound because every question may be asked twice.
+//! question is open at a time.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -15,11 +13,14 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use super::asking::{Asking, Random, Reply};
 use super::carrier::{Carrier, CarrierError};
 use super::certificates::{ALPN, client_config};
+use super::line::{Deadline, Failure, ask_keeping};
 use crate::wire::header::stream_frame_len;
-use crate::wire::{Expected, MAX_ANSWER_STREAM, MAX_QUESTION_STREAM};
+use crate::wire::{Expected, MAX_ANSWER_STREAM};
 
 /// Bytes of a frame that tell its length.
 const FRAME_HEAD: usize = 8;
+/// How the server was asked, in messages.
+const TLS: &str = "TLS 1.3";
 
 /// Carries questions to one server by TLS.
 #[derive(Debug)]
@@ -31,22 +32,6 @@ pub struct TlsCarrier {
 }
 
 type Connection = StreamOwned<ClientConnection, TcpStream>;
-
-/// Why a question failed on one connection.
-pub(super) enum Failure {
-    /// The connection is gone; another one may do.
-    Broken(CarrierError),
-    /// Another connection would not help.
-    Final(CarrierError),
-}
-
-impl Failure {
-    pub(super) fn into_error(self) -> CarrierError {
-        match self {
-            Self::Broken(error) | Self::Final(error) => error,
-        }
-    }
-}
 
 impl TlsCarrier {
     /// A carrier to `peer`. `host` is the name it is known by, sent to servers that have several;
@@ -63,25 +48,6 @@ impl TlsCarrier {
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
-
-    fn ask_once(
-        &mut self,
-        asking: &Asking<'_>,
-        random: &mut Random<'_>,
-        deadline: &Deadline,
-    ) -> Result<Reply, Failure> {
-        let mut question = [0; MAX_QUESTION_STREAM];
-        let written = asking.write(0, 0, random, &mut question);
-        let (length, expected) = written.map_err(|error| Failure::Final(error.into()))?;
-        // A connection is put back only after a whole answer: on any other, answers could be out of step.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => connect(self.peer, self.name.clone(), &self.config, deadline)?,
-        };
-        let reply = ask_on(&mut connection, &question[..length], &expected, deadline)?;
-        self.connection = Some(connection);
-        Ok(reply)
-    }
 }
 
 impl Carrier for TlsCarrier {
@@ -90,49 +56,19 @@ impl Carrier for TlsCarrier {
     }
 
     fn ask(&mut self, asking: &Asking<'_>, random: &mut Random<'_>) -> Result<Reply, CarrierError> {
-        let deadline = Deadline::new(self.peer, asking.patience.stream_ms);
-        let was_connected = self.connection.is_some();
-        match self.ask_once(asking, random, &deadline) {
-            Err(Failure::Broken(_)) if was_connected => self.ask_once(asking, random, &deadline),
-            asked => asked,
-        }
-        .map_err(Failure::into_error)
+        let Self { peer, name, config, connection } = self;
+        ask_keeping(
+            connection,
+            *peer,
+            asking,
+            random,
+            |deadline| connect(*peer, name, config, deadline),
+            ask_on,
+        )
     }
-}
-
-/// When to give up, and whom it is about.
-pub(super) struct Deadline {
-    pub(super) peer: String,
-    began: Instant,
-    limit: Duration,
 }
 
 impl Deadline {
-    pub(super) fn new(peer: SocketAddr, limit_ms: u64) -> Self {
-        Self { peer: peer.to_string(), began: Instant::now(), limit: Duration::from_millis(limit_ms) }
-    }
-
-    pub(super) fn left(&self) -> Result<Duration, Failure> {
-        let left = self.limit.saturating_sub(self.began.elapsed());
-        if left.is_zero() { Err(self.slow()) } else { Ok(left) }
-    }
-
-    pub(super) fn waited_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn slow(&self) -> Failure {
-        Failure::Final(CarrierError::Slow { peer: self.peer.clone(), waited_ms: self.waited_ms() })
-    }
-
-    pub(super) fn ended(&self) -> Failure {
-        Failure::Broken(CarrierError::Ended { peer: self.peer.clone() })
-    }
-
-    fn not_tekd(&self, reason: String) -> Failure {
-        Failure::Final(CarrierError::NotTekd { peer: self.peer.clone(), by: "TLS 1.3", reason })
-    }
-
     fn io(&self, doing: &'static str, source: io::Error) -> Failure {
         use io::ErrorKind::{
             BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidData, TimedOut,
@@ -142,7 +78,7 @@ impl Deadline {
             TimedOut | WouldBlock => self.slow(),
             ConnectionRefused => Failure::Final(CarrierError::Closed { peer: self.peer.clone() }),
             BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => self.ended(),
-            InvalidData => self.not_tekd(source.to_string()),
+            InvalidData => self.not_tekd(TLS, source.to_string()),
             _ => Failure::Broken(CarrierError::Io { peer: self.peer.clone(), doing, source }),
         }
     }
@@ -157,21 +93,21 @@ impl Deadline {
 
 fn connect(
     peer: SocketAddr,
-    name: ServerName<'static>,
+    name: &ServerName<'static>,
     config: &Arc<ClientConfig>,
     deadline: &Deadline,
 ) -> Result<Connection, Failure> {
     let connected = TcpStream::connect_timeout(&peer, deadline.left()?);
     let mut socket = connected.map_err(|source| deadline.io("connecting to", source))?;
     socket.set_nodelay(true).map_err(|source| deadline.io("setting options to", source))?;
-    let session = ClientConnection::new(Arc::clone(config), name);
-    let mut session = session.map_err(|error| deadline.not_tekd(error.to_string()))?;
+    let session = ClientConnection::new(Arc::clone(config), name.clone());
+    let mut session = session.map_err(|error| deadline.not_tekd(TLS, error.to_string()))?;
     while session.is_handshaking() {
         deadline.arm(&socket)?;
         session.complete_io(&mut socket).map_err(|source| deadline.io("shaking hands with", source))?;
     }
     if session.alpn_protocol() != Some(ALPN) {
-        return Err(deadline.not_tekd("it agrees to no ALPN tekd/1".to_owned()));
+        return Err(deadline.not_tekd(TLS, "it agrees to no ALPN tekd/1".to_owned()));
     }
     Ok(StreamOwned::new(session, socket))
 }

@@ -7,7 +7,7 @@ use super::polls::Polls;
 use super::sealed_counts::SealedCounts;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
-use crate::transport::{QuicCounters, QuicCounts, StreamCounters, StreamCounts, UdpCounters, UdpCounts};
+use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts};
 
 /// Where a node's counters live.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub struct Counters {
     /// Of the TLS server.
     pub tls: Option<Arc<StreamCounters>>,
     /// Of the QUIC server.
-    pub quic: Option<Arc<QuicCounters>>,
+    pub quic: Option<Arc<StreamCounters>>,
     /// Of sealed questions, at an origin.
     pub desk: Option<Arc<Desk>>,
     /// Of the upstream, at a public node.
@@ -42,7 +42,7 @@ impl Counters {
     }
 
     /// The counts of the QUIC server.
-    pub fn quic_counts(&self) -> QuicCounts {
+    pub fn quic_counts(&self) -> StreamCounts {
         self.quic.as_ref().map(|c| c.snapshot()).unwrap_or_default()
     }
 

@@ -11,20 +11,28 @@ mod socket;
 mod udp;
 mod frame;
 mod answering;
-mod stream;
+mod stream_limits;
+mod stream_counters;
+mod connections;
 mod tls_config;
+#[cfg(test)]
+mod fake;
+mod stream;
 mod tls;
 mod quic_config;
-mod quic_counters;
+mod quic_end;
 mod quic;
 
 pub use answering::AnswerFrame;
 pub use frame::{FIRST_BYTES, FrameBuffer, FrameError, HEADER_BYTES, MAX_ANSWER, MAX_REQUEST};
 pub use mmsg::{BATCH, MAX_DATAGRAM};
 pub use quic::QuicServer;
-pub use quic_counters::{QuicCounters, QuicCounts};
 pub use socket::{bind, bind_one, listen};
-pub use stream::{StreamCounters, StreamCounts, StreamLimits};
+pub use stream_counters::{StreamCounters, StreamCounts};
+pub use stream_limits::StreamLimits;
 pub use tls::TlsServer;
 pub use tls_config::{ALPN, TlsConfigError, certificates_from_pem, key_from_pem, server_config};
 pub use udp::{UdpCounters, UdpCounts, UdpError, UdpWorker};
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! The QUIC server: one question and its answer per bidirectional stream.
 //!
-//! Who has not proved its address gets a Retry and leaves nothing behind here. At the limit the newest
-//! connection is refused, so that a flood cannot push out those who are served. One task per connection and
+//! Who has not proved its address gets a Retry and leaves nothing behind here. One task per connection and
 //! one per stream; every wait has a deadline, every way to end is one counter. A stream that is not exactly
 //! one frame ends alone, its connection goes on. Stopping is as with TLS: no new connection, those that are
 //! idle end after a grace, questions in flight have until the drain deadline.
@@ -13,33 +12,30 @@ use std::time::Duration;
 
 use quinn::{Connecting, Connection, Endpoint, Incoming, RecvStream, SendStream, TokioRuntime};
 use rustls::ServerConfig;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::answering::{AnswerFrame, Budget, ask};
-use super::frame::{MAX_ANSWER, MAX_REQUEST, frame_length};
-use super::quic_config::{CLOSE_DONE, CLOSE_SLOW, endpoint_config, quic_config};
-use super::quic_counters::{End, QuicCounters, QuicCounts, StreamEnd};
-use super::stream::{StreamLimits, past_grace, stopped};
+use super::answering::AnswerFrame;
+use super::connections::{Connections, Shared, past_grace, stopped};
+use super::frame::{MAX_REQUEST, frame_length};
+use super::quic_config::{CLOSE_DONE, CLOSE_SLOW, LONG_ANSWER, endpoint_config, quic_config};
+use super::stream_counters::{End, StreamCounters, StreamCounts};
+use super::stream_limits::StreamLimits;
 use crate::engine::{Carrier, Outcome, Peer};
 
 /// How long the last packets may take, which tell clients that the server is gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Connections that are known, ended ones among them, for each that may be open.
+const KNOWN_PER_PLACE: usize = 2;
+
+const _: () = assert!(KNOWN_PER_PLACE > 1, "the newest of those who stay is refused for want of a place");
+
 /// A QUIC server on one UDP socket.
 pub struct QuicServer {
     endpoint: Endpoint,
-    shared: Arc<Shared>,
-    places: Arc<Semaphore>,
-}
-
-/// What all connections share.
-struct Shared {
-    answerer: Arc<dyn AnswerFrame>,
-    limits: StreamLimits,
-    counters: Arc<QuicCounters>,
-    budget: Budget,
+    connections: Connections,
 }
 
 impl QuicServer {
@@ -56,22 +52,17 @@ impl QuicServer {
     ) -> io::Result<Self> {
         let config = quic_config(config, &limits)?;
         let endpoint = Endpoint::new(endpoint_config(), Some(config), socket, Arc::new(TokioRuntime))?;
-        let budget = Budget::new(limits.pending_bytes);
-        Ok(QuicServer {
-            endpoint,
-            shared: Arc::new(Shared { answerer, limits, counters: Arc::default(), budget }),
-            places: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
-        })
+        Ok(QuicServer { endpoint, connections: Connections::new(answerer, limits) })
     }
 
     /// The server's counters, to keep and read at any time.
-    pub fn counters(&self) -> Arc<QuicCounters> {
-        Arc::clone(&self.shared.counters)
+    pub fn counters(&self) -> Arc<StreamCounters> {
+        self.connections.counters()
     }
 
     /// Connections that are open now, handshakes included.
     pub fn open(&self) -> usize {
-        self.shared.limits.connections.saturating_sub(self.places.available_permits())
+        self.connections.open()
     }
 
     /// Serves until `stop` holds `true` or its sender is gone; returns once all connections have ended, at
@@ -82,17 +73,20 @@ impl QuicServer {
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => break,
-                Some(ended) = connections.join_next() => self.note(ended),
+                Some(ended) = connections.join_next() => self.connections.shared.note(ended),
                 incoming = self.endpoint.accept() => match incoming {
                     Some(incoming) => self.admit(&mut connections, incoming, &stopping),
                     None => {
-                        self.shared.counters.add(&QuicCounts { socket_lost: 1, ..QuicCounts::default() });
+                        self.count(&StreamCounts { socket_lost: 1, ..StreamCounts::default() });
                         break;
                     }
                 },
             }
         }
-        self.drain(connections).await;
+        tokio::select! {
+            () = self.connections.drain(connections) => {}
+            () = self.turn_away() => {}
+        }
         self.endpoint.close(CLOSE_DONE, b"");
         // A client that misses the last packet has lost nothing but the news.
         let _ = timeout(CLOSE_TIMEOUT, self.endpoint.wait_idle()).await;
@@ -101,52 +95,45 @@ impl QuicServer {
     fn admit(&self, connections: &mut JoinSet<()>, incoming: Incoming, stop: &watch::Receiver<bool>) {
         // never-amplify: a Retry is shorter than the packet it answers, and all that an unproved source gets.
         if !incoming.remote_address_validated() {
-            self.shared.counters.add(&QuicCounts { retried: 1, ..QuicCounts::default() });
+            self.count(&StreamCounts { retried: 1, ..StreamCounts::default() });
             // What has not proved its address can always be told to.
             let _ = incoming.retry();
             return;
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        let refused = u64::from(place.is_none());
-        self.shared.counters.add(&QuicCounts { accepted: 1, refused, ..QuicCounts::default() });
-        let Some(place) = place else { return incoming.refuse() };
+        // bounded: a connection that has ended is known for a while, to answer what still comes; who opens
+        // and leaves at once is held up by that, though his place is free.
+        if self.endpoint.open_connections() >= self.most_known() {
+            return self.refuse(incoming);
+        }
+        let Some(place) = self.connections.admit() else { return incoming.refuse() };
         match incoming.accept() {
             Ok(connecting) => {
-                connections.spawn(connection(connecting, Arc::clone(&self.shared), stop.clone(), place));
+                let shared = Arc::clone(&self.connections.shared);
+                connections.spawn(connection(connecting, shared, stop.clone(), place));
             }
-            Err(_) => self.shared.counters.count_end(End::HandshakeFailed),
+            Err(_) => self.connections.shared.counters.count_end(End::HandshakeFailed),
         }
     }
 
-    /// Counts a connection that did not come to count itself.
-    fn note(&self, ended: Result<(), JoinError>) {
-        if ended.is_err_and(|error| error.is_cancelled()) {
-            self.shared.counters.add(&QuicCounts { aborted: 1, ..QuicCounts::default() });
+    /// Refuses every newcomer, for ever.
+    async fn turn_away(&self) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            self.refuse(incoming);
         }
+        std::future::pending::<()>().await;
     }
 
-    async fn drain(&self, mut connections: JoinSet<()>) {
-        let all = async {
-            loop {
-                tokio::select! {
-                    ended = connections.join_next() => match ended {
-                        Some(ended) => self.note(ended),
-                        None => break,
-                    },
-                    Some(incoming) = self.endpoint.accept() => {
-                        let counts = QuicCounts { accepted: 1, refused: 1, ..QuicCounts::default() };
-                        self.shared.counters.add(&counts);
-                        incoming.refuse();
-                    }
-                }
-            }
-        };
-        if timeout(self.shared.limits.drain, all).await.is_err() {
-            connections.abort_all();
-            while let Some(ended) = connections.join_next().await {
-                self.note(ended);
-            }
-        }
+    fn most_known(&self) -> usize {
+        self.connections.shared.limits.connections.saturating_mul(KNOWN_PER_PLACE)
+    }
+
+    fn refuse(&self, incoming: Incoming) {
+        self.count(&StreamCounts { accepted: 1, refused: 1, ..StreamCounts::default() });
+        incoming.refuse();
+    }
+
+    fn count(&self, counts: &StreamCounts) {
+        self.connections.shared.counters.add(counts);
     }
 }
 
@@ -157,16 +144,7 @@ async fn connection(
     mut stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 ) {
-    let handshake = tokio::select! {
-        biased;
-        handshake = timeout(shared.limits.handshake, connecting) => handshake,
-        () = stopped(&mut stop) => return shared.counters.count_end(End::Stopped),
-    };
-    let connection = match handshake {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(_)) => return shared.counters.count_end(End::HandshakeFailed),
-        Err(_) => return shared.counters.count_end(End::HandshakeTimeout),
-    };
+    let Some(connection) = shared.handshake(connecting, &mut stop).await else { return };
     let end = converse(&connection, &shared, stop).await;
     shared.counters.count_end(end);
     connection.close(CLOSE_DONE, b"");
@@ -175,20 +153,22 @@ async fn connection(
 /// Takes streams until something ends the connection, and lets those that are open end first.
 async fn converse(connection: &Connection, shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) -> End {
     let (mut streams, mut grace) = (JoinSet::new(), None);
+    let exchange =
+        Exchange { shared: Arc::clone(shared), connection: connection.clone(), turn: Arc::default() };
     let mut idle_until = Instant::now() + shared.limits.idle;
     let end = loop {
         let idle = streams.is_empty();
         tokio::select! {
             biased;
             Some(ended) = streams.join_next() => {
-                note_stream(shared, ended);
+                shared.note(ended);
                 idle_until = Instant::now() + shared.limits.idle;
             }
             opened = connection.accept_bi() => match opened {
                 Ok((send, recv)) => {
-                    shared.counters.add(&QuicCounts { streams: 1, ..QuicCounts::default() });
+                    shared.counters.add(&StreamCounts { streams: 1, ..StreamCounts::default() });
                     // bounded: MAX_STREAMS, which the client cannot exceed.
-                    streams.spawn(stream(Arc::clone(shared), connection.clone(), send, recv));
+                    streams.spawn(exchange.clone().serve(send, recv));
                 }
                 Err(error) => break End::from(error),
             },
@@ -197,77 +177,67 @@ async fn converse(connection: &Connection, shared: &Arc<Shared>, mut stop: watch
         }
     };
     while let Some(ended) = streams.join_next().await {
-        note_stream(shared, ended);
+        shared.note(ended);
     }
     end
 }
 
-/// Counts a stream that did not come to count itself.
-fn note_stream(shared: &Shared, ended: Result<(), JoinError>) {
-    if ended.is_err_and(|error| error.is_panic()) {
-        shared.counters.add(&QuicCounts { panicked: 1, ..QuicCounts::default() });
-    }
-}
-
-/// One stream from its first byte to the acknowledgement of its last.
-async fn stream(shared: Arc<Shared>, connection: Connection, mut send: SendStream, mut recv: RecvStream) {
-    let exchange = Exchange { shared: &shared, connection: &connection };
-    if let Err(end) = exchange.run(&mut send, &mut recv).await {
-        shared.counters.count_stream_end(end);
-        // Either half may have ended already, or the connection.
-        let _ = (send.reset(end.code()), recv.stop(end.code()));
-    }
-}
-
 /// One question and its answer.
-struct Exchange<'a> {
-    shared: &'a Shared,
-    connection: &'a Connection,
+#[derive(Clone)]
+struct Exchange {
+    shared: Arc<Shared>,
+    connection: Connection,
+    /// Held while an answer is made, and on while a long one is on its way.
+    turn: Arc<Mutex<()>>,
 }
 
-impl Exchange<'_> {
-    async fn run(&self, send: &mut SendStream, recv: &mut RecvStream) -> Result<(), StreamEnd> {
+impl Exchange {
+    /// One stream from its first byte to the acknowledgement of its last.
+    async fn serve(self, mut send: SendStream, mut recv: RecvStream) {
+        if let Err(end) = self.run(&mut send, &mut recv).await {
+            self.shared.counters.count_end(end);
+            // Either half may have ended already, or the connection.
+            let _ = (send.reset(end.code()), recv.stop(end.code()));
+        }
+    }
+
+    async fn run(&self, send: &mut SendStream, recv: &mut RecvStream) -> Result<(), End> {
         let arrived = timeout(self.shared.limits.frame, take_question(recv)).await;
-        let question = arrived.map_err(|_| StreamEnd::FrameTimeout)??;
-        let counts = QuicCounts { requests: 1, bytes_in: question.len() as u64, ..QuicCounts::default() };
-        self.shared.counters.add(&counts);
+        let question = arrived.map_err(|_| End::FrameTimeout)??;
         let from = self.connection.remote_address();
         let peer = Peer { ip: from.ip().to_canonical(), port: from.port(), carrier: Carrier::Quic };
         let mut answer = Vec::new();
-        match ask(&*self.shared.answerer, peer, &question, &mut answer).ok_or(StreamEnd::BadAnswer)? {
-            Outcome::Ignore(_) => {
-                self.shared.counters.add(&QuicCounts { ignored: 1, ..QuicCounts::default() });
-                send.finish().map_err(|_| StreamEnd::Withdrawn)
+        // bounded: a client that reads nothing holds one long answer, not one in each of its streams.
+        let turn = timeout(self.shared.limits.write, self.turn.lock()).await;
+        let turn = turn.map_err(|_| End::WriteTimeout)?;
+        match self.shared.ask(peer, &question, &mut answer)? {
+            Outcome::Ignore(_) => send.finish().map_err(|_| End::Withdrawn),
+            Outcome::Respond(length) => {
+                let _turn = (length > LONG_ANSWER).then_some(turn);
+                self.write(send, answer).await
             }
-            Outcome::Respond(_) => self.write(send, answer).await,
             Outcome::Later(ticket) => {
-                self.shared.counters.add(&QuicCounts { deferred: 1, ..QuicCounts::default() });
-                let promised = self.shared.answerer.later(ticket);
-                let arrived = tokio::select! {
-                    arrived = timeout(self.shared.limits.later, promised) => arrived,
-                    _ = self.connection.closed() => return Err(StreamEnd::Lost),
+                drop(turn);
+                let answer = tokio::select! {
+                    answer = self.shared.promised(ticket) => answer?,
+                    _ = self.connection.closed() => return Err(End::Lost),
                 };
-                let answer = arrived.map_err(|_| StreamEnd::LaterTimeout)?;
-                self.write(send, answer.map_err(|_| StreamEnd::LaterLost)?).await
+                self.write(send, answer).await
             }
         }
     }
 
     /// Sends the answer and keeps it charged until the client has it.
-    async fn write(&self, send: &mut SendStream, answer: Vec<u8>) -> Result<(), StreamEnd> {
+    async fn write(&self, send: &mut SendStream, answer: Vec<u8>) -> Result<(), End> {
         let length = answer.len();
-        if length == 0 || length > MAX_ANSWER {
-            return Err(StreamEnd::BadAnswer);
-        }
-        let _charge = self.shared.budget.charge(length).ok_or(StreamEnd::OverBudget)?;
+        let _charge = self.shared.charge(length)?;
         let deadline = Instant::now() + self.shared.limits.write;
         let written = timeout_at(deadline, send.write_chunk(answer.into())).await;
-        written.map_err(|_| StreamEnd::WriteTimeout)??;
-        send.finish().map_err(|_| StreamEnd::Withdrawn)?;
-        let counts = QuicCounts { answered: 1, bytes_out: length as u64, ..QuicCounts::default() };
-        self.shared.counters.add(&counts);
+        written.map_err(|_| End::WriteTimeout)??;
+        send.finish().map_err(|_| End::Withdrawn)?;
+        self.shared.answered(length);
         if timeout_at(deadline, send.stopped()).await.is_err() {
-            self.shared.counters.add(&QuicCounts { unacknowledged: 1, ..QuicCounts::default() });
+            self.shared.counters.add(&StreamCounts { unacknowledged: 1, ..StreamCounts::default() });
             // Its bytes are let go; the stream may have ended at this very moment.
             let _ = send.reset(CLOSE_SLOW);
         }
@@ -276,7 +246,7 @@ impl Exchange<'_> {
 }
 
 /// Reads until the client has finished its half: one whole frame and nothing else.
-async fn take_question(recv: &mut RecvStream) -> Result<Vec<u8>, StreamEnd> {
+async fn take_question(recv: &mut RecvStream) -> Result<Vec<u8>, End> {
     let mut question = Vec::new();
     let mut expected = None;
     // bounded: what is longer than its own length, at most MAX_REQUEST, is refused at once.
@@ -284,10 +254,10 @@ async fn take_question(recv: &mut RecvStream) -> Result<Vec<u8>, StreamEnd> {
         question.extend_from_slice(&chunk.bytes);
         expected = frame_length(&question, MAX_REQUEST)?;
         if expected.is_some_and(|length| question.len() > length) {
-            return Err(StreamEnd::SecondFrame);
+            return Err(End::SecondFrame);
         }
     }
-    if expected == Some(question.len()) { Ok(question) } else { Err(StreamEnd::Truncated) }
+    if expected == Some(question.len()) { Ok(question) } else { Err(End::Truncated) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::scan::{Named, Source};
 use super::tree::{Finding, Place, Tree};
 
 /// Files of the client that drive a real socket or keep a file; the rest of the client is sans-I/O.
-const DRIVERS: [&str; 4] = ["udp", "tls", "quic", "state_file"];
+const DRIVERS: [&str; 5] = ["udp", "line", "tls", "quic", "state_file"];
 
 /// Files of the store that touch the operating system's files.
 const STORE_FILES: [&str; 3] = ["src/store/disk.rs", "src/store/map.rs", "src/store/identity.rs"];

@@ -17,9 +17,9 @@ use crate::client::{
 use crate::wire::header::stream_frame_len;
 use crate::wire::{Key, MAX_QUESTION_STREAM};
 
-type Server = Arc<Mutex<Fake>>;
+pub(super) type Server = Arc<Mutex<Fake>>;
 
-fn server(n: u64) -> Server {
+pub(super) fn server(n: u64) -> Server {
     Arc::new(Mutex::new(Fake::with_history(n)))
 }
 
@@ -84,6 +84,16 @@ fn answer_one(stream: &mut (impl Read + Write), server: &Server) -> Option<()> {
     stream.flush().ok()
 }
 
+/// A client that has got the whole set, by a stream.
+pub(super) fn synced<'e>(server: &Server, carrier: impl Carrier + Send + 'e) -> Client<'e> {
+    let mut set = SetClient::new(server.lock().unwrap().trust(), SET);
+    let mut client = client_by(server, carrier);
+    let report = client.sync(&mut set, false).unwrap();
+    assert_eq!((report.mode, set.data()), (SyncMode::Full, Some(&server.lock().unwrap().live())));
+    assert_eq!(client.bucket(&[0; 16], 0).unwrap().keys.len() as u64, report.live);
+    client
+}
+
 fn short(stream_ms: u64) -> Patience {
     Patience { stream_ms, ..Patience::default() }
 }
@@ -117,11 +127,7 @@ fn a_set_syncs_by_tls_whatever_the_certificate() {
     // spec 1.5.4
     let server = server(3_000);
     let address = serve_tls(&server, usize::MAX, b"tekd/1");
-    let mut set = SetClient::new(server.lock().unwrap().trust(), SET);
-    let mut client = client_by(&server, TlsCarrier::new(address, Some("node.example")));
-    let report = client.sync(&mut set, false).unwrap();
-    assert_eq!((report.mode, set.data()), (SyncMode::Full, Some(&server.lock().unwrap().live())));
-    assert_eq!(client.bucket(&[0; 16], 0).unwrap().keys.len() as u64, report.live);
+    synced(&server, TlsCarrier::new(address, Some("node.example")));
 }
 
 #[test]

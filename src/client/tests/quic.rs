@@ -1,21 +1,19 @@
 //! The carrier of QUIC on a real socket of the loopback, against a server on a thread of its own.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, ServerConfig};
 
-use super::drivers::tls_config;
-use super::fake::{Fake, SET};
+use super::drivers::{Server, server, synced, tls_config};
+use super::fake::SET;
 use super::{client_by, no_sleep, random};
-use crate::client::{CarrierError, Client, ClientError, Patience, QuicCarrier, SetClient, SyncMode};
+use crate::client::{CarrierError, Client, ClientError, Patience, QuicCarrier};
 use crate::wire::MAX_QUESTION_STREAM;
-
-type Server = Arc<Mutex<Fake>>;
 
 /// What a server does with a stream and does not do with the next.
 #[derive(Clone, Copy)]
@@ -85,10 +83,6 @@ async fn answer_one(mut send: SendStream, mut recv: RecvStream, server: &Server,
     let _ = send.stopped().await;
 }
 
-fn server(n: u64) -> Server {
-    Arc::new(Mutex::new(Fake::with_history(n)))
-}
-
 /// The error of a question to a server of this manner.
 fn failed(manner: Manner, alpn: &'static [u8]) -> CarrierError {
     let server = server(5);
@@ -108,13 +102,9 @@ fn a_set_syncs_by_quic_whatever_the_certificate_and_the_server_hears_the_end() {
     // spec 1.5.3, 1.5.4
     let server = server(3_000);
     let (address, ended) = serve(&server, Manner::Answers(usize::MAX), b"tekd/1");
-    let mut set = SetClient::new(server.lock().unwrap().trust(), SET);
     let carrier = QuicCarrier::new(address, Some("node.example"));
     assert_eq!(carrier.peer(), address);
-    let mut client = client_by(&server, carrier);
-    let report = client.sync(&mut set, false).unwrap();
-    assert_eq!((report.mode, set.data()), (SyncMode::Full, Some(&server.lock().unwrap().live())));
-    assert_eq!(client.bucket(&[0; 16], 0).unwrap().keys.len() as u64, report.live);
+    let client = synced(&server, carrier);
     drop(client);
     let end = ended.recv_timeout(Duration::from_secs(20)).unwrap();
     assert!(matches!(end, ConnectionError::ApplicationClosed(_)), "{end}");

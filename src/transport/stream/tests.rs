@@ -1,57 +1,19 @@
 //! Conversations over a pipe in memory.
 
-use std::sync::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{DuplexStream, duplex};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::engine::{Carrier, Silence, Ticket};
-use crate::transport::HEADER_BYTES;
+use crate::engine::Carrier;
+use crate::transport::fake::{ECHO, IGNORE, IMPOSSIBLE, LATER, LONGEST, Script, frame};
+use crate::transport::stream_limits::IDLE_TIMEOUT;
+use crate::transport::{HEADER_BYTES, StreamCounters, StreamCounts, StreamLimits};
 
 const PEER: Peer =
     Peer { ip: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port: 4242, carrier: Carrier::Tls };
-
-/// Does what the second byte of a request says.
-#[derive(Default)]
-struct Script {
-    promised: Mutex<Vec<oneshot::Sender<Vec<u8>>>>,
-}
-
-const ECHO: u8 = 0;
-const IGNORE: u8 = 1;
-const LATER: u8 = 2;
-const BIG: u8 = 3;
-const IMPOSSIBLE: u8 = 4;
-
-impl AnswerFrame for Script {
-    fn answer_frame(&self, peer: Peer, request: &[u8], answer: &mut Vec<u8>) -> Outcome {
-        assert_eq!((peer, answer.len()), (PEER, MAX_ANSWER));
-        answer[..request.len()].copy_from_slice(request);
-        match request[1] {
-            ECHO => Outcome::Respond(request.len()),
-            IGNORE => Outcome::Ignore(Silence::Service),
-            LATER => Outcome::Later(Ticket(7)),
-            BIG => Outcome::Respond(MAX_ANSWER),
-            _ => Outcome::Respond(MAX_ANSWER + 1),
-        }
-    }
-
-    fn later(&self, ticket: Ticket) -> oneshot::Receiver<Vec<u8>> {
-        assert_eq!(ticket, Ticket(7));
-        let (sender, receiver) = oneshot::channel();
-        self.promised.lock().expect("no test panics with it").push(sender);
-        receiver
-    }
-}
-
-fn frame(length: usize, what: u8, fill: u8) -> Vec<u8> {
-    let mut frame = vec![fill; length];
-    (frame[0], frame[1]) = (0x80, what);
-    frame[4..8].copy_from_slice(&(length as u32).to_le_bytes());
-    frame
-}
 
 struct Bench {
     client: DuplexStream,
@@ -105,6 +67,7 @@ async fn pipelined_requests_are_answered_in_order_however_they_are_split() {
         }
         bench.expect(&requests.concat()).await;
         bench.client.shutdown().await.expect("a pipe closes");
+        assert_eq!(*bench.script.peers.lock().expect("never poisoned"), vec![PEER; 9]);
         let (end, counts) = bench.end().await;
         assert_eq!((end, counts.requests, counts.answered), (End::Closed, 9, 9));
         assert_eq!((counts.bytes_in, counts.bytes_out), (18_576, 18_576));
@@ -146,10 +109,10 @@ async fn the_longest_request_passes() {
 #[tokio::test]
 async fn the_longest_answer_passes_and_a_longer_one_is_a_defect() {
     let mut bench = converse(8192, StreamLimits::default());
-    bench.send(&frame(64, BIG, 5)).await;
+    bench.send(&frame(64, LONGEST, 5)).await;
     let mut answer = vec![0; MAX_ANSWER];
     bench.client.read_exact(&mut answer).await.expect("the whole answer");
-    assert_eq!(answer[..64], frame(64, BIG, 5));
+    assert_eq!(answer[..64], frame(64, LONGEST, 5));
     bench.send(&frame(64, IMPOSSIBLE, 5)).await;
     assert_eq!(bench.end().await.0, End::BadAnswer);
 }
@@ -186,7 +149,7 @@ async fn a_request_that_drips_in_does_not_move_its_deadline() {
 async fn a_client_that_does_not_read_is_cut_off() {
     let limits = StreamLimits { write: short(50), ..StreamLimits::default() };
     let mut bench = converse(4096, limits);
-    bench.send(&frame(64, BIG, 0)).await;
+    bench.send(&frame(64, LONGEST, 0)).await;
     assert_eq!(bench.end().await.0, End::WriteTimeout);
 }
 
@@ -194,7 +157,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
 async fn answers_over_the_common_budget_are_not_begun() {
     let limits = StreamLimits { pending_bytes: MAX_ANSWER - 1, ..StreamLimits::default() };
     let mut bench = converse(4096, limits);
-    bench.send(&[frame(64, ECHO, 0), frame(64, BIG, 0)].concat()).await;
+    bench.send(&[frame(64, ECHO, 0), frame(64, LONGEST, 0)].concat()).await;
     bench.expect(&frame(64, ECHO, 0)).await;
     assert_eq!(bench.end().await.0, End::OverBudget);
 }
@@ -203,27 +166,17 @@ async fn answers_over_the_common_budget_are_not_begun() {
 fn a_charge_is_given_back_whether_granted_or_not() {
     let limits = StreamLimits { pending_bytes: 100, ..StreamLimits::default() };
     let shared = Shared::new(Arc::new(Script::default()), limits);
-    let held = shared.budget.charge(60).expect("within the budget");
-    assert!(shared.budget.charge(41).is_none());
+    let held = shared.charge(60).expect("within the budget");
+    assert!(shared.charge(41).is_err());
     drop(held);
-    assert!(shared.budget.charge(100).is_some());
-}
-
-/// Waits until the script has promised something; returns where to send it.
-async fn promise(script: &Script) -> oneshot::Sender<Vec<u8>> {
-    loop {
-        if let Some(sender) = script.promised.lock().expect("no test panics with it").pop() {
-            return sender;
-        }
-        tokio::task::yield_now().await;
-    }
+    assert!(shared.charge(100).is_ok());
 }
 
 #[tokio::test]
 async fn a_promised_answer_is_waited_for_and_keeps_its_turn() {
     let mut bench = converse(8192, StreamLimits::default());
     bench.send(&[frame(64, LATER, 1), frame(64, ECHO, 2)].concat()).await;
-    let sender = promise(&bench.script).await;
+    let sender = bench.script.promise().await;
     sender.send(frame(4096, LATER, 9)).expect("the stream waits");
     bench.expect(&[frame(4096, LATER, 9), frame(64, ECHO, 2)].concat()).await;
     assert_eq!(bench.counters.snapshot().deferred, 1);
@@ -233,12 +186,12 @@ async fn a_promised_answer_is_waited_for_and_keeps_its_turn() {
 async fn a_promise_given_up_or_too_late_ends_the_stream() {
     let mut bench = converse(8192, StreamLimits::default());
     bench.send(&frame(64, LATER, 1)).await;
-    drop(promise(&bench.script).await);
+    drop(bench.script.promise().await);
     assert_eq!(bench.end().await.0, End::LaterLost);
 
     let mut bench = converse(8192, StreamLimits { later: short(30), ..StreamLimits::default() });
     bench.send(&frame(64, LATER, 1)).await;
-    let _kept = promise(&bench.script).await;
+    let _kept = bench.script.promise().await;
     assert_eq!(bench.end().await.0, End::LaterTimeout);
 }
 
@@ -250,7 +203,7 @@ async fn stop_ends_idle_streams_soon_and_lets_requests_finish() {
 
     let mut bench = converse(4096, StreamLimits::default());
     bench.send(&frame(64, LATER, 1)).await;
-    let sender = promise(&bench.script).await;
+    let sender = bench.script.promise().await;
     bench.stop.send(true).expect("the server listens");
     bench.send(&frame(64, ECHO, 2)).await;
     sender.send(frame(64, LATER, 9)).expect("the stream waits");

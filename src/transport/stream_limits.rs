@@ -1,0 +1,63 @@
+//! Limits of a server of TLS or QUIC: how many, how long, how much.
+
+use std::time::Duration;
+
+use super::frame::MAX_ANSWER;
+
+/// Connections at a time, handshakes included.
+pub(super) const MAX_CONNECTIONS: usize = 4096;
+/// From accept to the end of the handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between an answer and the first byte of the next request.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the first byte of a request to its last.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the first byte of an answer to its last.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From a request to the answer that was promised for later.
+const LATER_TIMEOUT: Duration = Duration::from_secs(10);
+/// From stop to the end of the last connection.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// From stop to the end of idle connections: what was sent before the stop may not have been noticed yet.
+pub(super) const STOP_GRACE: Duration = Duration::from_millis(100);
+/// Bytes of answers on their way to clients, over all connections.
+pub(super) const MAX_PENDING_BYTES: usize = 256 << 20;
+
+const _: () = assert!(STOP_GRACE.as_millis() < DRAIN_TIMEOUT.as_millis());
+const _: () = assert!(MAX_PENDING_BYTES >= MAX_ANSWER);
+
+/// Limits of a stream server; the defaults are the named constants of this module.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamLimits {
+    /// Connections at a time, handshakes included (4096); the newest over it is refused.
+    pub connections: usize,
+    /// From accept to the end of the handshake (5 s).
+    pub handshake: Duration,
+    /// Between an answer and the first byte of the next request (10 s).
+    pub idle: Duration,
+    /// From the first byte of a request to its last (10 s).
+    pub frame: Duration,
+    /// From the first byte of an answer to its last (10 s).
+    pub write: Duration,
+    /// From a request to the answer promised for later (10 s).
+    pub later: Duration,
+    /// From stop to the end of the last connection (10 s).
+    pub drain: Duration,
+    /// Bytes of answers on their way, over all connections (256 MiB).
+    pub pending_bytes: usize,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        StreamLimits {
+            connections: MAX_CONNECTIONS,
+            handshake: HANDSHAKE_TIMEOUT,
+            idle: IDLE_TIMEOUT,
+            frame: FRAME_TIMEOUT,
+            write: WRITE_TIMEOUT,
+            later: LATER_TIMEOUT,
+            drain: DRAIN_TIMEOUT,
+            pending_bytes: MAX_PENDING_BYTES,
+        }
+    }
+}
