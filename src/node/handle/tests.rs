@@ -135,7 +135,7 @@ fn what_cannot_be_shown_is_tried_again_and_newer_news_take_its_place() {
     place.feels(Mood::Well);
     place.clock.advance(60);
     place.wait_until("it is not shown later", |p| p.serial() == 2);
-    assert_eq!(place.handle.troubles(), Vec::<String>::new());
+    place.wait_until("health goes on about it", |p| p.handle.troubles().is_empty());
 }
 
 #[test]
