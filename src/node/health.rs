@@ -157,9 +157,12 @@ fn of_reporting(reporting: &ReportingHealth, now: u64, mut add: impl FnMut(&'sta
         add("guessing", format!("the budget of wrong grants of {whose} {what}; {why}"));
     }
     if reporting.codes_without_key > 0 {
-        let codes = reporting.codes_without_key;
+        let codes = match reporting.codes_without_key {
+            1 => "1 outstanding code".to_owned(),
+            codes => format!("{codes} outstanding codes"),
+        };
         let why = "the key they come from is not here: put keys/codes.key back from where it is kept";
-        add("codes-key", format!("{codes} outstanding codes cannot be told from wrong ones: {why}"));
+        add("codes-key", format!("{codes} cannot be told from wrong ones: {why}"));
     }
     match reporting.sealed_until {
         Some(end) if end >= now.saturating_add(SEAL_KEY_WARNING_S) => {}
