@@ -9,6 +9,8 @@ mod package;
 mod reference;
 #[path = "tekctl/authority.rs"]
 mod authority;
+#[path = "tekctl/phone.rs"]
+mod phone;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};

@@ -169,8 +169,12 @@ fn ends_words(ends: &[u64]) -> String {
         return "its manifest has no seal key".to_owned();
     }
     let list: Vec<String> = ends.iter().map(u64::to_string).collect();
-    let count = ends.len();
-    format!("none of the {count} seal keys of its manifest is valid, they end at {}", list.join(", "))
+    match ends.len() {
+        1 => format!("the only seal key of its manifest is not valid, it ends at {}", list[0]),
+        count => {
+            format!("none of the {count} seal keys of its manifest is valid, they end at {}", list.join(", "))
+        }
+    }
 }
 
 /// A version as people name it.

@@ -39,7 +39,7 @@ pub enum DecodeError {
 }
 
 /// Appends fields to a buffer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Encoder(Vec<u8>);
 
 impl Encoder {
@@ -102,7 +102,6 @@ impl Encoder {
 }
 
 /// Takes fields off the front of a slice.
-#[derive(Debug)]
 pub(crate) struct Decoder<'a> {
     left: &'a [u8],
     what: &'static str,

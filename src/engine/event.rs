@@ -128,7 +128,7 @@ pub struct ReportedKey {
 }
 
 /// What a phone was told about its request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Told {
     /// Content of the request (spec 7.2.5).
     pub content: [u8; 32],
@@ -141,7 +141,7 @@ pub struct Told {
 }
 
 /// What ties a report to the phone that made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Authored {
     /// H of the secret that the phone keeps.
     pub secret_hash: [u8; 32],
@@ -154,7 +154,7 @@ pub struct Authored {
 }
 
 /// The accepted keys of one report.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reported {
     /// The set reported to.
     pub set: u32,
@@ -186,7 +186,7 @@ impl Reported {
 }
 
 /// A change of a report by its author.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Amended {
     /// The set.
     pub set: u32,

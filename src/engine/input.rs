@@ -170,7 +170,7 @@ pub struct CodeOrder {
 }
 
 /// What was inside a sealed question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ReportRequest {
     /// The set.
     pub set: u32,
@@ -223,7 +223,7 @@ pub enum Presented {
 }
 
 /// What a request is answered (spec 7.6).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ReportReply {
     /// How it ended.
     pub outcome: Outcome,

@@ -27,6 +27,7 @@ mod checkpoint;
 mod table;
 mod writer;
 mod opening;
+mod untold;
 mod deadlines;
 mod rebuild;
 mod objects;

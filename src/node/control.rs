@@ -10,12 +10,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::commands::{Commands, Session};
 use crate::service::control::{ControlError, ControlReply, check_socket_path, read_request, write_reply};
 
 /// Control connections at a time.
 const MAX_CONTROL_CONNECTIONS: usize = 32;
+/// How long a connection may say nothing: one that is forgotten makes room for another.
+const IDLE_MAX: Duration = Duration::from_secs(600);
+/// How long a tool may leave its reply unread.
+const UNREAD_MAX: Duration = Duration::from_secs(30);
+/// How long nothing is accepted after accepting failed, as it does while no file can be opened.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening control socket. Dropping it stops listening and removes the socket.
 #[derive(Debug)]
@@ -98,7 +105,16 @@ fn accept(listener: &UnixListener, commands: &Arc<Commands>, stop: &AtomicBool) 
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(stream) = stream else { continue };
+        let Ok(stream) = stream else {
+            std::thread::park_timeout(ACCEPT_PAUSE);
+            continue;
+        };
+        // bounded: in connections, and each in time.
+        if stream.set_write_timeout(Some(UNREAD_MAX)).is_err()
+            || stream.set_read_timeout(Some(IDLE_MAX)).is_err()
+        {
+            continue;
+        }
         if open.load(Ordering::Relaxed) >= MAX_CONTROL_CONNECTIONS {
             let busy = format!(
                 "{MAX_CONTROL_CONNECTIONS} control connections are open, the most allowed; ask again"
@@ -106,17 +122,34 @@ fn accept(listener: &UnixListener, commands: &Arc<Commands>, stop: &AtomicBool) 
             let _ = write_reply(&mut &stream, &ControlReply::failed(busy));
             continue;
         }
-        open.fetch_add(1, Ordering::Relaxed);
-        let (commands, opened) = (Arc::clone(commands), Arc::clone(&open));
-        let spawned = std::thread::Builder::new().name("tekd-command".to_owned()).spawn(move || {
+        let (commands, place) = (Arc::clone(commands), Place::taken(&open));
+        let talk = move || {
+            let _place = place;
             if let Err(e) = converse(&stream, &commands) {
                 tracing::debug!("a control connection ended: {e}");
             }
-            opened.fetch_sub(1, Ordering::Relaxed);
-        });
-        if spawned.is_err() {
-            open.fetch_sub(1, Ordering::Relaxed);
+        };
+        // Without a thread the connection closes, and its place is free.
+        let spawned = std::thread::Builder::new().name("tekd-command".to_owned()).spawn(talk);
+        if let Err(e) = spawned {
+            tracing::error!("a control connection was closed: no thread could be started: {e}");
         }
+    }
+}
+
+/// One of the connections that may be open; dropped, also by a command that panics, it is free again.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn taken(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Place(Arc::clone(open))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -132,5 +165,23 @@ fn converse(stream: &UnixStream, commands: &Commands) -> Result<(), ControlError
             Err(e) => return Err(e),
         };
         write_reply(&mut writer, &reply)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_panics_gives_its_place_back() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let place = Place::taken(&open);
+        assert_eq!(open.load(Ordering::Relaxed), 1);
+        let ended = std::thread::spawn(move || {
+            let _place = place;
+            panic!("on purpose");
+        });
+        assert!(ended.join().is_err());
+        assert_eq!(open.load(Ordering::Relaxed), 0);
     }
 }

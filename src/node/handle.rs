@@ -12,27 +12,25 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::builder::{BuildError, Builder, SetNews, TableStore};
+use super::building::{Building, Finished, Held, Job, Make, Troubles, Unbuilt};
 use super::clock::Clock;
 use super::entropy::{self, SystemRandom};
 use super::keyhole::{KeyWatch, Keyhole};
+use super::latch::Latch;
 use super::origin::{NOBODY, Origin, OriginError, write_snapshot};
-use crate::engine::{
-    Committed, Input, Moment, Refusal, ReleaseOutcome, Reply, TableContext, Ticket, View, Work,
-};
+use crate::engine::{Committed, Input, Moment, Refusal, Reply, Ticket, View, Work};
 use crate::store::Published;
 
 /// Commands that wait for the writer at most; beyond that a caller is told to come back.
 pub const QUEUE_MAX: usize = 1024;
-/// Inputs in one group at most.
-const GROUP_INPUTS_MAX: usize = 256;
+/// Commands that are looked at before a group is written, at most: who only looks keeps nobody waiting.
+const GROUP_COMMANDS_MAX: usize = 256;
 /// How often the writer looks at the clock when nothing else happens.
 const TICK: Duration = Duration::from_millis(500);
-/// How often the builder looks for wishes.
-const WISH_PAUSE: Duration = Duration::from_millis(20);
 /// Events after which a snapshot is written without being asked for.
 const SNAPSHOT_EVENTS: u64 = 100_000;
 
-const _: () = assert!(GROUP_INPUTS_MAX <= QUEUE_MAX);
+const _: () = assert!(GROUP_COMMANDS_MAX <= QUEUE_MAX);
 
 /// Why a command got no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -45,7 +43,23 @@ pub enum AskError {
         "{QUEUE_MAX} commands wait already, the most allowed; nothing was changed: ask again in a second"
     )]
     Busy,
-    /// The journal failed; nothing is confirmed any more.
+    /// The release that was asked for is decided, but cannot be published yet.
+    #[error(
+        "release {serial} of set {set} is decided, but its table cannot be made: {why}; it is tried again and comes out \
+         once it can be made; `tekctl health` shows how it stands"
+    )]
+    Unbuilt {
+        /// The set.
+        set: u32,
+        /// The release.
+        serial: u32,
+        /// What failed.
+        why: String,
+    },
+    /// The writer is at something else; what was asked is left out.
+    #[error("the writer has not answered for {0} seconds: is the disk too slow, or full?")]
+    Slow(u64),
+    /// The journal failed or a thread panicked; nothing is confirmed any more.
     #[error("the writer has stopped: {0}; questions are still answered from the last release")]
     Stopped(String),
 }
@@ -61,15 +75,7 @@ enum Command {
     Ask(Box<Input>, Tell),
     Look(Look),
     Act(Act, Tell),
-    Stop,
-}
-
-/// An answer that waits until readers see what it is about.
-type Held = (Tell, Answered);
-
-enum Job {
-    Build(TableContext, ReleaseOutcome),
-    Show(SetNews, Vec<Held>),
+    Finished(Finished),
     Stop,
 }
 
@@ -79,7 +85,8 @@ pub struct OriginHandle {
     jobs: SyncSender<Job>,
     /// The writer's thread and the builder's.
     threads: Mutex<Option<[JoinHandle<()>; 2]>>,
-    stopped: Arc<Mutex<Option<String>>>,
+    stopped: Arc<Latch>,
+    troubles: Arc<Troubles>,
     view: Arc<Published<View>>,
     keyhole: Arc<Keyhole>,
 }
@@ -139,28 +146,54 @@ impl OriginHandle {
     ) -> Result<Self, StartError> {
         let mut builder = Builder::new(store, Arc::clone(&view));
         bring_up(&mut origin, &mut builder, &*clock)?;
+        Self::with_maker(origin, builder, view, clock)
+    }
+
+    /// Starts the threads of an origin whose tables are made.
+    fn with_maker(
+        origin: Origin,
+        maker: impl Make,
+        view: Arc<Published<View>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
         let keys = KeyWatch::new(&origin, clock.now().unix)?;
         let keyhole = Arc::clone(keys.keyhole());
         let (commands, inbox) = sync_channel(QUEUE_MAX);
         let (jobs, work) = sync_channel(QUEUE_MAX);
-        let stopped = Arc::new(Mutex::new(None));
-        let (back, hand) = (commands.clone(), jobs.clone());
+        let (stopped, troubles) = (Arc::new(Latch::default()), Arc::new(Troubles::default()));
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let building = thread("tekd-builder").spawn(move || build_loop(builder, &work, &back))?;
-        let state = WriterThread {
+
+        let back = commands.clone();
+        // A writer that is gone needs to know of nothing.
+        let tell = move |finished| drop(back.send(Command::Finished(finished)));
+        let mut building = Building::new(maker, Arc::clone(&clock), Arc::clone(&troubles), tell);
+        let latch = Arc::clone(&stopped);
+        let building = thread("tekd-builder").spawn(move || {
+            let (work, _watch) = (work, latch.watch("builder"));
+            building.run(&work);
+        })?;
+
+        let hand = jobs.clone();
+        let mut state = WriterThread {
             origin,
             keys,
             clock,
             jobs,
             waiting: HashMap::new(),
+            releasing: Vec::new(),
             next: 0,
             outbox: VecDeque::new(),
             snapshot_at: 0,
         };
         let latch = Arc::clone(&stopped);
-        let writing = thread("tekd-writer").spawn(move || state.run(&inbox, &latch))?;
+        let writing = thread("tekd-writer").spawn(move || {
+            // fail-stop: who waits is let go after the latch says why, for what is below is dropped last.
+            let inbox = inbox;
+            let _watch = latch.watch("writer");
+            state.run(&inbox, &latch);
+        })?;
         let threads = Mutex::new(Some([writing, building]));
-        Ok(OriginHandle { commands, jobs: hand, threads, stopped, view, keyhole })
+        Ok(OriginHandle { commands, jobs: hand, threads, stopped, troubles, view, keyhole })
     }
 
     /// What readers see.
@@ -168,9 +201,14 @@ impl OriginHandle {
         &self.view
     }
 
-    /// Why the writer has stopped, if it has.
+    /// Why the writer has stopped, if it has: the journal failed, or a thread panicked.
     pub fn stopped(&self) -> Option<String> {
-        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stopped.why()
+    }
+
+    /// What the builder could not do and tries again, a sentence for each.
+    pub fn troubles(&self) -> Vec<String> {
+        self.troubles.list()
     }
 
     /// Asks the writer and waits until its answer is durable.
@@ -210,12 +248,33 @@ impl OriginHandle {
         &self,
         look: impl FnOnce(&Origin) -> T + Send + 'static,
     ) -> Result<T, AskError> {
+        self.show(look)?.recv().map_err(|_| self.gone())
+    }
+
+    /// As [`OriginHandle::look`], but waits for `patience` at most.
+    ///
+    /// # Errors
+    /// [`AskError`] if the writer is gone or at something that takes longer.
+    pub fn look_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        look: impl FnOnce(&Origin) -> T + Send + 'static,
+    ) -> Result<T, AskError> {
+        self.show(look)?.recv_timeout(patience).map_err(|e| match e {
+            RecvTimeoutError::Timeout => AskError::Slow(patience.as_secs()),
+            RecvTimeoutError::Disconnected => self.gone(),
+        })
+    }
+
+    fn show<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Origin) -> T + Send + 'static,
+    ) -> Result<Receiver<T>, AskError> {
         let (tell, answer) = sync_channel(1);
-        let look: Look = Box::new(move |origin| {
-            let _ = tell.send(look(origin));
-        });
+        // Who asked may have gone.
+        let look: Look = Box::new(move |origin| drop(tell.send(look(origin))));
         self.send(Command::Look(look))?;
-        answer.recv().map_err(|_| self.gone())
+        Ok(answer)
     }
 
     /// Lets `act` prepare inputs with the origin in hand, and asks the writer for them; the answer is the
@@ -270,6 +329,8 @@ struct WriterThread {
     clock: Arc<dyn Clock>,
     jobs: SyncSender<Job>,
     waiting: HashMap<Ticket, Tell>,
+    /// Who waits for a release of which set. bounded: one for each set in flight.
+    releasing: Vec<(u32, Ticket)>,
     next: u64,
     /// Jobs the builder has no room for yet. bounded: one table and one show for each set.
     outbox: VecDeque<Job>,
@@ -278,7 +339,7 @@ struct WriterThread {
 }
 
 impl WriterThread {
-    fn run(mut self, inbox: &Receiver<Command>, stopped: &Mutex<Option<String>>) {
+    fn run(&mut self, inbox: &Receiver<Command>, stopped: &Latch) {
         self.snapshot_at = self.origin.state().seq();
         let mut dirty = false;
         loop {
@@ -287,13 +348,18 @@ impl WriterThread {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            if let Some(why) = stopped.why() {
+                // fail-stop: without the builder nothing comes out any more, and nothing is taken in.
+                tracing::error!("the writer stops: {why}");
+                break;
+            }
             let idle = first.is_none();
             let (inputs, stop) = self.gather(first, inbox);
             let before = self.origin.head().gno;
             if let Err(e) = self.turns(inputs) {
                 // fail-stop: nothing is confirmed any more; readers go on.
                 tracing::error!("the writer stops: {e}");
-                *stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+                stopped.set(e.to_string());
                 return;
             }
             dirty |= self.origin.head().gno != before;
@@ -335,10 +401,14 @@ impl WriterThread {
     }
 
     /// What is to be decided in this turn, and whether it is the last.
-    fn gather(&mut self, first: Option<Command>, inbox: &Receiver<Command>) -> (Vec<(Ticket, Input)>, bool) {
+    fn gather(
+        &mut self,
+        mut first: Option<Command>,
+        inbox: &Receiver<Command>,
+    ) -> (Vec<(Ticket, Input)>, bool) {
         let mut inputs = Vec::new();
-        let mut next = first;
-        while let Some(command) = next {
+        for _ in 0..GROUP_COMMANDS_MAX {
+            let Some(command) = first.take().or_else(|| inbox.try_recv().ok()) else { break };
             match command {
                 Command::Ask(input, tell) => {
                     let ticket = self.wait_for(tell);
@@ -355,12 +425,10 @@ impl WriterThread {
                         self.answer(ticket, Ok(Reply::Done));
                     }
                 }
+                Command::Finished(Finished::Built(built)) => inputs.push((NOBODY, Input::Built(built))),
+                Command::Finished(Finished::Waits(unbuilt)) => self.release_waits(&unbuilt),
                 Command::Stop => return (inputs, true),
             }
-            if inputs.len() >= GROUP_INPUTS_MAX {
-                break;
-            }
-            next = inbox.try_recv().ok();
         }
         inputs.push((NOBODY, Input::Tick));
         (inputs, false)
@@ -373,6 +441,15 @@ impl WriterThread {
         ticket
     }
 
+    /// Tells who asked for a release that it is decided but does not come out yet.
+    fn release_waits(&mut self, unbuilt: &Unbuilt) {
+        let of_it: Vec<_> = self.releasing.extract_if(.., |(set, _)| *set == unbuilt.set).collect();
+        for (_, ticket) in of_it {
+            let Unbuilt { set, serial, why } = unbuilt.clone();
+            self.answer(ticket, Err(AskError::Unbuilt { set, serial, why }));
+        }
+    }
+
     fn answer(&mut self, ticket: Ticket, reply: Answered) {
         if let Some(tell) = self.waiting.remove(&ticket) {
             tell(reply);
@@ -380,6 +457,10 @@ impl WriterThread {
     }
 
     fn turn(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<(), OriginError> {
+        self.releasing.extend(inputs.iter().filter_map(|(ticket, input)| match input {
+            Input::Release { set, .. } => Some((*set, *ticket)),
+            _ => None,
+        }));
         let Committed { replies, work } = self.origin.step(now, inputs)?;
         // What a manifest says can be sealed to can be opened before anybody reads it.
         self.keys.refresh(&self.origin, now.unix);
@@ -389,7 +470,9 @@ impl WriterThread {
                 // Who is told of a release finds it: the answer goes out once readers see it.
                 Ok(Reply::Released(summary)) => {
                     if let Some(tell) = self.waiting.remove(&ticket) {
-                        held.push((summary.set, (tell, Ok(Reply::Released(summary)))));
+                        let set = summary.set;
+                        let told: Held = Box::new(move || tell(Ok(Reply::Released(summary))));
+                        held.push((set, told));
                     }
                 }
                 reply => self.answer(ticket, reply.map_err(AskError::from)),
@@ -404,9 +487,10 @@ impl WriterThread {
                 }
             }
         }
-        for (_, (tell, reply)) in held {
-            tell(reply);
+        for (_, told) in held {
+            told();
         }
+        self.releasing.retain(|(_, ticket)| self.waiting.contains_key(ticket));
         self.hand_out();
         Ok(())
     }
@@ -448,29 +532,5 @@ impl WriterThread {
     }
 }
 
-fn build_loop(mut builder: Builder, work: &Receiver<Job>, back: &SyncSender<Command>) {
-    loop {
-        match work.recv_timeout(WISH_PAUSE) {
-            Ok(Job::Build(context, outcome)) => match builder.build(&context, &outcome) {
-                Ok(built) => {
-                    let _ = back.send(Command::Ask(Box::new(Input::Built(built)), Box::new(drop)));
-                }
-                Err(e) => tracing::error!("release {} of set {} waits: {e}", outcome.serial, outcome.set),
-            },
-            Ok(Job::Show(news, held)) => {
-                if let Err(e) = builder.show(&news) {
-                    tracing::error!("readers keep the release before: {e}");
-                }
-                for (tell, reply) in held {
-                    tell(reply);
-                }
-            }
-            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        if let Err(e) = builder.grant_wishes() {
-            tracing::error!("an object could not be made: {e}");
-        }
-        builder.view().collect();
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,10 @@ pub struct Finding {
 pub struct OriginHealth {
     /// Why the writer stopped.
     pub stopped: Option<String>,
+    /// Why the writer did not answer, whether it has stopped or not.
+    pub silent: Option<String>,
+    /// What the builder could not do and tries again.
+    pub building: Vec<String>,
     /// Why releases are held.
     pub clock_alarm: Option<String>,
     /// Whether the root key is still on this machine.
@@ -104,6 +108,11 @@ pub fn findings(
     let Some(origin) = origin else { return found };
     if let Some(why) = &origin.stopped {
         add("writing", format!("the writer has stopped, nothing is confirmed: {why}"));
+    } else if let Some(why) = &origin.silent {
+        add("writing", why.clone());
+    }
+    for trouble in &origin.building {
+        add("building", trouble.clone());
     }
     if let Some(alarm) = &origin.clock_alarm {
         add("clock", alarm.clone());
@@ -148,9 +157,12 @@ fn of_reporting(reporting: &ReportingHealth, now: u64, mut add: impl FnMut(&'sta
         add("guessing", format!("the budget of wrong grants of {whose} {what}; {why}"));
     }
     if reporting.codes_without_key > 0 {
-        let codes = reporting.codes_without_key;
+        let codes = match reporting.codes_without_key {
+            1 => "1 outstanding code".to_owned(),
+            codes => format!("{codes} outstanding codes"),
+        };
         let why = "the key they come from is not here: put keys/codes.key back from where it is kept";
-        add("codes-key", format!("{codes} outstanding codes cannot be told from wrong ones: {why}"));
+        add("codes-key", format!("{codes} cannot be told from wrong ones: {why}"));
     }
     match reporting.sealed_until {
         Some(end) if end >= now.saturating_add(SEAL_KEY_WARNING_S) => {}
@@ -247,5 +259,15 @@ mod tests {
     fn of_a_writer_that_has_stopped_only_that_is_told() {
         let stopped = OriginHealth { stopped: Some("no space".to_owned()), ..OriginHealth::default() };
         assert!(matches!(&found(&stopped)[..], [("writing", _)]));
+        let silent = OriginHealth { silent: Some("no answer".to_owned()), ..stopped };
+        assert!(matches!(&found(&silent)[..], [("writing", text)] if text.contains("no space")));
+    }
+
+    #[test]
+    fn a_writer_that_does_not_answer_and_a_builder_that_fails_are_told() {
+        let silent = OriginHealth { silent: Some("no answer for 5 seconds".to_owned()), ..well() };
+        assert_eq!(found(&silent), [("writing", "no answer for 5 seconds".to_owned())]);
+        let building = OriginHealth { building: vec!["release 7 of set 1 waits".to_owned()], ..well() };
+        assert_eq!(found(&building), [("building", "release 7 of set 1 waits".to_owned())]);
     }
 }

@@ -303,9 +303,16 @@ impl<'d> Keys<'d> {
     fn secret(&self, name: &str, purpose: &str) -> Result<Option<[u8; 32]>, KeyError> {
         let Some(bytes) = self.read(name)? else { return Ok(None) };
         let damaged = |what: String| KeyError::Damaged { file: self.dir.join(name), what };
-        let file: KeyFile = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+        // no-trace: what a parser says quotes what it found, and that may be the secret.
+        let unread = |e: serde_json::Error| {
+            damaged(format!("its JSON cannot be read at line {}, column {}", e.line(), e.column()))
+        };
+        let file: KeyFile = serde_json::from_slice(&bytes).map_err(unread)?;
         if file.format != 1 || file.purpose != purpose {
-            return Err(damaged(format!("it is format {} for {:?}", file.format, file.purpose)));
+            let format = file.format;
+            return Err(damaged(format!(
+                "it is of format {format} or not for {purpose:?}, format 1 is known"
+            )));
         }
         let secret = STANDARD.decode(&file.secret).ok().and_then(|s| <[u8; 32]>::try_from(s).ok());
         secret.map(Some).ok_or_else(|| damaged("its secret is not base64 of 32 bytes".to_owned()))
@@ -332,4 +339,30 @@ fn online_name(epoch: u32) -> String {
 
 fn seal_name(id: [u8; 8]) -> String {
     format!("{SEAL_PREFIX}{}.key", hex::encode(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryDisk;
+
+    #[test]
+    fn a_damaged_key_file_is_named_and_not_quoted() {
+        let disk = MemoryDisk::new();
+        let keys = Keys::open(&disk, Path::new("/data")).unwrap();
+        let secret = STANDARD.encode([0xa7; 32]);
+        for (text, told) in [
+            (format!("\"{secret}\""), "line 1, column"),
+            (format!("{{\"format\":1,\n\"purpose\":\"codes\",\"{secret}\":\"\"}}"), "line 2, column"),
+            (format!("{{\"format\":\"{secret}\"}}"), "line 1, column"),
+            (format!("{{\"format\":1,\"purpose\":\"{secret}\",\"secret\":\"codes\"}}"), "not for \"codes\""),
+            (format!("{{\"format\":1,\"purpose\":\"codes\",\"secret\":\"{secret}{secret}\"}}"), "base64"),
+        ] {
+            keys.write(CODES_KEY, text.as_bytes()).unwrap();
+            let error = keys.codes().unwrap_err();
+            let said = format!("{error} {error:?}");
+            assert!(said.contains(told) && said.contains("codes.key"), "{said}");
+            assert!(!said.contains(&secret[..4]), "{said}");
+        }
+    }
 }

@@ -8,6 +8,8 @@ mod origin;
 mod offline;
 mod keyhole;
 mod builder;
+mod building;
+mod latch;
 mod handle;
 mod sealed_counts;
 mod desk;

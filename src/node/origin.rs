@@ -105,7 +105,7 @@ impl Origin {
             let void = (NOBODY, Input::VoidCodes);
             for (_, reply) in self.step(now, vec![adopt, void])?.replies {
                 if let Ok(Reply::Voided(codes @ 1..)) = reply {
-                    tracing::warn!("{codes} outstanding codes are void: the key they came from is lost");
+                    tracing::warn!("outstanding codes that are void, for their key is lost: {codes}");
                 }
             }
         }

@@ -149,7 +149,7 @@ fn codes_are_issued_printed_checked_and_revoked() {
         "{heading}"
     );
     assert_eq!(list.lines().collect::<Vec<_>>(), codes);
-    assert!(server.say("codes issue --provider 1 --count 2").stdout.contains("2 codes that hold until"));
+    assert!(server.say("codes issue --provider 1 --count 2").stdout.contains("2 codes, valid until"));
     assert_eq!(server.operate("codes show --batch 1 --csv").code, 2, "two formats");
 
     for (line, code, told) in [

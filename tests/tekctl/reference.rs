@@ -110,7 +110,7 @@ fn the_reference_client_verifies_what_the_server_says() {
 }
 
 /// A file of `n` keys of the days before today, in the field's words.
-fn key_file(server: &Server, name: &str, n: u32) -> String {
+pub(crate) fn key_file(server: &Server, name: &str, n: u32) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let today = u32::try_from(now.as_secs() / 86_400 * 144).expect("this century");
     let key = |i: u32| {

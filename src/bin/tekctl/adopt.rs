@@ -14,6 +14,7 @@ use tekd::store::{DirLock, Identity, RealDisk};
 use crate::args::Global;
 use crate::moments;
 use crate::output::{Done, Failure, Outcome};
+use crate::tables::counted;
 
 /// Gives the directory its next incarnation.
 pub(crate) fn run(global: &Global) -> Done {
@@ -28,8 +29,9 @@ pub(crate) fn run(global: &Global) -> Done {
     let note = match lost {
         Ok(0) => return Ok(outcome),
         Ok(codes) => format!(
-            "{codes} outstanding codes come from a key that is not in {}: they are void once the server is started; put \
-             the key there first, if it was exported with `tekctl keys export-codes`, or have new codes issued",
+            "{} made with a key that is not in {}: void once the server is started; put the key there first, if it was \
+             exported with `tekctl keys export-codes`, or have new codes issued",
+            counted(codes, "outstanding code"),
             file.display()
         ),
         Err(error) => format!(

@@ -447,4 +447,19 @@ mod tests {
             assert!(missing.contains(&kind), "{line}: {kind:?}");
         }
     }
+
+    #[test]
+    fn a_command_line_that_is_printed_shows_no_code_and_no_secret() {
+        let (id, secret) = ("a7".repeat(16), "a7".repeat(32));
+        for line in [
+            format!("tekctl submit --code 1A2B-3C4D-5E6F --keys k --secret {secret}"),
+            format!("tekctl report-status {id} --secret {secret}"),
+            format!("tekctl report-amend {id} --secret {secret} --code 1A2B-3C4D-5E6F"),
+        ] {
+            let printed = format!("{:?}", parse(&line).expect("a command line")).to_lowercase();
+            for form in ["1a2b", "a7a7", "167, 167"] {
+                assert!(!printed.contains(form), "{printed}");
+            }
+        }
+    }
 }

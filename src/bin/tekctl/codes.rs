@@ -9,7 +9,7 @@ use crate::authority_args::{CodesCommand, CodesFormat};
 use crate::moments;
 use crate::operator::{ask, outcome};
 use crate::output::{Done, Failure};
-use crate::tables::{self, scalar};
+use crate::tables::{self, counted, scalar};
 
 /// Carries out a command about codes.
 pub(crate) fn run(global: &Global, command: &CodesCommand) -> Done {
@@ -80,9 +80,9 @@ fn csv(document: &Value) -> String {
 /// For paper: what a doctor has to know, then the codes.
 fn plain(document: &Value) -> String {
     let field = |name: &str| scalar(&document[name]);
-    let count = codes(document).count();
+    let count = counted(codes(document).count() as u64, "code");
     let mut lines = vec![
-        format!("{}: batch {}, {count} codes ({})", field("name"), field("batch"), field("report_type")),
+        format!("{}: batch {}, {count} ({})", field("name"), field("batch"), field("report_type")),
         "Give each person one code. It can be typed into the app once.".to_owned(),
         format!("The codes work until {}.", until(document)),
         "Do not photograph or send this list; cut off what was handed out.".to_owned(),
@@ -98,12 +98,12 @@ fn table(document: &Value) -> String {
         .map(|code| json!({ "code": code, "batch": document["batch"], "expires": document["expires"] }));
     let rows: Vec<Value> = rows.collect();
     let head = format!(
-        "batch {} of provider {} ({}), set {}: {} codes that hold until {}",
+        "batch {} of provider {} ({}), set {}: {}, valid until {}",
         field("batch"),
         field("provider"),
         field("name"),
         field("set"),
-        rows.len(),
+        counted(rows.len() as u64, "code"),
         until(document)
     );
     format!("{head}\n{}", tables::lines(&rows.into()))
@@ -112,12 +112,13 @@ fn table(document: &Value) -> String {
 fn revoked(retroactive: bool, dry_run: bool, document: &Value) -> String {
     let field = |name: &str| scalar(&document[name]);
     let (is, are) = if dry_run { ("would be", "would be") } else { ("is", "are") };
-    let mut text = format!("batch {} {is} revoked with {} outstanding codes", field("batch"), field("codes"));
+    let mut text = format!(
+        "batch {} {is} revoked with {}",
+        field("batch"),
+        tables::counted_in(document, "codes", "outstanding code")
+    );
     if retroactive {
-        let (reports, keys, live) = (field("reports"), field("keys"), field("live"));
-        text.push_str(&format!(
-            "; {reports} reports with {keys} keys, {live} of them live, {are} taken back"
-        ));
+        text.push_str(&format!("; {}, {are} taken back", tables::reports_in(document)));
     }
     if dry_run {
         text.push_str("\nnothing was changed");
@@ -167,7 +168,7 @@ mod tests {
     fn the_table_has_a_row_per_code() {
         assert_eq!(
             table(&batch()),
-            "batch 3 of provider 1 (Clinic), set 1: 2 codes that hold until Tuesday, 1 December 2026, 13:00 UTC\n\
+            "batch 3 of provider 1 (Clinic), set 1: 2 codes, valid until Tuesday, 1 December 2026, 13:00 UTC\n\
              code            batch  expires\n\
              9YQG-ZCG5-0292  3      2026-12-01T13:00:00Z\n\
              QW39-52ZY-38CD  3      2026-12-01T13:00:00Z"

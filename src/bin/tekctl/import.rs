@@ -20,6 +20,7 @@ use crate::args::{Global, ImportArgs};
 use crate::operator::{call, connect};
 use crate::output::{Done, Failure, Outcome};
 use crate::progress::Progress;
+use crate::tables::counted;
 
 /// The server's name for keys that are none.
 const MALFORMED: &str = "malformed";
@@ -140,25 +141,35 @@ fn conclude(counts: &Counts, shift_days: i64, signature: SignatureState, revised
         "shift_days": shift_days,
         "signature": signature,
     });
-    let mut text = format!("{} of {} keys accepted", counts.accepted, counts.keys);
+    let mut text = format!("{} of {} accepted", counts.accepted, counted(counts.keys, "key"));
     if !counts.rejected.is_empty() {
         text.push_str(&format!("; rejected: {}", counts.reasons()));
     }
     if shift_days != 0 {
-        text.push_str(&format!("; shifted by {shift_days} days"));
+        text.push_str(&format!(
+            "; shifted by {}{}",
+            if shift_days < 0 { "-" } else { "" },
+            counted(shift_days.unsigned_abs(), "day")
+        ));
     }
     text.push_str(match signature {
         SignatureState::Unchecked => "; signature unchecked",
         SignatureState::Valid => "; signature valid",
     });
     if counts.accepted == 0 && counts.keys > 0 {
-        let why =
-            format!("none of {} keys was accepted: {}; nothing was stored", counts.keys, counts.reasons());
+        let why = format!(
+            "none of {} was accepted: {}; nothing was stored",
+            counted(counts.keys, "key"),
+            counts.reasons()
+        );
         return Err(Failure::failed(why).with(document, text));
     }
     let mut outcome = Outcome::new(document, text);
     if revised > 0 {
-        outcome.notes.push(format!("tekctl: {revised} revised keys of earlier packages were left out"));
+        outcome.notes.push(format!(
+            "tekctl: left out: {} of earlier packages",
+            counted(revised as u64, "revised key")
+        ));
     }
     Ok(outcome)
 }

@@ -15,6 +15,7 @@ use tekd::store::{Disk, RealDisk, replace_file};
 use crate::args::Global;
 use crate::output::{Done, Failure, Outcome};
 use crate::progress::Progress;
+use crate::tables::counted;
 
 /// Why a journal cannot be read; naming a directory without one is a slip of the command line.
 pub(crate) fn unreadable(error: &JournalError) -> Failure {
@@ -36,7 +37,11 @@ pub(crate) fn verify(global: &Global) -> Done {
     match verified {
         Ok(v) => {
             let chain = hex::encode(v.head.chain);
-            let text = format!("{} events in {} groups, all whole; chain {chain}", v.events, v.groups);
+            let text = format!(
+                "{} in {}, all whole; chain {chain}",
+                counted(v.events, "event"),
+                counted(v.groups, "group")
+            );
             let document = json!({ "events": v.events, "groups": v.groups, "chain": chain, "ok": true });
             Ok(Outcome::new(document, text))
         }
@@ -97,8 +102,10 @@ fn set_document(set: u32, table: &BuiltTable) -> Value {
 }
 
 fn text(events: u64, seconds: f64, chain: &str, tables: &[(u32, BuiltTable)]) -> String {
-    let mut lines =
-        vec![format!("{events} events in {seconds:.1} s; every root as it was signed; chain {chain}")];
+    let mut lines = vec![format!(
+        "{} in {seconds:.1} s; every root as it was signed; chain {chain}",
+        counted(events, "event")
+    )];
     lines.extend(tables.iter().map(|(set, table)| {
         let built = &table.built;
         format!("set {set}: release {}, {} live, root {}", built.serial, built.count, hex::encode(built.root))

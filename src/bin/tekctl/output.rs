@@ -1,6 +1,6 @@
 //! How a command ends: one document or lines for people on stdout, the rest on stderr, an exit code.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tekd::service::control::{ControlError, Exit};
 
 /// What a command that worked has to say.
-#[derive(Debug)]
 pub(crate) struct Outcome {
     /// [`Exit::Ok`], or [`Exit::Degraded`] if a stated property does not hold.
     pub(crate) exit: Exit,
@@ -18,6 +17,13 @@ pub(crate) struct Outcome {
     pub(crate) text: String,
     /// For people, on stderr.
     pub(crate) notes: Vec<String>,
+}
+
+impl fmt::Debug for Outcome {
+    // no-trace: documents and lines may hold codes and secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome").field("exit", &self.exit).finish_non_exhaustive()
+    }
 }
 
 impl Outcome {
@@ -33,12 +39,39 @@ impl Outcome {
 }
 
 /// Why a command did not work.
-#[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
     message: String,
     document: Option<Value>,
     text: String,
+}
+
+impl fmt::Debug for Failure {
+    // no-trace: documents and lines may hold codes and secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("exit", &self.exit)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Failure {
+    /// What is told on stderr.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What is told on stdout, as lines.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What is told on stdout, either way.
+    pub(crate) fn shown(&self) -> (Value, &str) {
+        (self.document.clone().unwrap_or_default(), &self.text)
+    }
 }
 
 impl Failure {

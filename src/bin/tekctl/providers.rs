@@ -137,10 +137,8 @@ fn revoked(who: &str, resume: Option<&str>, since: Option<u64>, dry_run: bool, d
     match since {
         None => text.push_str("; nothing that it authorised is taken back: --since TIME does that"),
         Some(since) => text.push_str(&format!(
-            "; {} reports with {} keys, {} of them live, {would} taken back: all it authorised since {}",
-            field("reports"),
-            field("keys"),
-            field("live"),
+            "; {}, {would} taken back: all it authorised since {}",
+            tables::reports_in(document),
             format_time(since)
         )),
     }

@@ -362,8 +362,11 @@ fn bucket(global: &Global, prefix: Prefix) -> Done {
         "keys": keys,
         "proved": true,
     });
-    let mut text =
-        format!("{count} keys under {prefix} in release {}, proved: no others", checkpoint.serial());
+    let mut text = format!(
+        "{} under {prefix} in release {}, proved: no others",
+        tables::counted(count as u64, "key"),
+        checkpoint.serial()
+    );
     if count > 0 {
         text = format!("{text}\n{}", tables::lines(&document["keys"]));
     }

@@ -10,20 +10,23 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tekd::authority::Code;
-use tekd::client::{Author, Client, DummyForm, ReportAnswer, ReportDraft};
+use tekd::client::{Author, Client, ClientError, DummyForm, ReportAnswer, ReportDraft};
 use tekd::release::ReceiptBundle;
 use tekd::service::control::Exit;
 use tekd::service::timetext::format_time;
 use tekd::store::{RealDisk, read_file};
+use tekd::wire::outcome::ReportCounts;
 use tekd::wire::report::{
     Durability, GRANT_CERTIFICATE, GRANT_CODE, GRANT_JWT, MAX_GRANT, MAX_SENT_KEYS, Outcome as Ended,
     ReportState, SentKey, Verdict,
 };
+use tekd::wire::{Operation, ResultCode};
 
 use crate::args::Global;
 use crate::output::{Done, Failure, Outcome};
 use crate::remote::{self, Carriers};
 use crate::report_args::{AmendArgs, GrantArgs, OwnArgs, SubmitArgs};
+use crate::tables::counted;
 use crate::values::Transport;
 
 /// Longest file of keys, certificate or receipt, in bytes.
@@ -59,14 +62,46 @@ pub(crate) fn submit(global: &Global, args: &SubmitArgs) -> Done {
         report_type: args.report_type,
         onset_day: args.onset,
     };
-    let asked = client.submit(now, &author, &draft);
-    // Who got no answer repeats the same report: it must know which.
-    let answer = asked.map_err(|e| unknown(Failure::from(e), &author))?;
-    finish(&answer, &author, &keys, args.receipt_out.as_deref())
+    let given = args.report_id.is_some() || args.secret.is_some();
+    let answer = client.submit(now, &author, &draft).map_err(|e| unanswered(e, &author))?;
+    // What was drawn for a report that was not made is of no use to anybody.
+    let holds = given || matches!(answer.outcome, Ended::Done | Ended::Busy);
+    finish(&answer, holds.then_some(&author), &keys, args.receipt_out.as_deref())
 }
 
 fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system has randomness");
+}
+
+/// Why there is no answer. Who may have made a report nevertheless repeats the same one: it must know which.
+fn unanswered(error: ClientError, author: &Author) -> Failure {
+    let released =
+        error.refused().is_none_or(|r| r.result != ResultCode::Unavailable || is_about_sealed(&error));
+    if !released {
+        return before_release(error);
+    }
+    match error {
+        ClientError::NeedsStream { .. }
+        | ClientError::NoSealKey { .. }
+        | ClientError::Question(_)
+        | ClientError::Request(_) => error.into(),
+        error => unknown(Failure::from(error), author),
+    }
+}
+
+fn is_about_sealed(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused { operation: Operation::Sealed, .. })
+}
+
+/// A set without a release has no signed manifest to take a key from, so nothing can be sealed to it.
+fn before_release(error: ClientError) -> Failure {
+    let ClientError::Refused { set, .. } = &error else { return error.into() };
+    let what = format!(
+        "set {set} has no release yet, so there is no signed key to seal a report to: nothing was sent and the \
+         grant is not spent; submit again after its first release, which comes by itself or by the \
+         operator's `tekctl release now --set {set}`"
+    );
+    Failure::exiting(Exit::Refused, what)
 }
 
 fn unknown(failure: Failure, author: &Author) -> Failure {
@@ -91,21 +126,21 @@ pub(crate) fn amend(global: &Global, args: &AmendArgs) -> Done {
         onset_day: args.onset,
     };
     let answer = client.amend(remote::now(), &author, &draft)?;
-    finish(&answer, &author, &keys, args.receipt_out.as_deref())
+    finish(&answer, Some(&author), &keys, args.receipt_out.as_deref())
 }
 
 /// How a report stands.
 pub(crate) fn status(global: &Global, args: &OwnArgs) -> Done {
     let author = args.author();
     let answer = client_of(global)?.report_status(remote::now(), &author)?;
-    finish(&answer, &author, &Keys(Vec::new()), None)
+    finish(&answer, Some(&author), &Keys(Vec::new()), None)
 }
 
 /// Takes a report back.
 pub(crate) fn cancel(global: &Global, args: &OwnArgs) -> Done {
     let author = args.author();
     let answer = client_of(global)?.cancel(remote::now(), &author)?;
-    finish(&answer, &author, &Keys(Vec::new()), None)
+    finish(&answer, Some(&author), &Keys(Vec::new()), None)
 }
 
 /// Verifies a receipt that was kept, without a server.
@@ -122,10 +157,10 @@ pub(crate) fn receipt(global: &Global, file: &Path) -> Done {
     document["verified"] = true.into();
     let r = &bundle.receipt;
     let text = format!(
-        "report {} of set {} with {} keys was stored at {} as event {}: the receipt holds",
+        "report {} of set {} with {} was stored at {} as event {}: the receipt holds",
         hex::encode(r.report()),
         r.set(),
-        r.keys(),
+        counted(r.keys().into(), "key"),
         format_time(r.time()),
         r.sequence()
     );
@@ -249,15 +284,16 @@ fn receipt_document(bundle: &ReceiptBundle) -> Value {
     })
 }
 
-/// Shows an answer; anything but DONE is a refusal.
-fn finish(answer: &ReportAnswer, author: &Author, keys: &Keys, receipt_out: Option<&Path>) -> Done {
+/// Shows an answer; anything but DONE is a refusal. `author`: what amends, asks and cancels, if there is such
+/// a report.
+fn finish(answer: &ReportAnswer, author: Option<&Author>, keys: &Keys, receipt_out: Option<&Path>) -> Done {
     let verdicts: Vec<Value> = answer.verdicts.iter().zip(&keys.0).map(verdict).collect();
     let c = &answer.counts;
     let mut document = json!({
-        "report": hex::encode(author.report),
+        "report": author.map(|a| hex::encode(a.report)),
         "seq": answer.receipt.as_ref().map(|bundle| bundle.receipt.sequence()),
         "durability": answer.receipt.as_ref().and_then(|b| b.receipt.durability()).map(Durability::name),
-        "secret": hex::encode(author.secret),
+        "secret": author.map(|a| hex::encode(a.secret)),
         "verdicts": verdicts,
         "outcome": answer.outcome.name(),
         "state": answer.state.map(ReportState::name),
@@ -284,23 +320,25 @@ fn verdict((verdict, (_, line)): (&Verdict, &(Vec<u8>, KeyLine))) -> Value {
     json!({ "key": line.key, "accepted": accepted, "reason": (!accepted).then(|| verdict.name()) })
 }
 
-fn lines(answer: &ReportAnswer, author: &Author, document: &Value) -> String {
-    let mut text = format!("report   {}\n", hex::encode(author.report));
+fn lines(answer: &ReportAnswer, author: Option<&Author>, document: &Value) -> String {
+    let mut text = String::new();
+    if let (Some(author), true) = (author, answer.outcome == Ended::Done) {
+        text += &format!("report   {}\n", hex::encode(author.report));
+    }
+    if let (Some(author), Ended::Busy) = (author, answer.outcome) {
+        let (report, secret) = (hex::encode(author.report), hex::encode(author.secret));
+        text += &format!("repeat with --report-id {report} --secret {secret}: it stays one report\n");
+    }
     if let Some(state) = answer.state {
-        let c = &answer.counts;
-        text += &format!(
-            "state    {}: {} keys, {} live, {} under embargo, {} waiting, {} withdrawn\n",
-            state.name(),
-            c.keys,
-            c.live,
-            c.embargo,
-            c.waiting,
-            c.withdrawn
-        );
+        text += &format!("state    {}\n", standing(state, &answer.counts, answer.serial));
     }
     if let Some(bundle) = &answer.receipt {
         let r = &bundle.receipt;
         text += &format!("receipt  event {} at {}, verified\n", r.sequence(), format_time(r.time()));
+    }
+    if let (Some(author), true, false) =
+        (author, answer.receipt.is_some(), answer.state == Some(ReportState::Withdrawn))
+    {
         text += &format!("secret   {}  (keep it: it amends, asks and cancels)\n", hex::encode(author.secret));
     }
     for line in document["verdicts"].as_array().into_iter().flatten() {
@@ -308,6 +346,40 @@ fn lines(answer: &ReportAnswer, author: &Author, document: &Value) -> String {
         text += &format!("key      {}  {reason}\n", line["key"].as_str().unwrap_or_default());
     }
     text
+}
+
+/// Where a report stands, in a sentence.
+fn standing(state: ReportState, c: &ReportCounts, serial: u32) -> String {
+    let keys = counted(c.keys.into(), "key");
+    match state {
+        ReportState::Withdrawn if c.live > 0 => format!(
+            "taken back: {} of its {keys} {} still in the newest release until the next one is out, or for \
+             longer if another report has the same",
+            c.live,
+            if c.live == 1 { "is" } else { "are" }
+        ),
+        ReportState::Withdrawn if serial == 0 => format!("taken back before any of its {keys} was published"),
+        ReportState::Withdrawn => {
+            format!(
+                "taken back: none of its {keys} is published any more, phones drop them when they next ask"
+            )
+        }
+        ReportState::Accepted => format!("stored, nothing is published yet: {keys}{}", parts(c)),
+        ReportState::Released => format!("published, newest in release {serial}: {keys}{}", parts(c)),
+    }
+}
+
+/// How the keys of a report divide, those that there are.
+fn parts(c: &ReportCounts) -> String {
+    let known = [
+        (c.live, "published"),
+        (c.embargo, "published once valid no more (embargo)"),
+        (c.waiting, "waiting for the next release with enough company"),
+        (c.withdrawn, "taken back"),
+    ];
+    let told: Vec<String> =
+        known.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if told.is_empty() { String::new() } else { format!(", of these {}", told.join(", ")) }
 }
 
 /// What a refusal means and what to do.
@@ -319,30 +391,137 @@ fn advice(outcome: Ended) -> String {
             "no key was accepted, see the verdicts; nothing was stored and the grant is not spent"
         }
         Ended::Mistyped => "the code is mistyped: compare it symbol by symbol with what was told",
-        Ended::Unknown => "there is no such code, provider or key of a provider; nothing was stored",
+        Ended::Unknown => {
+            "there is no such code, provider or key of a provider: compare it with what was told; nothing was stored"
+        }
         Ended::Early => "the grant is not valid yet: try again later; is the clock right?",
         Ended::Expired => "the grant is not valid any more: ask the provider for another",
-        Ended::Spent => "the grant was used for another report already: ask the provider for another",
-        Ended::Revoked => "the grant or its provider was revoked",
+        Ended::Spent => {
+            "the grant was used for another report already: ask the provider for another, or, if that report's answer was lost, repeat with its --report-id and --secret"
+        }
+        Ended::Revoked => "the grant or its provider was revoked: ask the provider for another",
         Ended::Suspended => "the provider is suspended at the moment: try again later",
         Ended::Set => "the grant is for another set: choose it with --set",
-        Ended::Type => "the grant does not allow this report type",
-        Ended::Keys => "the certificate is over other keys than those sent",
-        Ended::Signature => "the certificate is not signed by the key it names",
-        Ended::Audience => "the certificate is meant for another service",
-        Ended::Kind => "the origin does not know this type of grant",
-        Ended::Grant => "the grant cannot be read",
+        Ended::Type => {
+            "the grant does not allow this report type: leave out --report-type, or ask the provider for another grant"
+        }
+        Ended::Keys => {
+            "the certificate is over other keys than those sent: send just the keys it was asked for with, or have another made"
+        }
+        Ended::Signature => "the certificate is not signed by the key it names: ask the provider for another",
+        Ended::Audience => {
+            "the certificate is meant for another service: ask the provider for one for this service"
+        }
+        Ended::Kind => "the origin does not know this type of grant; is this tekctl newer than the server?",
+        Ended::Grant => "the grant cannot be read: is it the whole file, unchanged?",
         Ended::Puzzle => {
             "the origin is flooded with wrong grants and its puzzles could not be solved: try again later"
         }
-        Ended::Report => "there is no such report, or this is not its secret",
+        Ended::Report => {
+            "there is no such report (any more), or this is not its secret: compare both with what submit printed"
+        }
         Ended::Late => "the report is more than 48 hours old and takes no more keys",
-        Ended::Change => "this change of the report's type is not allowed",
+        Ended::Change => "this change of the report's type is not allowed; the report stays as it is",
         Ended::Conflict => {
             "this report id stands for another report: leave out --report-id to make a new one"
         }
-        Ended::Withdrawn => "nothing is left of the report",
-        Ended::Busy => "the origin cannot tell now: try again a little later, with the same id and secret",
+        Ended::Withdrawn => {
+            "the report was taken back and takes no more keys: submit a new one under a new grant"
+        }
+        Ended::Busy => {
+            "the origin cannot tell now: try again a little later, a submission with the same id and secret"
+        }
     };
     format!("{}: {what}", outcome.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn author() -> Author {
+        Author { report: [0xa7; 16], secret: [0xbd; 32] }
+    }
+
+    fn answer(outcome: Ended) -> ReportAnswer {
+        ReportAnswer {
+            outcome,
+            state: None,
+            verdicts: Vec::new(),
+            receipt: None,
+            counts: ReportCounts::default(),
+            serial: 0,
+            wait_s: 0,
+            server_time: 0,
+        }
+    }
+
+    #[test]
+    fn a_report_that_was_not_made_has_no_id_and_no_secret() {
+        let none = Keys(Vec::new());
+        let refused = finish(&answer(Ended::Unknown), None, &none, None).expect_err("refused");
+        let (document, text) = refused.shown();
+        assert!(document["report"].is_null() && document["secret"].is_null(), "{document}");
+        assert_eq!((document["outcome"].as_str(), text), (Some("unknown"), ""));
+        let busy = finish(&answer(Ended::Busy), Some(&author()), &none, None).expect_err("not now");
+        let (document, text) = busy.shown();
+        assert_eq!(document["secret"], "bd".repeat(32));
+        assert!(text.contains(&"a7".repeat(16)) && text.contains("repeat with --report-id"), "{text}");
+    }
+
+    #[test]
+    fn what_may_have_been_made_can_be_repeated_and_what_was_not_sent_is_said_to_be_so() {
+        let refused = |operation, result| ClientError::Refused {
+            operation,
+            set: 3,
+            refused: tekd::client::Refused { result, info: 0, wait_s: 0, text: None },
+        };
+        let early = unanswered(refused(Operation::Checkpoint, ResultCode::Unavailable), &author());
+        assert!(early.message().starts_with("set 3 has no release yet"), "{early:?}");
+        assert_eq!(early.text(), "");
+        let late = unanswered(refused(Operation::Sealed, ResultCode::Pending), &author());
+        assert!(late.text().contains("repeat with --report-id"), "{late:?}");
+        let no_key = ClientError::NoSealKey { set: 3, at: 1, ends: Vec::new() };
+        assert_eq!(unanswered(no_key, &author()).text(), "");
+    }
+
+    #[test]
+    fn where_a_report_stands_is_a_sentence() {
+        let counts =
+            |live, embargo, waiting, withdrawn| ReportCounts { keys: 3, live, embargo, waiting, withdrawn };
+        for (state, counts, serial, said) in [
+            (
+                ReportState::Accepted,
+                counts(0, 1, 2, 0),
+                0,
+                "stored, nothing is published yet: 3 keys, of these 1 published once valid no more (embargo), 2 waiting for the next release with enough company",
+            ),
+            (
+                ReportState::Released,
+                counts(3, 0, 0, 0),
+                7,
+                "published, newest in release 7: 3 keys, of these 3 published",
+            ),
+            (
+                ReportState::Withdrawn,
+                counts(0, 0, 0, 3),
+                0,
+                "taken back before any of its 3 keys was published",
+            ),
+            (
+                ReportState::Withdrawn,
+                counts(1, 0, 0, 3),
+                7,
+                "taken back: 1 of its 3 keys is still in the newest release until the next one is out, or for longer if another report has the same",
+            ),
+            (
+                ReportState::Withdrawn,
+                counts(0, 0, 0, 3),
+                7,
+                "taken back: none of its 3 keys is published any more, phones drop them when they next ask",
+            ),
+        ] {
+            assert_eq!(standing(state, &counts, serial), said);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::args::{Global, OperatorCommand};
 use crate::authority_args::{KeyCommand, ReportCommand, TakeBackArgs};
 use crate::operator::{ask, outcome};
 use crate::output::Done;
-use crate::tables::{self, scalar};
+use crate::tables::{self, counted_in, reports_in, scalar};
 
 /// What `--urgent` costs.
 const URGENT: &str = "tekctl: urgent: the keys leave with the next release without company; whoever compares it with the \
@@ -83,10 +83,10 @@ fn text(request: &ControlRequest, document: &Value) -> String {
         | ControlRequest::Rollback { dry_run, .. } => taken_back(*dry_run, document),
         ControlRequest::Reinstate { seq } => {
             let field = |name: &str| scalar(&document[name]);
-            let (reports, keys) = (field("reports"), field("keys"));
+            let reports = counted_in(document, "reports", "report");
+            let keys = counted_in(document, "keys", "key");
             format!(
-                "what event {seq} took is back: {reports} reports with {keys} keys, which come out again as new entries; \
-                 event {}",
+                "what event {seq} took is back: {reports} with {keys}, coming out again as new entries; event {}",
                 field("seq")
             )
         }
@@ -103,8 +103,7 @@ fn list(document: &Value) -> String {
 
 fn taken_back(dry_run: bool, document: &Value) -> String {
     let field = |name: &str| scalar(&document[name]);
-    let what =
-        format!("{} reports with {} keys, {} of them live", field("reports"), field("keys"), field("live"));
+    let what = reports_in(document);
     if dry_run {
         return format!("would be taken back: {what}\nnothing was changed");
     }
@@ -154,7 +153,7 @@ mod tests {
         let document = json!({ "reports": 1, "keys": 14, "live": 13, "seq": 21 });
         assert_eq!(
             taken_back(false, &document),
-            "taken back: 1 reports with 14 keys, 13 of them live\n\
+            "taken back: 1 report with 14 keys, 13 of them live\n\
              event 21: `tekctl reinstate 21` brings them back"
         );
         assert!(taken_back(true, &document).ends_with("nothing was changed"));

@@ -43,6 +43,22 @@ pub(crate) fn counts(counts: &Value) -> String {
     fields.map(|(reason, n)| format!("{n} {reason}")).collect::<Vec<_>>().join(", ")
 }
 
+/// So many of something: `1 report`, `2 reports`.
+pub(crate) fn counted(n: u64, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// So many of something, by a field of a document.
+pub(crate) fn counted_in(document: &Value, name: &str, one: &str) -> String {
+    counted(document[name].as_u64().unwrap_or_default(), one)
+}
+
+/// Reports with their keys and how many of those are live, by the fields of a document.
+pub(crate) fn reports_in(document: &Value) -> String {
+    let (reports, keys) = (counted_in(document, "reports", "report"), counted_in(document, "keys", "key"));
+    format!("{reports} with {keys}, {} of them live", scalar(&document["live"]))
+}
+
 /// A value in one cell.
 pub(crate) fn scalar(value: &Value) -> String {
     match value {

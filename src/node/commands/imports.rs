@@ -44,7 +44,8 @@ impl Commands {
         let keys = counts.keys + begun.malformed;
         let result = json!({ "keys": keys, "accepted": counts.accepted, "rejected": rejected });
         if counts.accepted == 0 && keys > 0 {
-            let why = format!("none of {keys} keys was accepted: {}; nothing was stored", reasons(&rejected));
+            let of = if keys == 1 { "its one key".to_owned() } else { format!("its {keys} keys") };
+            let why = format!("none of {of} was accepted: {}; nothing was stored", reasons(&rejected));
             return Err(ControlReply::failed_with(result, why));
         }
         Ok(result)

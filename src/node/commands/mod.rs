@@ -14,6 +14,7 @@ mod sets;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -33,6 +34,9 @@ use crate::store::{Disk, Published};
 use reports::Wanted;
 
 pub(crate) use imports::Session;
+
+/// How long health waits for the writer: who asks whether all is well is answered although it is not.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything commands act on.
 pub struct Commands {
@@ -84,7 +88,7 @@ fn asked(e: AskError) -> ControlReply {
             | Refusal::SetExists { .. }),
         ) => ControlReply::usage(refusal.to_string()),
         AskError::Refused(refusal) => ControlReply::refused(refusal.to_string()),
-        AskError::Busy | AskError::Stopped(_) => failed(e),
+        AskError::Busy | AskError::Unbuilt { .. } | AskError::Slow(_) | AskError::Stopped(_) => failed(e),
     }
 }
 
@@ -261,7 +265,7 @@ impl Commands {
         let root_here =
             Keys::open(&*self.disk, &self.data).and_then(|k| k.root()).is_ok_and(|root| root.is_some());
         let (now, sealed_until) = (self.clock.now().unix, origin.keyhole().look().ring.sealed_until());
-        let looked = origin.look(move |o| {
+        let looked = origin.look_within(HEALTH_PATIENCE, move |o| {
             let reporting = ReportingHealth::of(o, sealed_until, now);
             let alarm = o.writer().clock_alarm().map(ToString::to_string);
             let signed = o.state().delegation();
@@ -269,10 +273,20 @@ impl Commands {
                 signed.get(..crate::release::DELEGATION_LEN).map(crate::release::Delegation::parse);
             (alarm, delegation.and_then(Result::ok).map(|d| d.not_after()), Some(reporting))
         });
+        let silent = looked.as_ref().err().map(ToString::to_string);
         let (clock_alarm, delegation_ends, reporting) = looked.unwrap_or_default();
         let deadlines = self.counters.desk.as_ref().map(|desk| desk.last_hour()).unwrap_or_default();
-        let stopped = origin.stopped();
-        OriginHealth { stopped, clock_alarm, root_here, delegation_ends, deadlines, reporting }
+        let (stopped, building) = (origin.stopped(), origin.troubles());
+        OriginHealth {
+            stopped,
+            silent,
+            building,
+            clock_alarm,
+            root_here,
+            delegation_ends,
+            deadlines,
+            reporting,
+        }
     }
 
     fn health(&self) -> Done {

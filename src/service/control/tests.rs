@@ -424,6 +424,13 @@ fn a_path_too_long_for_a_socket_is_refused_with_its_length() {
     assert_eq!(e.exit(), Exit::Usage);
 }
 
+#[test]
+fn a_reply_that_is_printed_shows_no_code() {
+    let reply = ControlReply::done(json!({ "codes": ["1A2B-3C4D-5E6F"] }));
+    let printed = format!("{reply:?} {:?}", ServerLine::Reply(reply.clone()));
+    assert!(printed.contains("result: true") && !printed.contains("1A2B"), "{printed}");
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes: Vec<u8>) {
