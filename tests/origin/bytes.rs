@@ -414,8 +414,8 @@ fn a_snapshot_begins_as_the_table_says() {
         &1u32.to_le_bytes(),
         &160u32.to_le_bytes(),
         world.origin.state().delegation(),
-        // No providers; no batch was issued, none is kept; no certificates.
-        &[0; 4 * 4],
+        // No earlier delegations; no providers; no batch was issued, none is kept; no certificates.
+        &[0; 5 * 4],
         &1u32.to_le_bytes(),
         &seal.public,
         &seal.id,

@@ -7,5 +7,6 @@ mod world;
 mod life;
 mod retry;
 mod races;
+mod epochs;
 mod claims;
 mod blind;
