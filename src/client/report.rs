@@ -165,8 +165,8 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// The receipt of an answer, verified, if there must be one (spec 7.7.2). The answer brings the delegation
-    /// of its epoch, which may be before that of the newest checkpoint, or after it.
+    /// The receipt of an answer, verified, if there must be one (spec 7.7.2). The answer brings the
+    /// delegation of its epoch, which may be before that of the newest checkpoint, or after it.
     fn receipt(
         &mut self,
         reporting: &Reporting<'_>,

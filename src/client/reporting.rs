@@ -140,7 +140,8 @@ impl<'a> Reporting<'a> {
 /// Puts a receipt together with what vouches for it, and verifies all of it (spec 7.7.2, 7.7.4). `newest` is
 /// the delegation of the newest checkpoint that was accepted.
 ///
-/// verified-before-served: the delegation beside a receipt is believed for that receipt and goes nowhere else.
+/// verified-before-served: the delegation beside a receipt is believed for that receipt and goes nowhere
+/// else.
 ///
 /// # Errors
 /// [`ReceiptFault`].

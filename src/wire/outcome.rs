@@ -26,8 +26,8 @@ const HEAD_LEN: usize = size_of::<Head>();
 
 const _: () = assert!(HEAD_LEN == 64 && RECEIPT_SIGNATURES_LEN == 80 && DELEGATION_SIGNATURES_LEN == 232);
 const _: () = assert!(size_of::<ReceiptBytes>() == 520);
-// The longest answer: a puzzle, which is in the head, a receipt, a delegation that as many roots signed as may,
-// and a verdict on each key that can be sent.
+// The longest answer: a puzzle, which is in the head, a receipt, a delegation that as many roots signed as
+// may, and a verdict on each key that can be sent.
 const _: () = assert!(HEAD_LEN + size_of::<ReceiptBytes>() + MAX_SENT_KEYS <= OUTCOME_LEN);
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

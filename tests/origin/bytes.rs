@@ -395,6 +395,10 @@ fn state() -> Vec<u8> {
     let keys = vec![ReportedKey { key: dice.key(16), fields: Fields::default(), embargo_end: 0 }];
     let mut state = State::from_bytes(&world.origin.state().to_bytes()).unwrap();
     state.apply(state.seq() + 1, world.now.unix, &Event::Reported(Reported { keys, ..used })).unwrap();
+    let mut delegation = state.delegation().to_vec();
+    delegation[4] += 1;
+    state.apply(state.seq() + 1, world.now.unix, &Event::Delegated(delegation)).unwrap();
+    assert!(state.delegation_of(1).is_some(), "spec 5.7.10: receipts name it");
     state.to_bytes()
 }
 

@@ -188,8 +188,8 @@ fn the_reference_client_reports_amends_cancels_and_feigns() {
     assert_eq!(cancelled.ok()["state"], "withdrawn");
 }
 
-/// An answer is lost, the operator replaces the online key, the phone asks again: by either client the receipt
-/// is the same, and what is kept of it holds without a server.
+/// An answer is lost, the operator replaces the online key, the phone asks again: by either client the
+/// receipt is the same, and what is kept of it holds without a server.
 #[test]
 fn receipts_outlive_the_online_key_that_signed_them() {
     let server = Server::start();
