@@ -169,6 +169,7 @@ def check_answer(doc: Case, case: Case) -> None:
     got = dict(
         a._asdict(), outcome=a.outcome_name, seed=a.seed.hex(), verdicts=list(a.verdicts),
         receipt=a.receipt.hex() or None, signatures=a.signatures.hex() or None,
+        delegation=a.delegation.hex() or None, delegation_signatures=a.delegation_signatures.hex() or None,
     )  # fmt: skip
     same("fields", got, case["fields"])
     same("read again", reports.parse_answer(a.pack()), a)
@@ -199,20 +200,23 @@ def check_puzzle(doc: Case, case: Case) -> None:
 
 
 def check_receipt(doc: Case, case: Case) -> None:
-    members(case, "name clause own receipt signatures delegation delegation_signatures accept reason")
+    members(case, "name clause own receipt signatures delegation delegation_signatures newest accept reason")
     o = case["own"]
     members(o, "service set report kind content verdicts")
     own = reports.Own(
         unhex(o["service"]), o["set"], unhex(o["report"]), o["kind"], unhex(o["content"]), unhex(o["verdicts"])
     )
     signed = [unhex(case[x]) for x in ("receipt", "signatures", "delegation", "delegation_signatures")]
+    newest = case["newest"] and trust.parse_delegation(unhex(case["newest"]))
     try:
-        receipt = reports.verify_receipt_of(*signed, trust.parse_trust(doc["trust"]), own)
+        receipt = reports.verify_receipt_of(*signed, trust.parse_trust(doc["trust"]), own, newest)
         accepted, reason = True, None
         same("packed", receipt.pack()[:120].hex(), case["receipt"][:240])
     except trust.TrustError as e:
         # Whether a signature or the list it stands in is wrong is told apart by some readers only.
         accepted, reason = False, "signature" if "signature" in e.reason else e.reason
+    except fr.FrameError:
+        accepted, reason = False, "delegation"
     same("reason", reason, case["reason"])
     same("accept", accepted, case["accept"])
 

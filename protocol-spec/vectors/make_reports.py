@@ -75,6 +75,7 @@ class Signer:
 
 
 ROOT, ONLINE, STRANGER = Signer("root 1"), Signer("online"), Signer("stranger")
+ROOT_2, ROOT_3 = Signer("root 2"), Signer("root 3")
 CLINIC, CLINIC_NEXT, CLOSED, GONE = (Signer(x) for x in ("clinic", "clinic next", "suspended clinic", "revoked clinic"))
 
 
@@ -282,7 +283,7 @@ def sealing():
     exchanges = [
         exchange("a report is sealed and answered", "7.1.2", submit,
                  answer(outcome="DONE", state=1, verdicts=verdicts, keys=3, waiting=3,
-                        signed=signed(receipt(content=content(submit), verdicts=verdicts)))),
+                        signed=signed(receipt(content=content(submit), verdicts=verdicts)), vouched=delegation())),
         exchange("a status under the key before, of another set", "7.1.3", request("STATUS"), answer(outcome="REPORT"),
                  SEAL_OLD, 7)]
     question, reply = bytes.fromhex(exchanges[0]["question"]), bytes.fromhex(exchanges[0]["frame"])
@@ -442,12 +443,12 @@ ANSWER = struct.Struct("<BBBBHHQ16sIHHHHH18s")
 
 
 def answer(outcome="DONE", state=0, verdicts=b"", bits=0, wait=0, time=TIME, seed=bytes(16), serial=0, keys=0, live=0,
-           embargo=0, waiting=0, withdrawn=0, signed=bytes(208), reserved=0, tail=bytes(18)):
+           embargo=0, waiting=0, withdrawn=0, signed=bytes(208), vouched=bytes(312), reserved=0, tail=bytes(18)):
     outcome = OUTCOMES.index(outcome) if isinstance(outcome, str) else outcome
     head = ANSWER.pack(outcome, state, len(verdicts), bits, wait, reserved, time, seed, serial, keys, live, embargo,
                        waiting, withdrawn, tail)
-    assert len(head) == 64 and len(signed) == 208
-    return head + signed + verdicts
+    assert len(head) == 64 and len(signed) == 208 and len(vouched) <= 312
+    return head + signed + vouched.ljust(312, b"\0") + verdicts
 
 
 def answers():
@@ -462,20 +463,30 @@ def answers():
         whole.update(seed=whole["seed"].hex(), verdicts=list(whole["verdicts"]))
         signed = f.get("signed")
         whole.update(receipt=signed[:128].hex() if signed else None, signatures=signed[128:].hex() if signed else None)
+        vouched = f.get("vouched")
+        whole.update(delegation=vouched[:80].hex() if vouched else None,
+                     delegation_signatures=vouched[80:].ljust(232, b"\0").hex() if vouched else None)
         cases.append(dict(name=name, clause=clause, bytes=trimmed(bytes_).hex(), accept=True, fields=whole))
 
     def bad(name, clause, bytes_):
         cases.append(dict(name=name, clause=clause, bytes=trimmed(bytes_).hex(), accept=False))
 
     good = signed(receipt(content=content(submit), verdicts=bytes((0, 4, 0))))
-    case("a report is stored", "7.3.1", state=1, verdicts=bytes((0, 4, 0)), keys=2, embargo=1, waiting=1, signed=good)
+    case("a report is stored", "7.3.1", state=1, verdicts=bytes((0, 4, 0)), keys=2, embargo=1, waiting=1, signed=good,
+         vouched=delegation())
+    longest = dict(outcome="DONE", state=2, verdicts=bytes([8]) * 35 + b"\0", bits=24, seed=noise("seed", 16), keys=30,
+                   signed=signed(receipt(content=content(submit), verdicts=bytes([8]) * 35 + b"\0")),
+                   vouched=delegation(by=(ROOT, ROOT_2, ROOT_3)))
+    assert len(longest["vouched"]) == 312
+    case("all there can be, and signatures of three roots", "7.6.1", **longest)
     case("nothing is stored", "7.3.1", outcome="NOTHING", verdicts=bytes((4, 4, 6)))
     case("every verdict", "7.4.1", outcome="NOTHING", verdicts=bytes(range(1, 10)))
     case("36 verdicts", "7.2.1", outcome="NOTHING", verdicts=bytes([8]) * 36)
     case("the state of a released report", "7.3.6", state=2, serial=9, keys=14, live=12, embargo=1, waiting=1)
     case("the state of a report that is taken back", "7.6.2", state=3, serial=9, keys=14, withdrawn=14)
     case("a report is taken back", "7.3.5", state=3, keys=3, withdrawn=3,
-         signed=signed(receipt(kind=4, accepted=0, content=content(request("CANCEL")), verdicts=b"")))
+         signed=signed(receipt(kind=4, accepted=0, content=content(request("CANCEL")), verdicts=b"")),
+         vouched=delegation())
     case("a puzzle", "7.5.1", outcome="PUZZLE", bits=20, seed=noise("seed", 16))
     case("a grant that will be valid", "7.6.3", outcome="EARLY", wait=7200)
     case("not now", "7.6.3", outcome="BUSY", wait=65_535)
@@ -484,8 +495,8 @@ def answers():
             case(f"outcome {outcome}", "7.6.3", outcome=outcome)
     bad("37 verdicts", "7.2.1", answer(outcome="NOTHING", verdicts=bytes([8]) * 37))
     fields = cases[0]["fields"]
-    reserved = answer(state=1, verdicts=bytes((0, 4, 0)), keys=2, embargo=1, waiting=1, signed=good, reserved=0xffff,
-                      tail=b"\xff" * 18)
+    reserved = answer(state=1, verdicts=bytes((0, 4, 0)), keys=2, embargo=1, waiting=1, signed=good,
+                      vouched=delegation(), reserved=0xffff, tail=b"\xff" * 18)
     cases.append(dict(name="reserved fields are ignored", clause="7.6.1", bytes=trimmed(reserved).hex(), accept=True,
                       fields=fields))
     return cases
@@ -509,7 +520,8 @@ def signed(bytes_, by=ONLINE, context=b"tekd/1 receipt\0", **more):
 def delegation(epoch=3, service=SERVICE, not_before=TIME - 1_000_000, not_after=TIME + 1_000_000, online=ONLINE,
                by=ROOT):
     body = struct.pack("<HHI8sQQ32s16x", 1, 0, epoch, service, not_before, not_after, online.public)
-    return body + by.list(b"tekd/1 delegation\0" + body)
+    lists = [root.list(b"tekd/1 delegation\0" + body) for root in (by if isinstance(by, tuple) else (by,))]
+    return body + struct.pack("<HH", len(lists), 0) + b"".join(one[4:] for one in lists)
 
 
 def receipts():
@@ -518,13 +530,14 @@ def receipts():
     own = dict(service=SERVICE, set=SET, report=REPORT, kind=1, content=content(submit), verdicts=bytes((0, 4, 0)))
     said = dict(content=own["content"], verdicts=own["verdicts"])
 
-    def case(name, clause, reason, bytes_, vouched=None, **other):
+    def case(name, clause, reason, bytes_, vouched=None, newest=None, **other):
         expected = dict(own, **other)
         vouched = delegation() if vouched is None else vouched
         cases.append(dict(
             name=name, clause=clause, own={k: v.hex() if isinstance(v, bytes) else v for k, v in expected.items()},
             receipt=bytes_[:128].hex(), signatures=bytes_[128:].hex(), delegation=vouched[:80].hex(),
-            delegation_signatures=vouched[80:].hex(), accept=reason is None, reason=reason))
+            delegation_signatures=vouched[80:].hex(), newest=newest and newest[:80].hex(), accept=reason is None,
+            reason=reason))
 
     whole = signed(receipt(**said))
     flipped = bytes([whole[40] ^ 1])
@@ -556,6 +569,19 @@ def receipts():
     case("signed as a checkpoint", "7.7.1", "signature", signed(receipt(**said), context=b"tekd/1 checkpoint\0"))
     case("a delegation by a stranger", "7.7.2", "threshold", whole, delegation(by=STRANGER))
     case("a delegation of another key", "7.7.2", "unsigned", whole, delegation(online=STRANGER))
+    case("no delegation", "7.7.2", "delegation", whole, bytes(80 + 4))
+    soon, late = TIME - 7_200, TIME - 7_201
+    case("of the epoch before, given before its end", "7.7.2", None, whole,
+         newest=delegation(epoch=4, not_before=TIME - 3_600, online=STRANGER))
+    case("in the last second of an epoch before", "7.7.4", None, whole,
+         newest=delegation(epoch=9, not_before=soon, online=STRANGER))
+    case("a second after it", "7.7.4", "superseded", whole,
+         newest=delegation(epoch=9, not_before=late, online=STRANGER))
+    case("of the newest epoch", "7.7.4", None, whole, newest=delegation(not_before=late))
+    case("of an epoch after the newest", "7.7.2", None, whole,
+         newest=delegation(epoch=2, not_before=late, online=STRANGER))
+    case("of an epoch before, named as that of the newest", "7.7.1", "epoch", signed(receipt(epoch=4, **said)),
+         newest=delegation(epoch=4, not_before=late, online=STRANGER))
     tampered = bytearray(delegation())
     tampered[30] ^= 1
     case("one bit of the delegation flipped", "7.7.2", "signature", whole, bytes(tampered))

@@ -16,7 +16,7 @@ use super::pace::bounded_wait_s;
 use super::reporting::{MAX_LOST, Next, ReportAnswer, Reporting, answered, prove, read};
 use super::verify::{ReceiptFault, Unverifiable};
 use crate::authority::seal::{AnswerKey, SEAL_KEY_LEN, SUITE_AEAD, SUITE_KDF, SUITE_KEM, seal, seal_key_id};
-use crate::release::{CheckpointAnswer, Manifest, ReceiptBundle, SealKey};
+use crate::release::{Manifest, ReceiptBundle, SealKey};
 use crate::wire::layout::SealedQuestion;
 use crate::wire::outcome::{OUTCOME_LEN, ReportOutcome};
 use crate::wire::report::RequestKind;
@@ -165,7 +165,8 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// The receipt of an answer, verified, if there must be one (spec 7.7.2).
+    /// The receipt of an answer, verified, if there must be one (spec 7.7.2). The answer brings the
+    /// delegation of its epoch, which may be before that of the newest checkpoint, or after it.
     fn receipt(
         &mut self,
         reporting: &Reporting<'_>,
@@ -174,12 +175,8 @@ impl Client<'_> {
         let fault = |it: &Self, what: ReceiptFault| it.unverifiable(Operation::Sealed, what.into());
         let receipt = reporting.receipt(answer).map_err(|what| fault(self, what))?;
         let (Some(receipt), Some(bytes)) = (receipt, answer.receipt) else { return Ok(None) };
-        if self.verifier.epoch() != Some(receipt.key_epoch()) {
-            // The online key was replaced since the newest checkpoint that is known.
-            self.checkpoint()?;
-        }
-        let vouched: &CheckpointAnswer = self.verifier.last().expect("a checkpoint was accepted just now");
-        let proved = prove(self.verifier.trust(), receipt, bytes, vouched);
+        let newest = self.verifier.last().map(|newest| &newest.delegation);
+        let proved = prove(self.verifier.trust(), receipt, bytes, newest);
         self.judged(proved.is_ok());
         proved.map(Some).map_err(|what| fault(self, what))
     }

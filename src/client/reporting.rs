@@ -8,7 +8,7 @@ use super::verify::{ReceiptFault, Unverifiable};
 use crate::authority::seal::{ASSOCIATED_LEN, associated_data};
 use crate::authority::{MAX_PUZZLE_HASHES, solve};
 use crate::release::{
-    CheckpointAnswer, Receipt, ReceiptBundle, SignatureList, Trust, content_digest, verdicts_digest,
+    Delegation, Receipt, ReceiptBundle, SignatureList, Trust, content_digest, verdicts_digest,
 };
 use crate::wire::outcome::{OUTCOME_LEN, ReceiptBytes, ReportCounts, ReportOutcome};
 use crate::wire::report::{Outcome, ReportState, RequestKind, Verdict};
@@ -137,21 +137,29 @@ impl<'a> Reporting<'a> {
     }
 }
 
-/// Puts a receipt together with what vouches for it, and verifies all of it (spec 7.7.2).
+/// Puts a receipt together with what vouches for it, and verifies all of it (spec 7.7.2, 7.7.4). `newest` is
+/// the delegation of the newest checkpoint that was accepted.
+///
+/// verified-before-served: the delegation beside a receipt is believed for that receipt and goes nowhere
+/// else.
+///
+/// # Errors
+/// [`ReceiptFault`].
 pub(super) fn prove(
     trust: &Trust,
     receipt: Receipt,
     bytes: &ReceiptBytes,
-    vouched: &CheckpointAnswer,
+    newest: Option<&Delegation>,
 ) -> Result<ReceiptBundle, ReceiptFault> {
     let (signatures, _) = SignatureList::parse(&bytes.signatures)?;
-    let bundle = ReceiptBundle {
-        receipt,
-        signatures,
-        delegation: vouched.delegation,
-        delegation_signatures: vouched.delegation_signatures.clone(),
-    };
+    if bytes.delegation.iter().all(|byte| *byte == 0) {
+        return Err(ReceiptFault::Undelegated);
+    }
+    let delegation = Delegation::parse(&bytes.delegation)?;
+    let (delegation_signatures, _) = SignatureList::parse(&bytes.delegation_signatures)?;
+    let bundle = ReceiptBundle { receipt, signatures, delegation, delegation_signatures };
     bundle.verify(trust)?;
+    newest.map_or(Ok(()), |newest| bundle.precedes(newest))?;
     Ok(bundle)
 }
 

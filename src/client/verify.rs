@@ -6,7 +6,8 @@
 use crate::authority::seal::SealError;
 use crate::release::delta::DeltaError;
 use crate::release::{
-    self, BucketError, Checkpoint, FieldsError, ManifestError, ReceiptError, SignatureError, VerifyError,
+    self, BucketError, Checkpoint, DelegationError, FieldsError, ManifestError, ReceiptError, SignatureError,
+    VerifyError,
 };
 use crate::wire;
 use crate::wire::outcome::MalformedOutcome;
@@ -146,6 +147,12 @@ pub enum ReceiptFault {
     /// It cannot be read or is not the service's.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
+    /// Nobody vouches for the key that signed it.
+    #[error("it brings no delegation")]
+    Undelegated,
+    /// Its delegation cannot be read.
+    #[error(transparent)]
+    Delegation(#[from] DelegationError),
     /// It is the receipt of something else.
     #[error("its {0} is not that of the request")]
     Other(&'static str),

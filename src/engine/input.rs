@@ -1,6 +1,6 @@
 //! What the writer is asked, and what it answers.
 
-use super::event::{Changes, RECEIPT_LEN, RECEIPT_SIGNATURES_LEN};
+use super::event::Changes;
 use super::guard::ClockAlarm;
 use super::params::Params;
 use super::releasing::Held;
@@ -8,6 +8,7 @@ use super::set::{ClaimCount, ReportStanding};
 use crate::authority::{Code, Issuer, ProviderKey, Scope, Standing, Vouched};
 use crate::release::{Fields, Schema, SigningKey};
 use crate::wire::Key;
+use crate::wire::outcome::ReceiptBytes;
 use crate::wire::report::{Outcome, ReportType, RequestKind, Verdict};
 
 /// A request to the writer.
@@ -237,8 +238,8 @@ pub struct ReportReply {
     pub wait_s: u16,
     /// Time of the server, Unix seconds.
     pub time: u64,
-    /// Receipt and its signature list.
-    pub receipt: Option<([u8; RECEIPT_LEN], [u8; RECEIPT_SIGNATURES_LEN])>,
+    /// Receipt, its signature list, and the delegation of its epoch.
+    pub receipt: Option<ReceiptBytes>,
 }
 
 /// Seconds after which a client asks again when the writer had no room or has stopped.

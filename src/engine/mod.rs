@@ -68,7 +68,7 @@ pub use set::{
     Change, ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark,
 };
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
-pub use state::{Applied, State};
+pub use state::{Applied, MAX_EARLIER_DELEGATIONS, State};
 pub use table::{BuiltTable, Place, TableContext, build_from, next_table};
 pub use view::{ReleaseView, SetView, View, WISHES_MAX, Wish};
 pub use writer::{

@@ -16,7 +16,7 @@ use crate::authority::seal::{
 use crate::authority::{Code, Keyring, certificate, jwt};
 use crate::wire::answer::with_body;
 use crate::wire::layout::{SEALED_BODY, SealedQuestion};
-use crate::wire::outcome::{OUTCOME_LEN, ReceiptBytes, ReportCounts, ReportOutcome};
+use crate::wire::outcome::{OUTCOME_LEN, ReportCounts, ReportOutcome};
 use crate::wire::report::{GRANT_CERTIFICATE, GRANT_CODE, GRANT_JWT, Outcome, SentKey};
 use crate::wire::request::{CONTENT_CONTEXT, MalformedRequest, RequestView};
 use crate::wire::{AnswerHeader, HEADER_LEN, Key, Question, ResultCode, ServiceId};
@@ -211,7 +211,6 @@ fn frame(header: &Question, body: &[u8]) -> Vec<u8> {
 }
 
 fn write(reply: &ReportReply, out: &mut [u8; OUTCOME_LEN]) {
-    let receipt = reply.receipt.map(|(receipt, signatures)| ReceiptBytes { receipt, signatures });
     let standing = reply.standing;
     let counts = standing.map(|s| ReportCounts {
         keys: s.keys,
@@ -229,7 +228,7 @@ fn write(reply: &ReportReply, out: &mut [u8; OUTCOME_LEN]) {
         time: reply.time,
         serial: standing.map_or(0, |s| s.serial),
         counts: counts.unwrap_or_default(),
-        receipt: receipt.as_ref(),
+        receipt: reply.receipt.as_ref(),
     };
     outcome.write(out);
 }

@@ -28,7 +28,10 @@ impl State {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut e = Encoder::new();
         e.u16(SNAPSHOT_LAYOUT).raw(&self.service).u32(self.incarnation).u64(self.seq).u64(self.time);
-        e.u32(self.key_epoch).bytes(&self.delegation);
+        e.u32(self.key_epoch).bytes(&self.delegation).count(self.earlier_delegations.len());
+        for (epoch, delegation) in &self.earlier_delegations {
+            e.u32(*epoch).bytes(delegation);
+        }
         encode_registry(&mut e, &self.registry);
         e.count(self.seal_keys.len());
         self.seal_keys.iter().for_each(|key| key.encode(&mut e));
@@ -58,6 +61,9 @@ impl State {
             delegation: d.bytes()?.to_vec(),
             ..State::default()
         };
+        for _ in 0..d.count(8)? {
+            state.earlier_delegations.insert(d.u32()?, d.bytes()?.to_vec());
+        }
         state.registry = decode_registry(&mut d)?;
         for _ in 0..d.count(56)? {
             state.seal_keys.push(SealKey::decode(&mut d)?);

@@ -3,18 +3,22 @@
 //! state-is-a-fold: [`State::apply`] is the only way the state changes. The writer calls it for
 //! each event it decides, a restart calls it for each event it reads, and both end equal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{
     Amended, CodesIssued, Configured, Event, ProviderAdded, ProviderKeyRevoked, Published, Released,
-    Reported, SealKey, Withdrawn,
+    Reported, SealKey, Told, Withdrawn,
 };
 use super::set::{ClaimCount, FoldError, ReleaseOutcome, SetState, TakenBack};
 use crate::authority::{Batch, BatchStanding, Provider, Registry, Scope};
-use crate::release::{Checkpoint, DELEGATION_LEN, Delegation};
+use crate::release::{Checkpoint, DELEGATION_LEN, Delegation, Receipt};
+use crate::wire::outcome::ReceiptBytes;
 
 /// Seconds after its end that a seal key is remembered: what was sealed to it may still come (spec 7.1.4).
 pub(crate) const SEAL_KEY_GRACE_S: u64 = 86_400;
+/// Most delegations kept beside the one in force (spec 5.7.10): more epochs than anybody begins while one
+/// report is remembered.
+pub const MAX_EARLIER_DELEGATIONS: usize = 64;
 
 /// All private state.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +27,8 @@ pub struct State {
     pub(crate) incarnation: u32,
     pub(crate) delegation: Vec<u8>,
     pub(crate) key_epoch: u32,
+    /// Those before it by epoch, with their signature lists, that receipts may still need.
+    pub(crate) earlier_delegations: BTreeMap<u32, Vec<u8>>,
     pub(crate) registry: Registry,
     /// Keys to seal to, the oldest first.
     pub(crate) seal_keys: Vec<SealKey>,
@@ -74,6 +80,22 @@ impl State {
     /// The delegation in force with its signature list.
     pub fn delegation(&self) -> &[u8] {
         &self.delegation
+    }
+
+    /// The delegation of an epoch with its signature list: the one in force, or one that was and that a
+    /// remembered receipt named when the next came.
+    pub fn delegation_of(&self, epoch: u32) -> Option<&[u8]> {
+        if epoch == self.key_epoch {
+            return Some(&self.delegation);
+        }
+        self.earlier_delegations.get(&epoch).map(Vec::as_slice)
+    }
+
+    /// A receipt with all that proves it, as an answer carries it (spec 7.6.1).
+    pub(crate) fn proof_of(&self, told: &Told) -> ReceiptBytes {
+        let receipt = Receipt::parse(&told.receipt).ok();
+        let delegation = receipt.and_then(|receipt| self.delegation_of(receipt.key_epoch()));
+        ReceiptBytes::new(told.receipt, told.signatures, delegation.unwrap_or_default())
     }
 
     /// Epoch of the online key in force.
@@ -207,9 +229,24 @@ impl State {
     fn delegated(&mut self, seq: u64, bytes: &[u8]) -> Result<(), FoldError> {
         let delegation = Delegation::parse(bytes.get(..DELEGATION_LEN).unwrap_or(bytes))
             .map_err(|e| disagrees(seq, "the delegation", e, "a delegation of 80 bytes"))?;
+        let (epoch, before) = (self.key_epoch, std::mem::take(&mut self.delegation));
+        self.earlier_delegations.insert(epoch, before);
         self.key_epoch = delegation.epoch();
         self.delegation = bytes.to_vec();
+        let named = self.receipted_epochs();
+        self.earlier_delegations.retain(|epoch, _| *epoch != self.key_epoch && named.contains(epoch));
+        // bounded: the oldest go first.
+        while self.earlier_delegations.len() > MAX_EARLIER_DELEGATIONS {
+            self.earlier_delegations.pop_first();
+        }
         Ok(())
+    }
+
+    /// The epochs of all receipts that are remembered.
+    fn receipted_epochs(&self) -> BTreeSet<u32> {
+        let records = self.sets.values().flat_map(|set| set.reports.values());
+        let told = records.flat_map(|r| r.authored.iter().map(|authored| &authored.told).chain(&r.told));
+        told.filter_map(|told| Receipt::parse(&told.receipt).ok()).map(|it| it.key_epoch()).collect()
     }
 
     fn configured(&mut self, c: &Configured) {

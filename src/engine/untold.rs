@@ -83,6 +83,7 @@ mod tests {
     use crate::release::{Fields, SigningKey};
     use crate::store::journal::Record;
     use crate::wire::Key;
+    use crate::wire::outcome::ReceiptBytes;
     use crate::wire::report::{Outcome, ReportType, RequestKind, Verdict};
     use crate::wire::request::REQUEST_LEN;
 
@@ -115,12 +116,12 @@ mod tests {
             told: told(),
         };
         let keys = vec![ReportedKey { key: key(), fields: Fields::default(), embargo_end: 3 }];
-        let grant = Grant::Certificate { identity: marked(), until: 4 };
+        let grant = Grant::Certificate { signer: [3; 8], identity: marked(), until: 4 };
         Reported { set: 1, provider: 2, report: marked(), grant, authored: Some(authored), keys }
     }
 
     fn amended() -> Amended {
-        let grant = Grant::Certificate { identity: marked(), until: 4 };
+        let grant = Grant::Certificate { signer: [3; 8], identity: marked(), until: 4 };
         Amended {
             set: 1,
             report: 9,
@@ -195,7 +196,7 @@ mod tests {
         let secrets = Secrets { online: online(), codes: Some(CodesKey::new(marked())) };
         let reply = ReportReply {
             puzzle: Some((marked(), 20)),
-            receipt: Some((marked(), marked())),
+            receipt: Some(ReceiptBytes::new(marked(), marked(), &marked::<200>())),
             ..ReportReply::of(Outcome::Done, 5)
         };
         let codes = IssuedCodes { batch: 1, provider: 2, expires: 3, codes: vec![code] };

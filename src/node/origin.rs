@@ -14,7 +14,7 @@ use crate::authority::seal::SealSecret;
 use crate::engine::{
     Committed, DEFAULT_PARAMS, Input, Moment, Random, Reply, Secrets, State, Ticket, Writer,
 };
-use crate::release::{Delegation, DelegationFields, SigningKey, Trust};
+use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Trust};
 use crate::store::journal::{
     Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, record_bytes,
 };
@@ -28,6 +28,9 @@ const DELEGATION_LEAD_S: u64 = 3600;
 const SEAL_KEY_WEEK_S: u64 = 7 * 86_400;
 /// Bytes of records in one group at most; a turn with more makes several.
 const GROUP_BYTES: u64 = MAX_GROUP / 2;
+
+// A receipt of the key before is never dated later than clients allow it to be.
+const _: () = assert!(DELEGATION_LEAD_S < SUCCESSION_S && SUCCESSION_S < DELEGATION_S);
 const _: () = assert!(SEAL_KEY_WEEK_S < crate::engine::SEAL_KEY_LIFE_S);
 
 /// The ticket of inputs nobody waits for.

@@ -15,6 +15,11 @@ pub const MAX_DELEGATION_SIGNATURES: usize = 3;
 const LAYOUT: u16 = 1;
 
 const _: () = assert!(size_of::<Delegation>() == DELEGATION_LEN);
+// The wire has room for it: in a CHECKPOINT answer and beside a receipt.
+const _: () = assert!(
+    DELEGATION_LEN == crate::wire::layout::DELEGATION_LEN
+        && MAX_DELEGATION_SIGNATURES == crate::wire::layout::MAX_DELEGATION_SIGNATURES
+);
 
 /// Why 80 bytes are no delegation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

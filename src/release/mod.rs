@@ -41,8 +41,8 @@ pub use log::{
 pub use manifest::{MAX_MANIFEST, MAX_MANIFEST_TLVS, Manifest, ManifestError, manifest_digest};
 pub use manifest_tlv::{Node, NodeTransport, OtherTlv, SealKey, Witness};
 pub use receipt::{
-    BundleError, Receipt, ReceiptBundle, ReceiptError, ReceiptFields, content_digest, verdicts_digest,
-    verify_receipt,
+    BundleError, Receipt, ReceiptBundle, ReceiptError, ReceiptFields, SUCCESSION_S, content_digest,
+    verdicts_digest, verify_receipt,
 };
 pub use schema::{EntryView, Fields, FieldsError, LIVE, ONSET_NONE, Schema};
 pub use signature::{

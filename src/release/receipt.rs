@@ -17,6 +17,10 @@ use crate::wire::outcome::RECEIPT_LEN;
 use crate::wire::report::{Durability, RequestKind, Verdict};
 use crate::wire::request::{CONTENT_CONTEXT, RequestView};
 
+/// Seconds after its *not before* within which a delegation is in force at the origin: from then on no key of
+/// an epoch before signs a receipt (spec 7.7.4).
+pub const SUCCESSION_S: u64 = 7200;
+
 const _: () = assert!(size_of::<Receipt>() == RECEIPT_LEN);
 
 /// Why a receipt cannot be read, or is not believed.
@@ -68,6 +72,18 @@ pub enum ReceiptError {
         not_before: u64,
         /// Last second allowed.
         not_after: u64,
+    },
+    /// It is dated in the time of a later epoch, by a key that had no word any more.
+    #[error("receipt of epoch {epoch} and time {time}, but epoch {successor} has signed since {since}")]
+    Superseded {
+        /// Epoch in the receipt.
+        epoch: u32,
+        /// Time of receipt.
+        time: u64,
+        /// Epoch of the later delegation.
+        successor: u32,
+        /// By when that one was in force at the latest.
+        since: u64,
     },
 }
 
@@ -375,6 +391,21 @@ impl ReceiptBundle {
     pub fn verify(&self, trust: &Trust) -> Result<(), ReceiptError> {
         let Self { receipt, signatures, delegation, delegation_signatures } = self;
         verify_receipt(trust, receipt, signatures, delegation, delegation_signatures)
+    }
+
+    /// Whether its key still had the word when it was given, seen from a delegation that is trusted, of
+    /// whatever epoch (spec 7.7.4). One that was stolen may sign on; it cannot sign for the time of a
+    /// successor that is known.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Superseded`].
+    pub fn precedes(&self, newest: &Delegation) -> Result<(), ReceiptError> {
+        let (epoch, time, successor) = (self.receipt.key_epoch(), self.receipt.time(), newest.epoch());
+        let since = newest.not_before().saturating_add(SUCCESSION_S);
+        if epoch < successor && time > since {
+            return Err(ReceiptError::Superseded { epoch, time, successor, since });
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,13 @@
 //! What the origin says inside a SEALED answer: 3984 bytes, whatever it says (spec 7.6).
 //!
-//! One struct is both what is written and what was read: it borrows receipt, signatures and verdicts. Receipt
-//! and signatures are bytes here; what they are is known a floor above.
+//! One struct is both what is written and what was read: it borrows receipt and verdicts. The receipt, what
+//! signs it and who vouches for its key are bytes here; what they are is known a floor above.
 
 use thiserror::Error;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes, Unaligned};
 
-use super::layout::{SIGNATURE_ENTRY_LEN, SIGNATURE_LIST_HEAD};
+use super::layout::{DELEGATION_LEN, MAX_DELEGATION_SIGNATURES, SIGNATURE_ENTRY_LEN, SIGNATURE_LIST_HEAD};
 use super::report::{MAX_SENT_KEYS, Outcome, ReportState, Verdict};
 use super::request::PUZZLE_SEED_LEN;
 
@@ -17,11 +17,17 @@ pub const OUTCOME_LEN: usize = 3984;
 pub const RECEIPT_LEN: usize = 128;
 /// Bytes of a receipt's signature list: one Ed25519 signature (spec 7.6.1).
 pub const RECEIPT_SIGNATURES_LEN: usize = SIGNATURE_LIST_HEAD + SIGNATURE_ENTRY_LEN;
+/// Bytes in which the signature list of a receipt's delegation stands: as many signatures as roots ever must
+/// give (spec 2.2.2, 3.5.3, 7.6.1).
+pub const DELEGATION_SIGNATURES_LEN: usize =
+    SIGNATURE_LIST_HEAD + MAX_DELEGATION_SIGNATURES * SIGNATURE_ENTRY_LEN;
 
 const HEAD_LEN: usize = size_of::<Head>();
 
-const _: () = assert!(HEAD_LEN == 64 && RECEIPT_SIGNATURES_LEN == 80);
-const _: () = assert!(size_of::<ReceiptBytes>() == RECEIPT_LEN + RECEIPT_SIGNATURES_LEN);
+const _: () = assert!(HEAD_LEN == 64 && RECEIPT_SIGNATURES_LEN == 80 && DELEGATION_SIGNATURES_LEN == 232);
+const _: () = assert!(size_of::<ReceiptBytes>() == 520);
+// The longest answer: a puzzle, which is in the head, a receipt, a delegation that as many roots signed as
+// may, and a verdict on each key that can be sent.
 const _: () = assert!(HEAD_LEN + size_of::<ReceiptBytes>() + MAX_SENT_KEYS <= OUTCOME_LEN);
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -44,7 +50,7 @@ struct Head {
     reserved_end: [u8; 18],
 }
 
-/// A receipt and its signature list, as bytes.
+/// A receipt, its signature list, and the delegation of the key that signed it, as bytes.
 #[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct ReceiptBytes {
@@ -52,6 +58,30 @@ pub struct ReceiptBytes {
     pub receipt: [u8; RECEIPT_LEN],
     /// The signature list over it.
     pub signatures: [u8; RECEIPT_SIGNATURES_LEN],
+    /// The delegation of the receipt's epoch.
+    pub delegation: [u8; DELEGATION_LEN],
+    /// The roots' signature list over it, then zeros.
+    pub delegation_signatures: [u8; DELEGATION_SIGNATURES_LEN],
+}
+
+impl ReceiptBytes {
+    /// A receipt and its signature list, and a delegation with its own. A delegation that an answer has no
+    /// room for is left out: no root that vouches in words so long is believed (spec 3.5.3).
+    #[must_use]
+    pub fn new(
+        receipt: [u8; RECEIPT_LEN],
+        signatures: [u8; RECEIPT_SIGNATURES_LEN],
+        vouched: &[u8],
+    ) -> ReceiptBytes {
+        let (mut delegation, mut delegation_signatures) = ([0; _], [0; DELEGATION_SIGNATURES_LEN]);
+        if let Some((body, list)) = vouched.split_first_chunk()
+            && let Some(room) = delegation_signatures.get_mut(..list.len())
+        {
+            delegation = *body;
+            room.copy_from_slice(list);
+        }
+        ReceiptBytes { receipt, signatures, delegation, delegation_signatures }
+    }
 }
 
 impl core::fmt::Debug for ReceiptBytes {
@@ -112,7 +142,7 @@ pub struct ReportOutcome<'a> {
     pub serial: u32,
     /// Where its keys are.
     pub counts: ReportCounts,
-    /// Receipt and signatures.
+    /// Receipt, signatures, delegation.
     pub receipt: Option<&'a ReceiptBytes>,
 }
 
@@ -215,7 +245,12 @@ impl<'a> ReportOutcome<'a> {
 mod tests {
     use super::*;
 
-    const RECEIPT: ReceiptBytes = ReceiptBytes { receipt: [3; 128], signatures: [4; 80] };
+    const RECEIPT: ReceiptBytes = ReceiptBytes {
+        receipt: [3; 128],
+        signatures: [4; 80],
+        delegation: [6; 80],
+        delegation_signatures: [7; 232],
+    };
 
     fn sample() -> ReportOutcome<'static> {
         ReportOutcome {
@@ -245,8 +280,22 @@ mod tests {
         assert_eq!(out[32..46], [7, 0, 0, 0, 5, 0, 1, 0, 2, 0, 3, 0, 4, 0]);
         assert_eq!(out[46..64], [0; 18]);
         assert_eq!((&out[64..192], &out[192..272]), (&[3; 128][..], &[4; 80][..]));
-        assert_eq!(out[272..274], [0, 9]);
-        assert!(out[274..].iter().all(|byte| *byte == 0));
+        assert_eq!((&out[272..352], &out[352..584]), (&[6; 80][..], &[7; 232][..]));
+        assert_eq!(out[584..586], [0, 9]);
+        assert!(out[586..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_delegation_that_has_no_room_is_left_out() {
+        // spec 7.6.1
+        let with = |vouched: &[u8]| ReceiptBytes::new([3; 128], [4; 80], vouched);
+        assert_eq!(with(&[[6; 80].as_slice(), &[7; 232]].concat()), RECEIPT);
+        let short = with(&[[6; 80].as_slice(), &[7; 80]].concat());
+        assert_eq!((short.delegation, &short.delegation_signatures[80..]), ([6; 80], &[0; 152][..]));
+        for none in [0, 79, 313] {
+            let without = with(&vec![6; none]);
+            assert_eq!((without.delegation, without.delegation_signatures), ([0; 80], [0; 232]), "{none}");
+        }
     }
 
     #[test]
@@ -269,7 +318,7 @@ mod tests {
         assert_eq!(broken(0, 24), MalformedOutcome::Outcome(24));
         assert_eq!(broken(1, 4), MalformedOutcome::State(4));
         assert_eq!(broken(2, 37), MalformedOutcome::Verdicts(37));
-        assert_eq!(broken(273, 10), MalformedOutcome::Verdict(10));
+        assert_eq!(broken(585, 10), MalformedOutcome::Verdict(10));
     }
 
     #[test]

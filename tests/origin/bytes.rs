@@ -412,6 +412,10 @@ fn state() -> Vec<u8> {
     for event in [Event::Reported(Reported { keys, ..used }), changed] {
         state.apply(state.seq() + 1, world.now.unix, &event).unwrap();
     }
+    let mut delegation = state.delegation().to_vec();
+    delegation[4] += 1;
+    state.apply(state.seq() + 1, world.now.unix, &Event::Delegated(delegation)).unwrap();
+    assert!(state.delegation_of(1).is_some(), "spec 5.7.10: receipts name it");
     state.to_bytes()
 }
 
@@ -431,8 +435,8 @@ fn a_snapshot_begins_as_the_table_says() {
         &1u32.to_le_bytes(),
         &160u32.to_le_bytes(),
         world.origin.state().delegation(),
-        // No providers; no batch was issued, none is kept; no certificates.
-        &[0; 4 * 4],
+        // No earlier delegations; no providers; no batch was issued, none is kept; no certificates.
+        &[0; 5 * 4],
         &1u32.to_le_bytes(),
         &seal.public,
         &seal.id,

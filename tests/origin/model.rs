@@ -56,7 +56,7 @@ const FLOORS: [(&str, usize); 61] = [
     ("amend nothing", 12),
     ("amend report", 120),
     ("amend revoked", 10),
-    ("amend suspended", 8),
+    ("amend suspended", 3),
     ("amend withdrawn", 70),
     ("change to confirmed", 40),
     ("change to likely", 5),

@@ -98,13 +98,13 @@ pub(crate) struct TypeChange {
 impl Report {
     /// What it says now.
     pub(crate) fn says(&self) -> Option<ReportType> {
-        let last = self.changes.iter().filter(|c| c.undone.is_none()).next_back();
+        let last = self.changes.iter().rfind(|c| c.undone.is_none());
         last.map(|c| c.to).or(self.phone.map(|phone| phone.1))
     }
 
     /// Whose word that is.
     pub(crate) fn word(&self) -> (u32, Grant) {
-        let last = self.changes.iter().filter(|c| c.undone.is_none()).next_back();
+        let last = self.changes.iter().rfind(|c| c.undone.is_none());
         last.map_or((self.provider, self.grant), |c| c.word)
     }
 }

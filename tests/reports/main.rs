@@ -7,6 +7,7 @@ mod world;
 mod life;
 mod retry;
 mod races;
+mod epochs;
 mod claims;
 mod words;
 mod blind;

@@ -187,3 +187,48 @@ fn the_reference_client_reports_amends_cancels_and_feigns() {
     ));
     assert_eq!(cancelled.ok()["state"], "withdrawn");
 }
+
+/// An answer is lost, the operator replaces the online key, the phone asks again: by either client the
+/// receipt is the same, and what is kept of it holds without a server.
+#[test]
+fn receipts_outlive_the_online_key_that_signed_them() {
+    let server = Server::start();
+    server.operate("set configure 1 --interval 24h").ok();
+    server.operate("release now --set 1").ok();
+    server.operate("provider add Clinic").ok();
+    let issued = server.operate("codes issue --provider 1 --count 2").ok();
+    let code = |i: usize| issued["codes"][i].as_str().expect("a code").to_owned();
+    let keys = key_file(&server, "keys.json", 4);
+    let (report, secret) = ("11".repeat(16), "22".repeat(32));
+    let (before, after) = (server.path("before"), server.path("after"));
+    let words = |out: &Path| {
+        format!(
+            "submit --code {} --keys {keys} --report-id {report} --secret {secret} --receipt-out {}",
+            code(0),
+            out.display()
+        )
+    };
+    server.tls(&words(&before)).ok();
+    let theirs = reference(&server, "tls", &["submit", "--code", &code(1), "--keys", &keys]);
+    let of = |name: &str| theirs[name].as_str().expect("hex").to_owned();
+    server.operate("keys rotate-online").ok();
+    for released in [false, true] {
+        if released {
+            server.operate("release now --set 1").ok();
+        }
+        server.tls(&words(&after)).ok();
+        assert!(std::fs::read(&before).expect("kept") == std::fs::read(&after).expect("kept"));
+        let kept = server.tls(&format!("receipt {}", after.display())).ok();
+        assert_eq!((&kept["verified"], &kept["key_epoch"]), (&json!(true), &json!(1)), "{kept}");
+        let (code, id, secret) = (code(1), of("report"), of("secret"));
+        let repeated = ["submit", "--code", &code, "--keys", &keys, "--report-id", &id, "--secret", &secret];
+        let again = reference(&server, "tls", &repeated);
+        for part in ["receipt", "signatures", "delegation"] {
+            assert_eq!(again[part], theirs[part], "{part}");
+        }
+    }
+    // What is done from now on is signed by the new key.
+    let cancelled = reference(&server, "tls", &["report-cancel", &report, "--secret", &secret]);
+    let of_new = [of("receipt"), cancelled["receipt"].as_str().expect("hex").to_owned()];
+    assert_eq!(of_new.map(|receipt| receipt[104..106].to_owned()), ["01", "02"], "{cancelled}");
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tekd::authority::seal::{SealSecret, associated_data, open};
 use tekd::authority::{Limits, ReportJudge, solved};
-use tekd::release::{ReceiptBundle, ReceiptError, Trust, content_digest, verdicts_digest};
+use tekd::release::{Delegation, ReceiptBundle, ReceiptError, Trust, content_digest, verdicts_digest};
 use tekd::wire::layout::{SealedAnswer, SealedQuestion};
 use tekd::wire::outcome::{OUTCOME_LEN, ReportOutcome};
 use tekd::wire::report::{ReportState, ReportType, SentKey, Verdict};
@@ -206,9 +206,10 @@ fn answers_are_read_or_refused_and_written_back() {
             "keys": c.keys, "live": c.live, "embargo": c.embargo, "waiting": c.waiting,
             "withdrawn": c.withdrawn,
             "verdicts": verdicts,
-            "receipt": answer.receipt.map_or(vector["fields"]["receipt"].clone(), |r| hex::encode(r.receipt).into()),
-            "signatures":
-                answer.receipt.map_or(vector["fields"]["signatures"].clone(), |r| hex::encode(r.signatures).into()),
+            "receipt": answer.receipt.map(|r| hex::encode(r.receipt)),
+            "signatures": answer.receipt.map(|r| hex::encode(r.signatures)),
+            "delegation": answer.receipt.map(|r| hex::encode(r.delegation)),
+            "delegation_signatures": answer.receipt.map(|r| hex::encode(r.delegation_signatures)),
         });
         assert_eq!(fields, vector["fields"], "{name}");
         let mut written = [0xff; OUTCOME_LEN];
@@ -225,6 +226,7 @@ fn reason(error: &ReceiptError) -> &'static str {
         ReceiptError::Epoch { .. } => "epoch",
         ReceiptError::Unsigned(_) => "unsigned",
         ReceiptError::Time { .. } => "time",
+        ReceiptError::Superseded { .. } => "superseded",
         _ => "delegation or signature",
     }
 }
@@ -243,6 +245,10 @@ fn receipts_prove_what_the_vectors_say() {
         let verified = ReceiptBundle::from_bytes(&kept).map_err(|e| e.to_string()).and_then(|bundle| {
             let r = &bundle.receipt;
             bundle.verify(&trust).map_err(|e| reason(&e).to_owned())?;
+            if vector["newest"].is_string() {
+                let newest = Delegation::parse(&bytes(&vector["newest"])).expect("a delegation");
+                bundle.precedes(&newest).map_err(|e| reason(&e).to_owned())?;
+            }
             let same = hex::encode(r.service()) == own["service"]
                 && r.set() == number::<u32>(&own["set"])
                 && hex::encode(r.report()) == own["report"]
@@ -255,5 +261,8 @@ fn receipts_prove_what_the_vectors_say() {
             if same { Ok(()) } else { Err("another request".to_owned()) }
         });
         assert_eq!(verified.is_ok(), vector["accept"] == true, "{name}: {verified:?}");
+        if vector["reason"] == "superseded" {
+            assert_eq!(verified, Err("superseded".to_owned()), "{name}");
+        }
     }
 }

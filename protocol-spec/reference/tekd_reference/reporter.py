@@ -183,20 +183,13 @@ class Reporter:
         service, set_id = self.client.trust.service, self.client.set
         content = request.content(service, set_id)
         own = reports.Own(service, set_id, request.report, request.kind, content, answer.verdicts)
-        delegation = self._delegation(reports.parse_receipt(answer.receipt).epoch)
-        receipt = reports.verify_receipt(answer.receipt, answer.signatures, delegation, own)
-        signed = trust.parse_signed_checkpoint(self.client.verifier.accepted.answer)
-        vouched = signed.delegation + trust.pack_signatures(signed.delegation_signatures)
-        return Done(request.keys, answer, receipt, vouched)
-
-    def _delegation(self, epoch: int) -> trust.Delegation:
-        """The newest delegation, asked for anew if the receipt is of a later epoch."""
-        held = self.client.verifier.delegation
-        if held is None or held.epoch < epoch:
-            self.client.checkpoint()
-            held = self.client.verifier.delegation
-        assert held is not None, "a checkpoint was accepted"
-        return held
+        if not answer.delegation:
+            raise Failed("a receipt without its delegation (7.6.1)")
+        verifier = self.client.verifier
+        signed = answer.receipt, answer.signatures, answer.delegation, answer.delegation_signatures
+        receipt = reports.verify_receipt_of(*signed, self.client.trust, own, verifier.delegation)
+        listed, _ = trust.parse_signatures(answer.delegation_signatures)
+        return Done(request.keys, answer, receipt, answer.delegation + trust.pack_signatures(listed))
 
 
 def day_of(text: str) -> int:

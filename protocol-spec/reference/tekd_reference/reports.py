@@ -310,7 +310,10 @@ def solve(seed: bytes, report: bytes, grant: bytes, bits: int) -> bytes:
 
 _ANSWER = struct.Struct("<BBBBHHQ16sIHHHHH18s")
 RECEIPT_LEN, SIGNATURES_LEN = 128, 80
-_VERDICTS_AT = _ANSWER.size + RECEIPT_LEN + SIGNATURES_LEN
+DELEGATION_SIGNATURES_LEN = 4 + trust.ANSWER_MOST[1] * 76
+_PROOF = struct.Struct("%ds%ds%ds%ds" % (RECEIPT_LEN, SIGNATURES_LEN, trust.DELEGATION_LEN, DELEGATION_SIGNATURES_LEN))
+_VERDICTS_AT = _ANSWER.size + _PROOF.size
+assert _PROOF.size == 520
 assert _ANSWER.size == 64
 
 
@@ -330,6 +333,8 @@ class Answer(NamedTuple):
     verdicts: bytes = b""
     receipt: bytes = b""  # empty for none
     signatures: bytes = b""
+    delegation: bytes = b""  # of the receipt's epoch
+    delegation_signatures: bytes = b""
 
     @property
     def outcome_name(self) -> str:
@@ -344,8 +349,9 @@ class Answer(NamedTuple):
             self.outcome, self.state, len(self.verdicts), self.bits, self.wait, 0, self.time, self.seed, self.serial,
             self.keys, self.live, self.embargo, self.waiting, self.withdrawn, bytes(18),
         )  # fmt: skip
-        signed = self.receipt.ljust(RECEIPT_LEN, b"\0") + self.signatures.ljust(SIGNATURES_LEN, b"\0")
-        return (head + signed + self.verdicts).ljust(ANSWER_LEN, b"\0")
+        # Shorter parts are filled with zeros.
+        proof = _PROOF.pack(self.receipt, self.signatures, self.delegation, self.delegation_signatures)
+        return (head + proof + self.verdicts).ljust(ANSWER_LEN, b"\0")
 
 
 def parse_answer(data: bytes) -> Answer:
@@ -356,18 +362,17 @@ def parse_answer(data: bytes) -> Answer:
      _) = _ANSWER.unpack_from(data)  # fmt: skip
     if count > MOST_KEYS:
         raise FrameError("%d verdicts (7.2.1)" % count)
-    receipt = data[_ANSWER.size : _ANSWER.size + RECEIPT_LEN]
-    signatures = data[_ANSWER.size + RECEIPT_LEN : _VERDICTS_AT]
+    proof = (part if any(part) else b"" for part in _PROOF.unpack_from(data, _ANSWER.size))
     return Answer(
         outcome, time, state, bits, wait, seed, serial, keys, live, embargo, waiting, withdrawn,
-        data[_VERDICTS_AT : _VERDICTS_AT + count],
-        receipt if any(receipt) else b"", signatures if any(signatures) else b"",
+        data[_VERDICTS_AT : _VERDICTS_AT + count], *proof,
     )  # fmt: skip
 
 
 # --- Receipt (7.7) -------------------------------------------------------------------------------
 
 RECEIPT_CONTEXT = b"tekd/1 receipt\0"
+SUCCESSION_S = 7200  # 7.7.4
 _RECEIPT = struct.Struct("<8sII16sQQBBHI32s32s8x")
 assert _RECEIPT.size == RECEIPT_LEN
 
@@ -434,9 +439,21 @@ def verify_receipt(data: bytes, signatures: bytes, delegation: trust.Delegation,
 
 
 def verify_receipt_of(
-    data: bytes, signatures: bytes, delegation: bytes, delegation_signatures: bytes, trusted: trust.Trust, own: Own
+    data: bytes,
+    signatures: bytes,
+    delegation: bytes,
+    delegation_signatures: bytes,
+    trusted: trust.Trust,
+    own: Own,
+    newest: Optional[trust.Delegation] = None,
 ) -> Receipt:
-    """The same for anybody, later, without a server (7.7.2): whatever epochs came since."""
+    """The same with all that came with it, also later and without a server (7.7.2), whatever epochs came
+    since; but not for the time of a later epoch, where one is known (7.7.4). `newest` is verified already."""
     listed, _ = trust.parse_signatures(delegation_signatures)
-    verifier = trust.Verifier(trusted, own.set)
-    return verify_receipt(data, signatures, verifier.check_delegation(delegation, listed), own)
+    # A verifier of its own: the epoch is compared with none and remembered nowhere.
+    vouched = trust.Verifier(trusted, own.set).check_delegation(delegation, listed)
+    receipt = verify_receipt(data, signatures, vouched, own)
+    if newest and receipt.epoch < newest.epoch and receipt.time > newest.not_before + SUCCESSION_S:
+        text = "receipt of epoch %d from the time of epoch %d (7.7.4)" % (receipt.epoch, newest.epoch)
+        raise TrustError(text, "superseded")
+    return receipt

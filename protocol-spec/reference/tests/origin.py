@@ -229,6 +229,8 @@ class Origin:
             verdicts=verdicts,
             receipt=receipt,
             signatures=trust.sign(reports.RECEIPT_CONTEXT, receipt, [self.world.online]),
+            delegation=self.world.delegation,
+            delegation_signatures=trust.sign(trust.DELEGATION_CONTEXT, self.world.delegation, self.world.roots),
         )
         stored.given[content] = answer
         return answer

@@ -11,9 +11,10 @@ from unittest import mock
 
 from tekd_reference import __main__ as cli
 from tekd_reference import client as cl
-from tekd_reference import delta, log, release, trust
+from tekd_reference import delta, log, manifest, release, trust
 from tekd_reference import frame as fr
 from tekd_reference import operations as op
+from tekd_reference.release import H
 from tekd_reference.transport import Tls, Udp, Unreachable
 from tests.servers import TlsServer, UdpServer
 from tests.world import INCARNATION, SERVICE, Responder, World
@@ -208,7 +209,18 @@ class QuestionsTest(ClientTest):
         client = self.client()
         self.assertEqual(client.manifest(), self.world.manifest)
         self.assertEqual((client.too_old_s, client.interval_s), (86_400, 900))
+        before = self.world.manifest
         self.world.manifest = self.world.make_manifest(2)
+        with self.assertRaises(cl.Failed):
+            client.manifest()
+        # A newer one was issued, and no release names it yet.
+        self.responder.objects[H(before)] = before
+        self.responder.part = 100
+        self.assertEqual(client.manifest(), before)
+        self.responder.objects[H(before)] = self.world.manifest
+        with self.assertRaises(cl.Failed):
+            client.manifest()
+        self.responder.objects[H(before)] = bytes(manifest.MANIFEST_MAX + 1)
         with self.assertRaises(cl.Failed):
             client.manifest()
 

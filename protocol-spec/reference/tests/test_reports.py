@@ -8,6 +8,7 @@ import os
 import tempfile
 import unittest
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tekd_reference import __main__ as cli
 from tekd_reference import client as cl
 from tekd_reference import frame as fr
@@ -427,13 +428,74 @@ class ForgedTest(ReportTest):
         signed = done.answer.receipt, done.answer.signatures
         self.assertEqual(reports.verify_receipt_of(*signed, *vouched, self.world.trust, own), done.receipt)
 
+    def rotate(self):
+        stolen = self.world.online, self.world.delegation
+        self.world.online = Ed25519PrivateKey.from_private_bytes(self.world.bytes(32))
+        self.world.epoch += 1
+        self.world.delegate()
+        return stolen
+
     def test_a_receipt_of_the_next_epoch_is_verified(self):
         r = self.reporter()
         r.submit(self.own, self.keys(), self.origin.code())
-        self.world.epoch += 1
-        self.world.delegate()
+        self.rotate()  # and no release yet: the newest checkpoint is of the epoch before
+        self.assertEqual(r.cancel(self.own).receipt.epoch, 2)
+        self.assertEqual(r.client.verifier.accepted.epoch, 1)
         self.world.release()
         self.assertEqual(r.cancel(self.own).receipt.epoch, 2)
+
+    def test_a_receipt_of_an_epoch_before_is_told_again_and_verified(self):
+        code = self.origin.code()
+        done = self.reporter().submit(self.own, self.keys(), code)
+        self.rotate()
+        self.world.release()
+        self.rotate()
+        self.world.release()
+        r = self.reporter()
+        again = r.submit(self.own, self.keys(), code)
+        self.assertEqual((again.receipt, again.delegation), (done.receipt, done.delegation))
+        self.assertEqual((again.receipt.epoch, r.client.verifier.accepted.epoch), (1, 3))
+        r.client.checkpoint()
+        self.assertEqual(r.client.verifier.delegation.epoch, 3)
+
+    def test_a_stolen_key_that_was_replaced_signs_no_receipt_of_today(self):
+        online, delegation = self.rotate()
+        self.world.release(seconds=7_300)
+        roots = trust.sign(trust.DELEGATION_CONTEXT, delegation, self.world.roots)
+        strangers = trust.sign(trust.DELEGATION_CONTEXT, delegation, [online, online])
+
+        def forged(signed, when, epoch=1):
+            def twist(answer):
+                receipt = reports.parse_receipt(answer.receipt)._replace(epoch=epoch, time=when).pack()
+                return answer._replace(
+                    receipt=receipt,
+                    signatures=trust.sign(reports.RECEIPT_CONTEXT, receipt, [online]),
+                    delegation=delegation,
+                    delegation_signatures=signed,
+                )
+
+            return twist
+
+        since = trust.parse_delegation(self.world.delegation).not_before + 7_200
+        for twist, reason in (
+            (forged(roots, since + 1), "superseded"),
+            (forged(roots, since + 1, 2), "epoch"),
+            (forged(strangers, since), "threshold"),
+            (forged(roots, since), None),  # dated back: 6.4.6
+        ):
+            self.origin.twist = twist
+            own = reporter.Own.fresh()
+            if reason is None:
+                self.assertEqual(self.reporter().submit(own, self.keys(), self.origin.code()).receipt.epoch, 1)
+                continue
+            with self.assertRaises(trust.TrustError) as e:
+                self.reporter().submit(own, self.keys(), self.origin.code())
+            self.assertEqual(e.exception.reason, reason)
+
+    def test_a_receipt_without_its_delegation_is_none(self):
+        self.origin.twist = lambda a: a._replace(delegation=b"", delegation_signatures=b"")
+        with self.assertRaises(cl.Failed):
+            self.reporter().submit(self.own, self.keys(), self.origin.code())
 
 
 class CommandTest(ReportTest):

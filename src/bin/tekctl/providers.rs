@@ -207,11 +207,12 @@ mod tests {
     fn revoking_says_which_moment_was_understood() {
         let document = json!({ "reports": 2, "keys": 28, "live": 26, "seq": 40 });
         assert_eq!(
-            revoked(3, Some(1_795_512_600), false, &document),
+            revoked("provider 3", Some("`resume 3` undoes it"), Some(1_795_512_600), false, &document),
             "provider 3 is revoked; 2 reports with 28 keys, 26 of them live, are taken back: all it authorised \
              since 2026-11-24T09:30:00Z\n\
-             event 40: `tekctl provider resume 3` undoes it, and `tekctl reinstate 40` for what was taken back"
+             event 40: `resume 3` undoes it, and `tekctl reinstate 40` brings back what was taken back"
         );
-        assert!(revoked(3, None, true, &document).ends_with("nothing was changed"));
+        assert!(revoked("key k", None, None, true, &document).ends_with("nothing was changed"));
+        assert!(revoked("key k", None, None, false, &document).ends_with("\nevent 40"));
     }
 }

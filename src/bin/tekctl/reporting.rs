@@ -281,6 +281,7 @@ fn receipt_document(bundle: &ReceiptBundle) -> Value {
         "received": format_time(r.time()),
         "durability": r.durability().map(Durability::name),
         "keys": r.keys(),
+        "key_epoch": r.key_epoch(),
     })
 }
 

@@ -53,10 +53,16 @@ pub(crate) fn counted_in(document: &Value, name: &str, one: &str) -> String {
     counted(document[name].as_u64().unwrap_or_default(), one)
 }
 
-/// Reports with their keys and how many of those are live, by the fields of a document.
+/// Reports with their keys, how many of those are live, and changes of type, by the fields of a document.
 pub(crate) fn reports_in(document: &Value) -> String {
     let (reports, keys) = (counted_in(document, "reports", "report"), counted_in(document, "keys", "key"));
-    format!("{reports} with {keys}, {} of them live", scalar(&document["live"]))
+    let changes = match document["changes"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(n) => format!(" and {} of report type", counted(n, "change")),
+    };
+    format!("{reports} with {keys}, {} of them live,{changes}", scalar(&document["live"]))
+        .trim_end_matches(',')
+        .to_owned()
 }
 
 /// A value in one cell.

@@ -43,6 +43,7 @@ pub(super) struct Fake {
     root: SigningKey,
     online: SigningKey,
     delegation: Vec<u8>,
+    epoch: u32,
     manifest: Vec<u8>,
     entries: Vec<Entry>,
     versions: Vec<Version>,
@@ -72,17 +73,18 @@ pub(super) fn fields(days: u32) -> Fields {
     Fields { start, period: 144, report: 1, risk: 2, onset: 0 }
 }
 
+/// The root's word for an online key, with its signature list.
+pub(super) fn delegate(epoch: u32, not_before: u64, online: &SigningKey, root: &SigningKey) -> Vec<u8> {
+    let (online, not_after) = (online.public(), BEGAN + 100_000_000);
+    let fields = DelegationFields { epoch, service: SERVICE, not_before, not_after, online };
+    Delegation::new(&fields).sign(std::slice::from_ref(root))
+}
+
 impl Fake {
     /// A server without a release.
     pub(super) fn new() -> Self {
         let (root, online) = (SigningKey::from_secret([1; 32]), SigningKey::from_secret([2; 32]));
-        let delegation = Delegation::new(&DelegationFields {
-            epoch: EPOCH,
-            service: SERVICE,
-            not_before: BEGAN - 1,
-            not_after: BEGAN + 100_000_000,
-            online: online.public(),
-        });
+        let delegation = delegate(EPOCH, BEGAN - 1, &online, &root);
         let manifest = Manifest {
             service: SERVICE,
             set: SET,
@@ -97,13 +99,13 @@ impl Fake {
             key_epoch: EPOCH,
             ..Manifest::default()
         };
-        let delegation = delegation.sign(&[SigningKey::from_secret([1; 32])]);
         let manifest = manifest.encode_signed(&online).unwrap();
         let objects = HashMap::from([(manifest_digest(&manifest), manifest.clone())]);
         Self {
             root,
             online,
             delegation,
+            epoch: EPOCH,
             manifest,
             entries: Vec::new(),
             versions: Vec::new(),
@@ -161,7 +163,7 @@ impl Fake {
             log_root: self.log.root(),
             manifest: manifest_digest(&self.manifest),
             history: Sha256::digest(&history).into(),
-            key_epoch: EPOCH,
+            key_epoch: self.epoch,
         });
         let answer =
             compose_answer_body(checkpoint.as_bytes(), &checkpoint.sign(&self.online), &self.delegation);
@@ -175,6 +177,27 @@ impl Fake {
         let manifest = Manifest { number: before.number + 1, seal_keys, ..before };
         self.manifest = manifest.encode_signed(&self.online).unwrap();
         self.objects.insert(manifest_digest(&self.manifest), self.manifest.clone());
+    }
+
+    /// Replaces the online key; the next release is the first it signs.
+    pub(super) fn delegate(&mut self, not_before: u64) {
+        self.epoch += 1;
+        self.online = SigningKey::from_secret([0xe0 + self.epoch as u8; 32]);
+        self.delegation = delegate(self.epoch, not_before, &self.online, &self.root);
+        let before = Manifest::parse_unverified(&self.manifest).unwrap();
+        let manifest = Manifest { number: before.number + 1, key_epoch: self.epoch, ..before };
+        self.manifest = manifest.encode_signed(&self.online).unwrap();
+        self.objects.insert(manifest_digest(&self.manifest), self.manifest.clone());
+    }
+
+    /// Epoch of the online key.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The delegation of the online key with its signature list.
+    pub(super) fn delegation(&self) -> &[u8] {
+        &self.delegation
     }
 
     /// The key that signs checkpoints, and receipts.

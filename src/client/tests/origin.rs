@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
 
-use super::fake::{BEGAN, EPOCH, Fake, SERVICE, SET};
+use super::fake::{BEGAN, Fake, SERVICE, SET};
 use crate::authority::seal::{SUITE_AEAD, SUITE_KDF, SUITE_KEM, SealSecret, associated_data, open};
 use crate::release::{Receipt, ReceiptFields, SealKey, SigningKey, content_digest, verdicts_digest};
 use crate::wire::answer::{self, AnswerHeader};
@@ -60,6 +60,8 @@ pub(super) struct Origin {
     pub(super) tamper: fn(&mut ReceiptFields),
     /// Who signs receipts, if not the online key; `None` in it leaves the receipt out.
     pub(super) signer: Option<Option<SigningKey>>,
+    /// What vouches for who signs receipts, if not the delegation in force.
+    pub(super) vouched: Option<Vec<u8>>,
     /// Reports by id.
     pub(super) reports: HashMap<[u8; 16], Stored>,
     /// Kinds of the requests that were opened.
@@ -98,6 +100,7 @@ impl Origin {
             busy: (0, 0),
             tamper: |_| (),
             signer: None,
+            vouched: None,
             reports: HashMap::new(),
             opened: Vec::new(),
             seen: Vec::new(),
@@ -220,7 +223,7 @@ impl Origin {
             durability: Durability::Disk,
             kind: request.kind(),
             keys: accepted,
-            key_epoch: EPOCH,
+            key_epoch: self.fake.epoch(),
             content,
             verdicts: verdicts_digest(&verdicts),
         };
@@ -228,7 +231,8 @@ impl Origin {
         let receipt = Receipt::new(&fields);
         let signer = self.signer.as_ref().and_then(Option::as_ref).unwrap_or(self.fake.online());
         let signatures = receipt.sign(signer).try_into().unwrap();
-        let receipt = ReceiptBytes { receipt: *receipt.as_bytes(), signatures };
+        let vouched = self.vouched.as_deref().unwrap_or(self.fake.delegation());
+        let receipt = ReceiptBytes::new(*receipt.as_bytes(), signatures, vouched);
         let before = self.reports.get(request.report()).map_or(0, |stored| stored.keys);
         let withdrawn = request.kind() == RequestKind::Cancel;
         let state = if withdrawn { ReportState::Withdrawn } else { ReportState::Accepted };

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::fake::{BEGAN, Fake, SET};
+use super::fake::{BEGAN, Fake, SET, delegate};
 use super::origin::{Origin, SEAL_S, Trouble, UNKNOWN_GRANT, seal_key};
 use super::{by_datagrams, random};
 use crate::authority::seal::SealSecret;
@@ -11,7 +11,9 @@ use crate::client::{
     Author, Client, ClientError, DummyForm, FailureKind, MemoryDatagrams, MemoryStream, ReceiptFault,
     ReportAnswer, ReportDraft, Unverifiable,
 };
-use crate::release::{ReceiptBundle, ReceiptError, ReceiptFields, SigningKey, TrustError};
+use crate::release::{
+    DelegationError, ReceiptBundle, ReceiptError, ReceiptFields, SUCCESSION_S, SigningKey, TrustError,
+};
 use crate::wire::report::{Outcome, ReportState, RequestKind, SentKey, Verdict};
 use crate::wire::{Operation, ResultCode};
 
@@ -200,6 +202,91 @@ fn a_receipt_that_is_missing_or_of_a_strangers_hand_is_refused() {
     let error = submit(&origin).unwrap_err();
     let online = origin.lock().unwrap().fake.online().public();
     assert_eq!(receipt_fault(&error), &ReceiptFault::Receipt(ReceiptError::Unsigned(online)));
+}
+
+#[test]
+fn a_receipt_is_verified_by_the_delegation_it_comes_with() {
+    // spec 7.7.2
+    let origin = Mutex::new(Origin::new());
+    let (mut client, author) = (client(&origin), author());
+    let first = client.submit(NOW, &author, &DRAFT).unwrap().receipt.unwrap();
+    let trust = origin.lock().unwrap().fake.trust();
+    origin.lock().unwrap().fake.delegate(BEGAN + 60);
+    // No release yet: the newest checkpoint is of the epoch before, the receipt of the next.
+    let more = ReportDraft { grant: None, keys: &[SentKey { key: &KEY_B, ..GOOD }], ..DRAFT };
+    let next = client.amend(NOW, &author, &more).unwrap().receipt.unwrap();
+    assert_eq!((first.delegation.epoch(), next.delegation.epoch()), (3, 4));
+    assert_eq!((client.newest().unwrap().key_epoch(), next.verify(&trust)), (3, Ok(())));
+    // Another phone's answer is lost, and the key is replaced before it asks again.
+    let other = Author { report: [8; 16], ..author };
+    let told = client.submit(NOW, &other, &DRAFT).unwrap().receipt.unwrap();
+    origin.lock().unwrap().fake.delegate(BEGAN + 120);
+    origin.lock().unwrap().fake.release(900, &[], &[]);
+    assert_eq!(client.checkpoint().unwrap().key_epoch(), 5);
+    let again = client.submit(NOW + 900, &other, &DRAFT).unwrap().receipt.unwrap();
+    assert_eq!((&again, again.delegation.epoch()), (&told, 4));
+    let kept = ReceiptBundle::from_bytes(&again.to_bytes()).unwrap();
+    assert_eq!(kept.verify(&trust), Ok(()), "without a server");
+    // verified-before-served: the older delegation counts for the receipt alone.
+    assert_eq!(client.newest().unwrap().key_epoch(), 5);
+    origin.lock().unwrap().fake.forget_newest();
+    assert!(client.checkpoint().unwrap_err().unverifiable().is_some(), "an older epoch is refused as ever");
+}
+
+#[test]
+fn an_online_key_that_was_stolen_signs_no_receipt_of_today_once_it_was_replaced() {
+    // spec 7.7.4
+    let origin = Mutex::new(Origin::new());
+    let (stolen, old) = {
+        let mut origin = origin.lock().unwrap();
+        let stolen = SigningKey::from_secret([2; 32]);
+        assert_eq!(origin.fake.online().public(), stolen.public());
+        let old = origin.fake.delegation().to_vec();
+        origin.fake.delegate(BEGAN + 100_000);
+        origin.fake.release(100_000 + SUCCESSION_S, &[], &[]);
+        (stolen, old)
+    };
+    {
+        let mut origin = origin.lock().unwrap();
+        origin.signer = Some(Some(stolen));
+        origin.vouched = Some(old.clone());
+        origin.tamper = |it| it.key_epoch = 3;
+    }
+    let now = BEGAN + 100_000 + SUCCESSION_S;
+    let error = client(&origin).submit(now, &author(), &DRAFT).unwrap_err();
+    let superseded = ReceiptError::Superseded { epoch: 3, time: now + 60, successor: 4, since: now };
+    assert_eq!(receipt_fault(&error), &ReceiptFault::Receipt(superseded));
+    // The epoch is not to be had by naming it: the delegation is of the other.
+    origin.lock().unwrap().tamper = |_| ();
+    let error = client(&origin).submit(now, &Author::new(&mut random(7)), &DRAFT).unwrap_err();
+    let epoch = ReceiptError::Epoch { receipt: 4, delegation: 3 };
+    assert_eq!(receipt_fault(&error), &ReceiptFault::Receipt(epoch));
+    // A receipt that is dated before the successor verifies: that is what the end of a delegation is for.
+    origin.lock().unwrap().tamper = |it| (it.key_epoch, it.time) = (3, BEGAN + 100_000 + SUCCESSION_S);
+    let answer = client(&origin).submit(now, &Author::new(&mut random(8)), &DRAFT).unwrap();
+    assert_eq!(answer.receipt.unwrap().delegation.epoch(), 3);
+}
+
+#[test]
+fn a_delegation_that_the_roots_did_not_sign_or_that_is_missing_is_refused() {
+    let (thief, root) = (SigningKey::from_secret([66; 32]), SigningKey::from_secret([67; 32]));
+    for (vouched, expected) in [
+        (delegate(2, BEGAN, &thief, &root), None),
+        (delegate(9, BEGAN, &thief, &root), None),
+        (Vec::new(), Some(ReceiptFault::Undelegated)),
+        (vec![7; 312], Some(ReceiptFault::Delegation(DelegationError::Layout(0x0707)))),
+    ] {
+        let origin = Mutex::new(Origin::new());
+        origin.lock().unwrap().signer = Some(Some(SigningKey::from_secret([66; 32])));
+        origin.lock().unwrap().tamper = |it| it.key_epoch = 2;
+        origin.lock().unwrap().vouched = Some(vouched);
+        let error = submit(&origin).unwrap_err();
+        let fault = receipt_fault(&error);
+        match expected {
+            Some(expected) => assert_eq!(fault, &expected),
+            None => assert!(matches!(fault, ReceiptFault::Receipt(ReceiptError::Trust(_))), "{fault:?}"),
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::authority::seal::seal;
 use crate::authority::{Issuer, KeyMaterial, Provider, ProviderKey, Registry};
 use crate::engine::set::ReportStanding;
 use crate::wire::layout::SealedAnswer;
+use crate::wire::outcome::ReceiptBytes;
 use crate::wire::report::{ReportState, ReportType, RequestKind, Verdict};
 use crate::wire::request::{REQUEST_LEN, Request};
 use crate::wire::{Answer, Body, Parsed, QuestionBuilder, parse};
@@ -253,7 +254,7 @@ fn every_answer_has_one_size_and_one_header() {
         verdicts: vec![Verdict::Accepted, Verdict::Onset],
         puzzle: Some(([5; 16], 20)),
         wait_s: 60,
-        receipt: Some(([3; 128], [4; 80])),
+        receipt: Some(ReceiptBytes::new([3; 128], [4; 80], &[6; 312])),
         ..ReportReply::of(Outcome::Done, NOW)
     };
     let frames = [
@@ -273,8 +274,7 @@ fn every_answer_has_one_size_and_one_header() {
     let counts = ReportCounts { keys: 5, live: 1, embargo: 2, waiting: 3, withdrawn: 4 };
     assert_eq!((read.counts, read.verdicts, read.wait_s), (counts, &full.verdicts[..], 60));
     assert_eq!(read.puzzle, full.puzzle);
-    let receipt = read.receipt.unwrap();
-    assert_eq!((receipt.receipt, receipt.signatures), ([3; 128], [4; 80]));
+    assert_eq!(read.receipt, full.receipt.as_ref());
 }
 
 proptest! {

@@ -342,7 +342,7 @@ impl Writer {
 
     fn told(&self, now: u64, set: u32, seq: u64, told: Option<Told>) -> ReportReply {
         let standing = self.state.sets[&set].standing(seq, now);
-        let receipt = told.as_ref().map(|told| (told.receipt, told.signatures));
+        let receipt = told.as_ref().map(|told| self.state.proof_of(told));
         let verdicts = told.map(|told| told.verdicts).unwrap_or_default();
         ReportReply { standing, verdicts, receipt, ..ReportReply::of(Outcome::Done, now) }
     }
