@@ -217,6 +217,22 @@ fn openers_get_a_new_key_also_when_an_old_secret_cannot_be_removed() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_removed_is_in_no_memory_and_holds_up_no_provider() {
+    let mut world = world();
+    let first = world.named_by_state()[0];
+    world.pass(2 * WEEK + DAY);
+    let before = world.origin.keys.keyhole().look();
+    assert!(before.ring.secret(&first).is_some());
+    world.clock.advance(3600);
+    world.disk.fail(OperationKind::Remove, 1, Fault::Eio);
+    world.origin.turn(Input::AddProvider { name: "a".to_owned(), issuer: None, key: None }).unwrap();
+    assert_eq!(world.seal_files(), 3, "it stays on the disk");
+    let after = world.origin.keys.keyhole().look();
+    assert!(!Arc::ptr_eq(&before, &after) && after.ring.secret(&first).is_none());
+    assert!(world.newest_opens());
+}
+
+#[test]
 fn a_key_file_that_rots_while_it_is_in_use_stops_no_key() {
     let mut world = world();
     let (frame, _) = world.frame(&world.newest_seal_key(), &status());
