@@ -44,8 +44,9 @@ struct RingKey {
 
 impl SealRing {
     /// Those of `secrets` whose keys are among `keys`.
-    pub fn new(secrets: Vec<Arc<SealSecret>>, keys: &[SealKey]) -> Self {
+    pub fn new(secrets: Vec<impl Into<Arc<SealSecret>>>, keys: &[SealKey]) -> Self {
         let ring = secrets.into_iter().filter_map(|secret| {
+            let secret: Arc<SealSecret> = secret.into();
             let id = secret.id();
             let key = keys.iter().find(|key| key.id == id)?;
             Some(RingKey { id, secret, not_after: key.not_after, until: opens_until(key) })

@@ -52,7 +52,7 @@ fn keys() -> OpeningKeys {
     registry.providers.insert(4, provider);
     OpeningKeys {
         service: SERVICE,
-        ring: SealRing::new(vec![Arc::new(secret())], &[seal_key()]),
+        ring: SealRing::new(vec![secret()], &[seal_key()]),
         providers: Keyring::of(&registry),
     }
 }
