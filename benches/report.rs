@@ -57,11 +57,11 @@ fn founded(disk: Arc<dyn Disk>, dir: &Path, reports: u32) -> Bench {
         Ok(Reply::Codes(issued)) => Some(issued.codes),
         _ => None,
     });
-    let secrets = origin.seal_secrets().expect("the keys were just made");
-    let public = secrets[0].public();
+    let (id, public) = (origin.state().seal_keys()[0].id, origin.state().seal_keys()[0].public);
+    let secret = origin.seal_secret(id).expect("the key was just made");
     let keys = OpeningKeys {
         service: origin.identity().service_id,
-        ring: SealRing::new(secrets, origin.state().seal_keys()),
+        ring: SealRing::new(Vec::from_iter(secret), origin.state().seal_keys()),
         providers: Keyring::of(origin.state().registry()),
     };
     let frames = codes.expect("codes were issued");

@@ -47,7 +47,7 @@ pub use event::{
     RECEIPT_SIGNATURES_LEN, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
 pub use gate::{AnswerCounters, Gate, TakeSealed};
-pub use guard::{ClockAlarm, ClockGuard, MAX_JUMP_S};
+pub use guard::{ClockAlarm, ClockGuard, MAX_DOWNTIME_S, MAX_JUMP_S};
 pub use input::{
     BuiltRelease, CodeOrder, ImportCounts, ImportedKey, Input, IssuedCodes, ParamsChange, Presented,
     PresentedKey, ReleaseSummary, Reply, ReportReply, ReportRequest, WithdrawCount,
@@ -72,5 +72,6 @@ pub use state::{Applied, MAX_EARLIER_DELEGATIONS, State};
 pub use table::{BuiltTable, Place, TableContext, build_from, next_table};
 pub use view::{ReleaseView, SetView, View, WISHES_MAX, Wish};
 pub use writer::{
-    Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work, Writer, next_release,
+    Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SEAL_KEYS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work,
+    Writer, next_release,
 };

@@ -4,6 +4,8 @@
 //! of a certificate or a JWT. What depends on the state is left to the writer. DUMMY takes the way of SUBMIT
 //! through all of it. Randomness is handed in; when an answer leaves is decided elsewhere.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
 
@@ -33,7 +35,7 @@ pub struct SealRing(Vec<RingKey>);
 #[derive(Debug)]
 struct RingKey {
     id: [u8; 8],
-    secret: SealSecret,
+    secret: Arc<SealSecret>,
     /// The last second in which it may be sealed to, Unix time.
     not_after: u64,
     /// The last second in which it opens anything, Unix time.
@@ -42,8 +44,9 @@ struct RingKey {
 
 impl SealRing {
     /// Those of `secrets` whose keys are among `keys`.
-    pub fn new(secrets: Vec<SealSecret>, keys: &[SealKey]) -> Self {
+    pub fn new(secrets: Vec<impl Into<Arc<SealSecret>>>, keys: &[SealKey]) -> Self {
         let ring = secrets.into_iter().filter_map(|secret| {
+            let secret: Arc<SealSecret> = secret.into();
             let id = secret.id();
             let key = keys.iter().find(|key| key.id == id)?;
             Some(RingKey { id, secret, not_after: key.not_after, until: opens_until(key) })
@@ -54,6 +57,11 @@ impl SealRing {
     /// The last second (Unix time) in which there is a key to seal to, if there is one.
     pub fn sealed_until(&self) -> Option<u64> {
         self.0.iter().map(|key| key.not_after).max()
+    }
+
+    /// The secret of a key, if it is here.
+    pub fn secret(&self, id: &[u8; 8]) -> Option<Arc<SealSecret>> {
+        self.find(id).map(|key| Arc::clone(&key.secret))
     }
 
     fn find(&self, id: &[u8; 8]) -> Option<&RingKey> {

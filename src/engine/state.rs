@@ -128,6 +128,18 @@ impl State {
         &self.seal_keys
     }
 
+    /// The newest time, Unix seconds, of what is decided only while the clock is believed: releases and seal
+    /// keys. 0 before the first.
+    pub(crate) fn believed_time(&self) -> u64 {
+        let releases = self.sets.values().map(SetState::time);
+        releases.chain(self.seal_keys.iter().map(|key| key.not_before)).max().unwrap_or(0)
+    }
+
+    /// How many seal keys are in force at `time`, Unix seconds, or ended within a day.
+    pub fn seal_keys_at(&self, time: u64) -> usize {
+        self.seal_keys.iter().filter(|key| is_remembered(key, time)).count()
+    }
+
     /// A number that differs whenever the keys of providers may have changed since it was asked for last.
     pub fn keyring_mark(&self) -> u64 {
         self.keyring_mark
@@ -186,7 +198,7 @@ impl State {
             }
             Event::CodesVoided { key_id } => self.registry.voided(key_id),
             Event::SealKeyMade(key) => {
-                self.seal_keys.retain(|old| old.not_after.saturating_add(SEAL_KEY_GRACE_S) >= time);
+                self.seal_keys.retain(|old| is_remembered(old, time));
                 self.seal_keys.push(key.clone());
             }
             Event::Released(r) => return self.released(seq, r).map(Applied::Released),
@@ -395,6 +407,10 @@ impl State {
         set.published(p, delegation);
         Ok(Applied::Published { set: p.set, serial: p.serial })
     }
+}
+
+fn is_remembered(key: &SealKey, time: u64) -> bool {
+    key.not_after.saturating_add(SEAL_KEY_GRACE_S) >= time
 }
 
 fn disagrees(

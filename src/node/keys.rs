@@ -187,19 +187,31 @@ impl<'d> Keys<'d> {
         Ok(seal)
     }
 
-    /// Removes the secrets of all seal keys but these.
+    /// Whether the file of a seal key's secret is here, or may be.
+    pub fn may_have_seal(&self, id: [u8; 8]) -> bool {
+        let found = self.disk.inode(&self.dir.join(seal_name(id)));
+        !matches!(found, Err(e) if e.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Removes the secrets of all seal keys but these, whole or half written, and tells the name of each file
+    /// that went. One that stays keeps no other.
     ///
     /// # Errors
-    /// If the directory is unreadable or a file cannot be removed.
-    pub fn forget_seals(&self, kept: &[[u8; 8]]) -> Result<(), KeyError> {
+    /// If the directory is unreadable, or for the first file that cannot be removed for good.
+    pub fn forget_seals(&self, kept: &[[u8; 8]], mut removed: impl FnMut(&str)) -> Result<(), KeyError> {
         let kept: Vec<String> = kept.iter().map(|id| seal_name(*id)).collect();
         let over = |name: &String| name.starts_with(SEAL_PREFIX) && !kept.contains(name);
+        let mut all = Ok(());
         for name in self.names()?.into_iter().filter(over) {
-            let file = self.dir.join(name);
-            let removed = self.disk.remove(&file).and_then(|()| self.disk.sync_dir(&self.dir));
-            removed.map_err(|source| KeyError::Disk { what: "remove", file, source })?;
+            let file = self.dir.join(&name);
+            match self.disk.remove(&file) {
+                Ok(()) => removed(&name),
+                Err(source) => all = all.and(Err(KeyError::Disk { what: "remove", file, source })),
+            }
         }
-        Ok(())
+        // Also if no name is left: it may be an earlier removal that is not durable yet.
+        let synced = self.disk.sync_dir(&self.dir);
+        all.and(synced.map_err(|source| KeyError::Disk { what: "sync", file: self.dir.clone(), source }))
     }
 
     /// Writes the root key to `to`, which must not exist, and removes it here once it is safe there.

@@ -12,7 +12,8 @@ use super::keys::{COOKIE_KEY, Keys};
 use crate::authority::CodesKey;
 use crate::authority::seal::SealSecret;
 use crate::engine::{
-    Committed, DEFAULT_PARAMS, Input, Moment, Random, Reply, Secrets, State, Ticket, Writer,
+    Committed, DEFAULT_PARAMS, Input, MAX_DOWNTIME_S, MAX_JUMP_S, MAX_SEAL_KEYS, Moment, Random, Reply,
+    SEAL_KEY_LIFE_S, SealKey, Secrets, State, Ticket, Writer,
 };
 use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Trust};
 use crate::store::journal::{
@@ -31,7 +32,8 @@ const GROUP_BYTES: u64 = MAX_GROUP / 2;
 
 // A receipt of the key before is never dated later than clients allow it to be.
 const _: () = assert!(DELEGATION_LEAD_S < SUCCESSION_S && SUCCESSION_S < DELEGATION_S);
-const _: () = assert!(SEAL_KEY_WEEK_S < crate::engine::SEAL_KEY_LIFE_S);
+// A clock that is believed at a start and wrong ends no seal key that is the newest.
+const _: () = assert!(SEAL_KEY_WEEK_S + MAX_DOWNTIME_S < SEAL_KEY_LIFE_S);
 
 /// The ticket of inputs nobody waits for.
 pub const NOBODY: Ticket = Ticket(0);
@@ -43,6 +45,8 @@ pub struct Origin {
     journal: Box<dyn Journal>,
     head: Head,
     writer: Writer,
+    /// Seal keys of the state whose secrets were not here when it was opened.
+    lost_seals: Vec<[u8; 8]>,
 }
 
 impl std::fmt::Debug for Origin {
@@ -88,8 +92,9 @@ impl Origin {
             let online = check_keys(&options, &identity, &state)?;
             let codes = open_codes(&options, &identity, &state, &mut *random)?;
             let writer = Writer::new(state, Secrets { online, codes }, random, now);
-            let mut origin = Origin { options, identity, journal, head, writer };
+            let mut origin = Origin { options, identity, journal, head, writer, lost_seals: Vec::new() };
             origin.enter_incarnation(now)?;
+            origin.find_lost_seals();
             origin
         };
         if let Some(input) = origin.next_seal_key(now.unix, spare)? {
@@ -129,7 +134,7 @@ impl Origin {
         let codes = Some(keys.make_codes(&mut *random)?);
         let delegation = delegate(identity.service_id, 1, now.unix, &online, &root);
         let writer = Writer::new(State::new(), Secrets { online, codes }, random, now);
-        let mut origin = Origin { options, identity, journal, head, writer };
+        let mut origin = Origin { options, identity, journal, head, writer, lost_seals: Vec::new() };
         let (service, incarnation) = (identity.service_id, identity.incarnation);
         let found = Input::Found { service, incarnation, delegation };
         let create = Input::CreateSet { set: 1, params: DEFAULT_PARAMS };
@@ -201,10 +206,10 @@ impl Origin {
         Ok(Some(Input::Delegate { delegation, key }))
     }
 
-    /// A new seal key if the newest is a week old; `secret`: 32 fresh random bytes.
+    /// A new seal key if one is due; `secret`: 32 fresh random bytes.
     ///
     /// # Errors
-    /// If a key file cannot be written or removed.
+    /// If a key file cannot be written.
     pub fn next_seal_key(&self, now: u64, secret: [u8; 32]) -> Result<Option<Input>, OriginError> {
         self.seal_key_is_due(now).then(|| self.make_seal_key(secret)).transpose()
     }
@@ -221,35 +226,55 @@ impl Origin {
         Ok(Input::AddSealKey { public })
     }
 
-    /// Whether it is time for a new seal key. A clock that is not believed makes none: they would be over too
-    /// early or too late, and push out those that hold.
+    /// Whether it is time for a new seal key: there is none that has begun, is less than a week old and can
+    /// be opened, or who seals would prefer one that cannot. A clock that is not believed makes none: they
+    /// would be over too early or too late, and push out those that hold.
     pub fn seal_key_is_due(&self, now: u64) -> bool {
-        if self.writer.clock_alarm().is_some() {
+        let keys = self.state().seal_keys();
+        if self.writer.clock_alarm().is_some() || self.state().seal_keys_at(now) >= MAX_SEAL_KEYS {
             return false;
         }
-        let newest = self.state().seal_keys().last();
-        newest.is_none_or(|key| key.not_before.saturating_add(SEAL_KEY_WEEK_S) <= now)
+        let lost = |key: &&SealKey| self.lost_seals.contains(&key.id);
+        let preferred =
+            keys.iter().filter(|key| lost(key) && key.not_before <= now).map(|key| key.not_before);
+        let preferred = preferred.max().unwrap_or(0);
+        // A key that a clock a little ahead made has begun for all who know it (spec 4.2.1).
+        let begun = |key: &&SealKey| key.not_before <= now.saturating_add(MAX_JUMP_S);
+        let young = |key: &&SealKey| now < key.not_before.saturating_add(SEAL_KEY_WEEK_S);
+        let serves = |key: &&SealKey| begun(key) && young(key) && key.not_before >= preferred && !lost(key);
+        !keys.iter().any(|key| serves(&key))
     }
 
-    /// Forgets the secrets of all seal keys but these.
-    ///
-    /// # Errors
-    /// If a key file cannot be removed.
-    pub fn forget_seals(&self, kept: &[[u8; 8]]) -> Result<(), OriginError> {
-        Ok(Keys::look(&*self.options.disk, &self.options.dir).forget_seals(kept)?)
-    }
-
-    /// The secrets of all seal keys whose secrets are here.
-    ///
-    /// # Errors
-    /// If a key file is unreadable.
-    pub fn seal_secrets(&self) -> Result<Vec<SealSecret>, OriginError> {
+    /// Notes which seal keys cannot be opened: after a backup that is newer in one part than in another.
+    fn find_lost_seals(&mut self) {
         let keys = Keys::look(&*self.options.disk, &self.options.dir);
-        let mut secrets = Vec::new();
-        for key in self.state().seal_keys() {
-            secrets.extend(keys.seal(key.id)?);
+        let lost = self.state().seal_keys().iter().map(|key| key.id).filter(|id| !keys.may_have_seal(*id));
+        let lost: Vec<[u8; 8]> = lost.collect();
+        for id in &lost {
+            tracing::warn!("the secret of seal key {} is not in DIR/keys: nothing opens it", hex::encode(id));
         }
-        Ok(secrets)
+        self.lost_seals = lost;
+    }
+
+    /// Removes the secrets of all seal keys but these from `DIR/keys`: of those that are over, and of those
+    /// that no event names, which a crash left there. Those of inputs that are not decided yet must be among
+    /// `kept`.
+    ///
+    /// # Errors
+    /// If a key file cannot be removed; the others are.
+    pub fn forget_seals(&self, kept: &[[u8; 8]]) -> Result<(), OriginError> {
+        let keys = Keys::look(&*self.options.disk, &self.options.dir);
+        let removed =
+            |name: &str| tracing::info!("keys/{name} was removed: nothing is sealed to it any more");
+        Ok(keys.forget_seals(kept, removed)?)
+    }
+
+    /// The secret of a seal key, if it is here.
+    ///
+    /// # Errors
+    /// If its file is unreadable.
+    pub fn seal_secret(&self, id: [u8; 8]) -> Result<Option<SealSecret>, OriginError> {
+        Ok(Keys::look(&*self.options.disk, &self.options.dir).seal(id)?)
     }
 
     /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from

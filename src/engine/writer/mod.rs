@@ -27,7 +27,7 @@ use super::slot::{Moment, Ticket};
 use super::state::State;
 use super::table::TableContext;
 use crate::authority::{Budgets, CodesKey, Level, Seeds};
-use crate::release::SigningKey;
+use crate::release::{MAX_MANIFEST_TLVS, SigningKey};
 use crate::store::journal::Record;
 use crate::time;
 
@@ -37,8 +37,12 @@ pub const MAX_SETS: usize = 256;
 pub const MAX_PROVIDERS: usize = 100_000;
 /// How long a seal key may be sealed to, in seconds (spec 7.1.4).
 pub const SEAL_KEY_LIFE_S: u64 = 14 * 86_400;
+/// Most seal keys at a time, those that ended within a day among them: every manifest has them all.
+pub const MAX_SEAL_KEYS: usize = 24;
 /// Most keys in one import.
 pub const MAX_IMPORT_KEYS: usize = 1_000_000;
+
+const _: () = assert!(MAX_SEAL_KEYS < MAX_MANIFEST_TLVS);
 
 /// What a committed group lets out.
 #[derive(Debug, Default)]
@@ -119,7 +123,7 @@ impl std::fmt::Debug for Writer {
 impl Writer {
     /// A writer that goes on from `state`, signing with the online key of its newest delegation.
     pub fn new(state: State, secrets: Secrets, random: Box<dyn Random>, now: Moment) -> Self {
-        let guard = ClockGuard::new(now, state.time);
+        let guard = ClockGuard::new(now, state.time, state.believed_time());
         let codes = Codes::new(secrets.codes, &state.registry);
         Writer {
             state,
@@ -210,10 +214,7 @@ impl Writer {
                 self.revoke_batch(now, batch, retroactive, reason, dry_run).map(Some)
             }
             Input::VoidCodes => self.void_codes(now).map(Some),
-            Input::AddSealKey { public } => {
-                self.add_seal_key(now, public);
-                Ok(Some(Reply::Done))
-            }
+            Input::AddSealKey { public } => self.add_seal_key(now, public).map(Some),
             Input::Report(request) => Ok(Some(Reply::Report(Box::new(self.request(now, &request))))),
             Input::Import { set, provider, keys } => self.import(now, set, provider, &keys).map(Some),
             Input::Withdraw { scope, urgent, reason, dry_run } => {

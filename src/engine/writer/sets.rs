@@ -5,7 +5,7 @@ use super::super::input::{ParamsChange, Reply};
 use super::super::manifest::manifest_of;
 use super::super::params::Params;
 use super::super::refusal::Refusal;
-use super::{MAX_SETS, SEAL_KEY_LIFE_S, Work, Writer};
+use super::{MAX_SEAL_KEYS, MAX_SETS, SEAL_KEY_LIFE_S, Work, Writer};
 use crate::authority::seal::seal_key_id;
 use crate::release::SigningKey;
 
@@ -66,11 +66,19 @@ impl Writer {
         self.issue_manifests(now);
     }
 
-    /// A key to seal to; every manifest names it from now on.
-    pub(super) fn add_seal_key(&mut self, now: u64, public: [u8; 32]) {
+    /// A key to seal to; every manifest names it from now on. Those that are over are dropped with it, so a
+    /// clock that is not believed makes none.
+    pub(super) fn add_seal_key(&mut self, now: u64, public: [u8; 32]) -> Result<Reply, Refusal> {
+        if let Some(alarm) = self.guard.alarm() {
+            return Err(Refusal::ClockHeld(alarm.clone()));
+        }
+        if self.state.seal_keys_at(now) >= MAX_SEAL_KEYS {
+            return Err(Refusal::TooMany { what: "seal keys", limit: MAX_SEAL_KEYS });
+        }
         let not_after = now.saturating_add(SEAL_KEY_LIFE_S);
         let key = SealKey { public, id: seal_key_id(&public), not_before: now, not_after };
         self.record(now, &Event::SealKeyMade(key));
         self.issue_manifests(now);
+        Ok(Reply::Done)
     }
 }

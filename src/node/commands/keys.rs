@@ -9,16 +9,31 @@ use super::super::keys::Keys;
 use super::super::listing;
 use super::super::origin::Origin;
 use super::{Commands, Done, asked, failed};
-use crate::engine::{Refusal, SealKey};
+use crate::engine::{MAX_SEAL_KEYS, Refusal, SealKey};
 use crate::service::control::ControlReply;
 
-/// Seal keys at a time, those that ended within a day among them: every manifest and every start has all of
-/// them. Two a week are usual.
-const MAX_SEAL_KEYS: usize = 16;
+/// Seal keys at a time that operators may make, those that ended within a day among them; the rest is for
+/// those that are made by themselves. Two are usual.
+const MAX_BY_HAND: usize = 16;
 
-fn newest_seal_key(origin: &Origin) -> (Option<SealKey>, usize) {
-    let keys = origin.state().seal_keys();
-    (keys.last().cloned(), keys.len())
+const _: () = assert!(MAX_BY_HAND + 4 <= MAX_SEAL_KEYS);
+
+fn newest_seal_key(origin: &Origin) -> Option<SealKey> {
+    origin.state().seal_keys().last().cloned()
+}
+
+/// Why no seal key is made by hand now.
+fn no_seal_key(origin: &Origin, now: u64) -> Option<ControlReply> {
+    if let Some(alarm) = origin.writer().clock_alarm() {
+        return Some(asked(Refusal::ClockHeld(alarm.clone()).into()));
+    }
+    let keys = origin.state().seal_keys_at(now);
+    (keys >= MAX_BY_HAND).then(|| {
+        ControlReply::refused(format!(
+            "{keys} seal keys are in force or were within a day, {MAX_BY_HAND} are the most allowed; nothing was \
+             changed: `tekctl keys list` shows when the oldest ends"
+        ))
+    })
 }
 
 impl Commands {
@@ -71,13 +86,11 @@ impl Commands {
 
     pub(super) fn rotate_seal(&self) -> Done {
         let origin = self.origin()?;
-        let (before, keys) = origin.look(newest_seal_key).map_err(asked)?;
-        if keys >= MAX_SEAL_KEYS {
-            let why = format!(
-                "{keys} seal keys are in force or were within a day, {MAX_SEAL_KEYS} are the most allowed; nothing \
-                 was changed: `tekctl keys list` shows when the oldest ends"
-            );
-            return Err(ControlReply::refused(why));
+        let now = self.clock.now().unix;
+        let look = move |o: &Origin| (newest_seal_key(o), no_seal_key(o, now));
+        let (before, refused) = origin.look(look).map_err(asked)?;
+        if let Some(refused) = refused {
+            return Err(refused);
         }
         let acted = origin.act(|o, _| match o.make_seal_key(entropy::bytes(&mut SystemRandom)) {
             Ok(input) => vec![input],
@@ -89,7 +102,7 @@ impl Commands {
         acted.map_err(asked)?;
         self.note_head()?;
         match origin.look(newest_seal_key).map_err(asked)? {
-            (Some(key), _) if before.is_none_or(|before| before.id != key.id) => {
+            Some(key) if before.is_none_or(|before| before.id != key.id) => {
                 Ok(json!({ "seal": listing::seal_key(&key, true) }))
             }
             _ => Err(failed("no new seal key was made, the newest one goes on; the log says why")),

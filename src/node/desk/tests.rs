@@ -214,6 +214,33 @@ fn keys_that_are_unknown_or_over_are_gone_before_anything_waits() {
 }
 
 #[test]
+fn two_seal_keys_made_in_one_group_are_both_kept_and_named() {
+    let clock = Arc::new(SteppedClock::new(1_767_614_400));
+    let place = place(Arc::clone(&clock) as Arc<dyn Clock>);
+    let first = place.origin.look(|o| o.state().seal_keys()[0].id).unwrap();
+    clock.advance(60);
+    let made = place.origin.act(|o, _| [[5; 32], [6; 32]].map(|s| o.make_seal_key(s).unwrap()).into());
+    made.unwrap();
+    let look = |o: &Origin| {
+        let named: Vec<[u8; 8]> = o.state().seal_keys().iter().map(|key| key.id).collect();
+        (named, o.state().set(1).unwrap().manifest().to_vec())
+    };
+    let (named, manifest) = place.origin.look(look).unwrap();
+    let own = [[5; 32], [6; 32]].map(|s| crate::authority::seal::SealSecret::from_bytes(&s).id());
+    assert_eq!(named, [first, own[0], own[1]]);
+    let public = crate::release::Manifest::parse_unverified(&manifest).unwrap().seal_keys;
+    assert_eq!(public.iter().map(|key| key.id).collect::<Vec<_>>(), named, "spec 3.6.2, 7.1.4");
+    let ends: Vec<(u64, u64)> = public.iter().map(|key| (key.not_before, key.not_after)).collect();
+    assert_eq!(ends[1], (1_767_614_460, 1_767_614_460 + crate::engine::SEAL_KEY_LIFE_S));
+    assert_eq!(ends[1], ends[2]);
+    let keys = crate::node::keys::Keys::look(&place.disk, std::path::Path::new("/data"));
+    for id in &named {
+        assert_eq!(keys.seal(*id).unwrap().map(|secret| secret.id()), Some(*id), "its secret is here");
+        assert!(place.origin.keyhole().look().ring.secret(id).is_some(), "and opens");
+    }
+}
+
+#[test]
 fn a_stopped_desk_takes_nothing_and_gives_up_what_waits() {
     let clock = Arc::new(SteppedClock::new(1_767_614_400));
     let place = place(Arc::clone(&clock) as Arc<dyn Clock>);

@@ -1,5 +1,7 @@
 //! Sealed questions to an origin on a stepped clock: reports, the life of seal keys, refusals.
 
+mod seal_keys;
+
 use std::path::{Path, PathBuf};
 
 use zerocopy::FromBytes;
@@ -27,15 +29,23 @@ struct World {
 }
 
 fn world() -> World {
-    let (disk, clock) = (MemoryDisk::new(), Arc::new(SteppedClock::new(NOON)));
-    let options =
-        OriginOptions { disk: Arc::new(disk.clone()), dir: PathBuf::from("/data"), segment_bytes: 1 << 20 };
-    let shared = Arc::clone(&clock) as Arc<dyn Clock>;
-    let origin = SingleOrigin::open(options, MemoryMode::Copy, shared, Box::new(Seeded::new(1))).unwrap();
-    World { disk, clock, origin }
+    World::open(MemoryDisk::new(), NOON, 1)
 }
 
 impl World {
+    fn open(disk: MemoryDisk, unix: u64, seed: u64) -> World {
+        let clock = Arc::new(SteppedClock::new(unix));
+        let options = OriginOptions {
+            disk: Arc::new(disk.clone()),
+            dir: PathBuf::from("/data"),
+            segment_bytes: 1 << 20,
+        };
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let random = Box::new(Seeded::new(seed));
+        let origin = SingleOrigin::open(options, MemoryMode::Copy, shared, random).unwrap();
+        World { disk, clock, origin }
+    }
+
     fn newest_seal_key(&self) -> [u8; 32] {
         self.origin.origin().state().seal_keys().last().unwrap().public
     }
