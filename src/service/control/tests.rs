@@ -137,7 +137,14 @@ fn commands_of_authority() -> Vec<(ControlRequest, Value)> {
                 reason: reason(),
                 dry_run: true,
             },
-            json!({"command": "provider-key-revoke", "provider": 3, "fingerprint": "00ff", "reason": "mix-up"}),
+            json!({
+                "command": "provider-key-revoke",
+                "provider": 3,
+                "fingerprint": "00ff",
+                "since": 7,
+                "reason": "mix-up",
+                "dry_run": true,
+            }),
         ),
         (
             R::ProviderSuspend { provider: 3, reason: reason() },
