@@ -9,11 +9,16 @@ use super::batch::{Batch, BatchStanding};
 use super::provider::Provider;
 use super::provider_key::{KeyDirectory, KeyMaterial, ProviderKey};
 use super::vouched::{CLOCK_GRACE_S, Vouched};
+use crate::time::interval_of;
 use crate::wire::report::{Outcome, ReportType};
 
 /// Intervals after its receipt in which a report may have had a key (spec 7.3.8): a day of validity and
 /// two hours ahead.
 pub const REPORT_INTERVALS: u32 = 156;
+/// Intervals after a grant's last second in which a key may stand on it (spec 7.3.8): its report may be
+/// amended for two days.
+const GRANT_INTERVALS: u32 = REPORT_INTERVALS + 288;
+
 /// What authorised a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
@@ -198,17 +203,16 @@ impl Registry {
 
     /// Forgets what no report of `set` can need any more under `horizon` (spec 7.3.8).
     pub fn forget(&mut self, set: u32, horizon: u32) {
-        let over = |until: u64| is_forgotten(until, horizon);
+        let over = |until: u64| interval_of(until).saturating_add(GRANT_INTERVALS) <= horizon;
         self.batches.retain(|_, batch| batch.set != set || !over(batch.expires));
         self.certificates.retain(|_, used| used.set != set || !over(used.until));
     }
 }
 
-/// Whether a report received at `received`, or what authorised one until then, is past under `horizon`
-/// (spec 7.3.8).
+/// Whether a report received at `received` is past under `horizon` (spec 7.3.8).
 #[must_use]
 pub fn is_forgotten(received: u64, horizon: u32) -> bool {
-    crate::time::interval_of(received).saturating_add(REPORT_INTERVALS) <= horizon
+    interval_of(received).saturating_add(REPORT_INTERVALS) <= horizon
 }
 
 /// The keys of all providers, for whoever verifies signatures.
@@ -377,7 +381,7 @@ mod tests {
         let (mut registry, _) = registry();
         let grant = Grant::Certificate { signer: [9; 8], identity: [5; 16], until: NOW + 3600 };
         registry.spend(SET, 4, 1, &grant);
-        let last = crate::time::interval_of(NOW + 3600) + REPORT_INTERVALS;
+        let last = interval_of(NOW + 3600) + GRANT_INTERVALS;
         registry.forget(SET, last - 1);
         registry.forget(2, u32::MAX);
         assert_eq!((registry.batches.len(), registry.certificates.len()), (1, 1));

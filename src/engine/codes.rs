@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::random::Random;
-use crate::authority::{BatchSecret, BatchStanding, Code, CodeBook, CodesKey, NotEntered, Registry};
+use crate::authority::{Batch, BatchSecret, BatchStanding, Code, CodeBook, CodesKey, NotEntered, Registry};
 
 /// Nonces that are tried until the codes of a batch are nobody else's. Two codes in 2^55 rarely meet.
 const NONCES_TRIED: usize = 8;
@@ -21,6 +21,8 @@ pub struct Codes {
     key: Option<CodesKey>,
     book: CodeBook,
     booked: BTreeMap<u32, Booked>,
+    /// Batches whose codes come from another key.
+    lost: Vec<u32>,
 }
 
 impl std::fmt::Debug for Codes {
@@ -33,10 +35,12 @@ impl Codes {
     /// The codes of all batches that come from `key`.
     pub(crate) fn new(key: Option<CodesKey>, registry: &Registry) -> Self {
         let mut codes = Codes { key, ..Codes::default() };
-        let Some(id) = codes.key_id() else { return codes };
-        for (number, batch) in registry.batches.iter().filter(|(_, batch)| batch.key_id == id) {
-            if batch.standing != BatchStanding::Voided {
+        let id = codes.key_id();
+        for (number, batch) in registry.batches.iter().filter(|(_, b)| b.standing != BatchStanding::Voided) {
+            if Some(batch.key_id) == id {
                 codes.enter(*number, batch.nonce, batch.count).expect("these codes were in a book before");
+            } else {
+                codes.lost.push(*number);
             }
         }
         codes
@@ -97,9 +101,9 @@ impl Codes {
     /// Whether codes of `set` are outstanding that come from another key than the one that is here: what is
     /// not found may be one of them.
     pub(crate) fn cannot_tell(&self, registry: &Registry, set: u32, now: u64) -> bool {
-        let mut others =
-            registry.batches.values().filter(|b| b.set == set && Some(b.key_id) != self.key_id());
-        others.any(|batch| batch.standing == BatchStanding::Active && batch.outstanding(now) > 0)
+        let mut lost = self.lost.iter().filter_map(|number| registry.batches.get(number));
+        let active = |batch: &Batch| batch.set == set && batch.standing == BatchStanding::Active;
+        lost.any(|batch| active(batch) && batch.outstanding(now) > 0)
     }
 
     /// Batch and index of a code.

@@ -307,8 +307,9 @@ pub struct Released {
     pub horizon: u32,
     /// Depth of the bucket tree.
     pub bits: u8,
-    /// Keys whose embargo has ended come in.
-    pub admit: bool,
+    /// Keys whose embargo ended at or before this time come in; 0 for none. It is what the clock said, and no
+    /// later, where the release's own time goes on from that of the release before.
+    pub admit: u64,
     /// Keys taken back leave.
     pub withdraw: bool,
     /// Went out although it was smaller than the set's minimum.

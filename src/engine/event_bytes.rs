@@ -424,10 +424,10 @@ pub(crate) fn report_type(d: &mut Decoder<'_>) -> Result<ReportType, DecodeError
 }
 
 fn encode_released(e: &mut Encoder, r: &Released) {
-    let flags = u8::from(r.admit) | u8::from(r.withdraw) << 1 | u8::from(r.forced) << 2;
+    let flags = u8::from(r.withdraw) | u8::from(r.forced) << 1;
     e.u32(r.set).u32(r.serial).u64(r.time).u32(r.horizon).u8(r.bits).u8(flags);
     let c = &r.changes;
-    e.u32(c.added).u32(c.withdrawn).u32(c.expired).u32(c.decoys_added).u32(c.decoys_withdrawn);
+    e.u32(c.added).u32(c.withdrawn).u32(c.expired).u32(c.decoys_added).u32(c.decoys_withdrawn).u64(r.admit);
     e.count(r.decoys_leaving.len());
     for seq in &r.decoys_leaving {
         e.u64(*seq);
@@ -437,7 +437,7 @@ fn encode_released(e: &mut Encoder, r: &Released) {
 fn decode_released(d: &mut Decoder<'_>) -> Result<Released, DecodeError> {
     let (set, serial, time, horizon, bits, flags) =
         (d.u32()?, d.u32()?, d.u64()?, d.u32()?, d.u8()?, d.u8()?);
-    if flags > 7 {
+    if flags > 3 {
         return Err(d.value(u64::from(flags)));
     }
     let changes = Changes {
@@ -447,6 +447,7 @@ fn decode_released(d: &mut Decoder<'_>) -> Result<Released, DecodeError> {
         decoys_added: d.u32()?,
         decoys_withdrawn: d.u32()?,
     };
+    let admit = d.u64()?;
     let n = d.count(8)?;
     let decoys_leaving = (0..n).map(|_| d.u64()).collect::<Result<_, _>>()?;
     Ok(Released {
@@ -455,9 +456,9 @@ fn decode_released(d: &mut Decoder<'_>) -> Result<Released, DecodeError> {
         time,
         horizon,
         bits,
-        admit: flags & 1 != 0,
-        withdraw: flags & 2 != 0,
-        forced: flags & 4 != 0,
+        admit,
+        withdraw: flags & 1 != 0,
+        forced: flags & 2 != 0,
         decoys_leaving,
         changes,
     })

@@ -54,9 +54,10 @@ pub(crate) fn plan(set: &SetState, now: u64, occasion: Occasion, random: &mut dy
     let time = now.max(set.time);
     let horizon = set.horizon_at(time);
     let unexpired = |p: &&Pending| time::is_live(p.fields.start, p.fields.period, horizon);
-    let embargoed = set.pending.values().filter(unexpired).filter(|p| p.embargo_end > time).count();
+    let embargoed = set.pending.values().filter(unexpired).filter(|p| p.embargo_end > now).count();
     let mut planning = Planning {
         set,
+        now,
         small_allowed: matches!(occasion, Occasion::Now { allow_small: true }),
         held: Held { embargo: clamp(embargoed), minimum: 0 },
         decoys: Vec::new(),
@@ -66,7 +67,7 @@ pub(crate) fn plan(set: &SetState, now: u64, occasion: Occasion, random: &mut dy
             time,
             horizon,
             bits: 0,
-            admit: false,
+            admit: 0,
             withdraw: false,
             forced: occasion != Occasion::Interval,
             decoys_leaving: Vec::new(),
@@ -90,6 +91,7 @@ fn reports(of: impl Iterator<Item = u64>) -> u32 {
 
 struct Planning<'s> {
     set: &'s SetState,
+    now: u64,
     small_allowed: bool,
     held: Held,
     decoys: Vec<Reported>,
@@ -131,18 +133,22 @@ impl Planning<'_> {
 
     /// Decides whether ready keys come in, and which decoys come with them.
     fn plan_coming(&mut self, random: &mut dyn Random) {
-        let Released { time, horizon, withdraw, .. } = self.release;
-        let coming: Vec<&Pending> = self.set.ready(time, horizon, withdraw).map(|(_, p)| p).collect();
-        self.release.admit = !coming.is_empty();
-        if coming.is_empty() || self.small_allowed {
+        let Released { horizon, withdraw, .. } = self.release;
+        let coming: Vec<&Pending> = self.set.ready(self.now, horizon, withdraw).map(|(_, p)| p).collect();
+        if coming.is_empty() {
+            return;
+        }
+        self.release.admit = self.now;
+        if self.small_allowed {
             return;
         }
         if self.set.params.decoys {
             self.decoys = self.company(&coming, random);
         } else if reports(coming.iter().map(|p| p.report)) < self.set.params.min_reports {
-            self.release.admit = self.has_waited(coming.iter().map(|p| p.since));
-            self.release.forced |= self.release.admit;
-            if !self.release.admit {
+            if self.has_waited(coming.iter().map(|p| p.since)) {
+                self.release.forced = true;
+            } else {
+                self.release.admit = 0;
                 self.held.minimum += clamp(coming.len());
             }
         }

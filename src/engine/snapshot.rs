@@ -11,7 +11,6 @@ use super::event_bytes::{day, report_type, standing};
 use super::params::{Params, schema};
 use super::set::{
     Change, Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark,
-    TakenBack,
 };
 use super::state::State;
 use crate::authority::{
@@ -186,10 +185,8 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
         for c in &state.claims {
             e.u64(c.report).u64(c.seq).u64(c.under).fields(&c.fields).u64(c.embargo_end).flag(c.decoy);
             e.u64(c.received).u64(c.since);
-            match c.taken_back {
-                None => e.u8(0),
-                Some(TakenBack { seq, by_author }) => e.u8(1 + u8::from(by_author)).u64(seq),
-            };
+            e.flag(c.cancelled);
+            encode_events(e, &c.taken_back);
         }
         e.count(state.entries.len());
         for entry in &state.entries {
@@ -223,9 +220,22 @@ fn encode_report(e: &mut Encoder, seq: u64, r: &ReportRecord) {
     for Change { warrant, report_type, taken_back } in &r.changes {
         e.u64(warrant.seq).u64(warrant.received).u32(warrant.provider);
         warrant.grant.encode(e);
-        e.u8(report_type.number()).u64(taken_back.unwrap_or(0));
+        e.u8(report_type.number());
+        encode_events(e, taken_back);
     }
     e.u32(r.released).flag(r.withdrawn);
+}
+
+fn encode_events(e: &mut Encoder, events: &[u64]) {
+    e.count(events.len());
+    events.iter().for_each(|seq| {
+        e.u64(*seq);
+    });
+}
+
+fn decode_events(d: &mut Decoder<'_>) -> Result<Vec<u64>, DecodeError> {
+    let n = d.count(8)?;
+    (0..n).map(|_| d.u64()).collect()
 }
 
 fn decode_change(d: &mut Decoder<'_>) -> Result<Change, DecodeError> {
@@ -233,7 +243,7 @@ fn decode_change(d: &mut Decoder<'_>) -> Result<Change, DecodeError> {
     Ok(Change {
         warrant: Warrant { seq, received, provider, grant },
         report_type: report_type(d)?,
-        taken_back: Some(d.u64()?).filter(|seq| *seq != 0),
+        taken_back: decode_events(d)?,
     })
 }
 
@@ -305,11 +315,8 @@ fn decode_claim(d: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
         decoy: d.bool()?,
         received: d.u64()?,
         since: d.u64()?,
-        taken_back: match d.u8()? {
-            0 => None,
-            who @ (1 | 2) => Some(TakenBack { seq: d.u64()?, by_author: who == 2 }),
-            other => return Err(d.value(other.into())),
-        },
+        cancelled: d.bool()?,
+        taken_back: decode_events(d)?,
     })
 }
 

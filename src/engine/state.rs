@@ -9,7 +9,7 @@ use super::event::{
     Amended, CodesIssued, Configured, Event, ProviderAdded, ProviderKeyRevoked, Published, Released,
     Reported, SealKey, Told, Withdrawn,
 };
-use super::set::{ClaimCount, FoldError, ReleaseOutcome, SetState, TakenBack};
+use super::set::{ClaimCount, FoldError, ReleaseOutcome, SetState, Taker};
 use crate::authority::{Batch, BatchStanding, Provider, Registry, Scope};
 use crate::release::{Checkpoint, DELEGATION_LEN, Delegation, Receipt};
 use crate::wire::outcome::ReceiptBytes;
@@ -184,7 +184,8 @@ impl State {
             Event::ProviderStood(p) => {
                 self.provider_mut(seq, p.provider)?.standing = p.standing;
                 if let Some(since) = p.since {
-                    self.take_back(seq, time, &Scope::Provider { provider: p.provider, since }, false, false);
+                    let scope = Scope::Provider { provider: p.provider, since };
+                    self.take_back(time, &scope, false, Taker::Operator(seq));
                 }
             }
             Event::CodesIssued(c) => self.codes_issued(time, c),
@@ -193,7 +194,7 @@ impl State {
                     batch.standing = BatchStanding::Revoked;
                 }
                 if *retroactive {
-                    self.take_back(seq, time, &Scope::Batch { batch: *batch }, false, false);
+                    self.take_back(time, &Scope::Batch { batch: *batch }, false, Taker::Operator(seq));
                 }
             }
             Event::CodesVoided { key_id } => self.registry.voided(key_id),
@@ -241,6 +242,9 @@ impl State {
     fn delegated(&mut self, seq: u64, bytes: &[u8]) -> Result<(), FoldError> {
         let delegation = Delegation::parse(bytes.get(..DELEGATION_LEN).unwrap_or(bytes))
             .map_err(|e| disagrees(seq, "the delegation", e, "a delegation of 80 bytes"))?;
+        if !self.delegation.is_empty() && delegation.epoch() <= self.key_epoch {
+            return Err(disagrees(seq, "the key epoch", delegation.epoch(), self.key_epoch + 1));
+        }
         let (epoch, before) = (self.key_epoch, std::mem::take(&mut self.delegation));
         self.earlier_delegations.insert(epoch, before);
         self.key_epoch = delegation.epoch();
@@ -285,7 +289,7 @@ impl State {
         }
         if let Some(since) = r.since {
             let scope = Scope::Signer { provider: r.provider, signer: r.fingerprint, since };
-            self.take_back(seq, time, &scope, false, false);
+            self.take_back(time, &scope, false, Taker::Operator(seq));
         }
         Ok(())
     }
@@ -332,16 +336,17 @@ impl State {
     }
 
     fn withdrawn(&mut self, seq: u64, time: u64, w: &Withdrawn) {
-        self.take_back(seq, time, &w.scope, w.urgent, w.told.is_some());
+        let taker = if w.told.is_some() { Taker::Author } else { Taker::Operator(seq) };
+        self.take_back(time, &w.scope, w.urgent, taker);
         if let (Some(told), Scope::Report { report }) = (&w.told, w.scope) {
             self.sets.values_mut().for_each(|set| set.cancelled(report, told));
         }
     }
 
-    fn take_back(&mut self, seq: u64, time: u64, scope: &Scope, urgent: bool, by_author: bool) {
+    fn take_back(&mut self, time: u64, scope: &Scope, urgent: bool, taker: Taker) {
         for set in self.sets.values_mut() {
-            let chosen = set.covered(scope, by_author);
-            for provider in set.take_back(&chosen, TakenBack { seq, by_author }, time, urgent) {
+            let chosen = set.covered(scope);
+            for provider in set.take_back(&chosen, taker, time, urgent) {
                 if let Some(provider) = self.registry.providers.get_mut(&provider) {
                     provider.counts.withdrawn += 1;
                 }
@@ -352,22 +357,25 @@ impl State {
     fn reinstated(&mut self, undone: u64, time: u64) {
         for set in self.sets.values_mut() {
             let chosen = set.taken_by(undone);
-            set.reinstate(&chosen, time);
+            set.reinstate(&chosen, undone, time);
         }
     }
 
     /// What a withdrawal by an operator would take back.
     pub fn would_take_back(&self, scope: &Scope) -> ClaimCount {
         let mut count = ClaimCount::default();
-        self.sets.values().for_each(|set| count.add(set.count(&set.covered(scope, false))));
+        self.sets.values().for_each(|set| count.add(set.count(&set.covered(scope), None)));
         count
     }
 
-    /// What undoing the event of that sequence number would bring back.
-    pub fn would_reinstate(&self, seq: u64) -> ClaimCount {
+    /// What undoing the event of that sequence number would bring back; none if it took nothing, or all of
+    /// it is undone or cancelled.
+    pub fn would_reinstate(&self, seq: u64) -> Option<ClaimCount> {
+        let taken = self.sets.values().map(|set| (set, set.taken_by(seq)));
+        let taken: Vec<_> = taken.filter(|(_, chosen)| !chosen.is_empty()).collect();
         let mut count = ClaimCount::default();
-        self.sets.values().for_each(|set| count.add(set.count(&set.taken_by(seq))));
-        count
+        taken.iter().for_each(|(set, chosen)| count.add(set.count(chosen, Some(seq))));
+        (!taken.is_empty()).then_some(count)
     }
 
     fn released(&mut self, seq: u64, r: &Released) -> Result<ReleaseOutcome, FoldError> {

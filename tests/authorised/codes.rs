@@ -159,7 +159,7 @@ fn a_code_that_never_was_and_one_that_is_forgotten_are_answered_alike() {
     world.pass(2 * DAY);
     assert_eq!((world.typed(&unspent), world.typed(&spent)), (Outcome::Expired, Outcome::Spent));
     assert!(known(&world));
-    world.pass(14 * DAY);
+    world.pass(16 * DAY);
     assert!(!known(&world), "the batch is forgotten");
     let never = world.unknown_code();
     let answers = [&never, &spent, &unspent].map(|code| inside(&mut world, code));

@@ -151,7 +151,7 @@ fn codes_issued() -> impl Strategy<Value = Event> {
 }
 
 fn released() -> impl Strategy<Value = Event> {
-    let head = any::<(u32, u32, u64, u32, u8, bool, bool, bool)>();
+    let head = any::<(u32, u32, u64, u32, u8, u64, bool, bool)>();
     (head, any::<[u32; 5]>(), vec(any::<u64>(), 0..9)).prop_map(|(head, c, decoys_leaving)| {
         let (set, serial, time, horizon, bits, admit, withdraw, forced) = head;
         let [added, withdrawn, expired, decoys_added, decoys_withdrawn] = c;

@@ -285,7 +285,8 @@ impl History {
 
     fn fresh_key(&mut self) -> ProviderKey {
         let (now, life) = (self.world.now.unix, 86_400 * (1 + self.dice.below(60) as u64));
-        ProviderKey::named_by_fingerprint(KeyMaterial::Ed25519(self.dice.bytes()), now, now + life)
+        let from = if self.dice.one_in(4) { now + self.dice.below(86_400) as u64 } else { now };
+        ProviderKey::named_by_fingerprint(KeyMaterial::Ed25519(self.dice.bytes()), from, from + life)
     }
 
     fn any_provider(&mut self) -> u32 {
@@ -348,7 +349,7 @@ impl History {
             Scope::After { .. } => ("withdraw after", Refusal::NothingLeft),
             Scope::Signer { .. } => ("withdraw signer", Refusal::NothingLeft),
         };
-        let claims = self.model.count(&self.model.covered(&scope, false));
+        let claims = self.model.count(&self.model.covered(&scope), None);
         let urgent = self.dice.one_in(5);
         let reason = || REASON.to_owned();
         let input = |dry_run| Input::Withdraw { scope, urgent, reason: reason(), dry_run };
@@ -432,7 +433,8 @@ impl History {
         let recent = (n > 0).then(|| self.taken[n - 1 - self.dice.below(n.min(6))]);
         let undone = self.model.last_change().and_then(|(_, undone)| undone).filter(|_| self.dice.one_in(4));
         let seq = undone.or(recent.filter(|_| !self.dice.one_in(6))).unwrap_or(any);
-        let claims = self.model.count(&self.model.taken_by(seq));
+        let meant = self.model.taken_by(seq);
+        let claims = self.model.count(&meant, Some(seq));
         let done = self.world.counted(Input::Reinstate { seq });
         self.count("reinstate", if done.is_ok() { "done" } else { "nothing" });
         match done {
@@ -440,7 +442,9 @@ impl History {
                 self.count_changes(&done.claims, "made again");
                 assert_eq!((done.claims, done.seq), (claims, Some(newest + 1)));
             }
-            Err(refusal) => assert_eq!((refusal, claims.is_empty()), (Refusal::NothingTaken { seq }, true)),
+            Err(refusal) => {
+                assert_eq!((refusal, meant), (Refusal::NothingTaken { seq }, Meant::default()));
+            }
         }
     }
 
@@ -452,10 +456,10 @@ impl History {
         let since = (standing == Revoked && self.dice.one_in(2))
             .then(|| self.world.now.unix - self.dice.below(90_000) as u64);
         let was = self.model.desk.providers[&provider].standing;
-        let may = (was != standing || since.is_some()) && (was, standing) != (Revoked, Suspended);
         let scope = since.map(|since| Scope::Provider { provider, since });
-        let covered = scope.map_or_else(Meant::default, |scope| self.model.covered(&scope, false));
-        let claims = self.model.count(&covered);
+        let covered = scope.map_or_else(Meant::default, |scope| self.model.covered(&scope));
+        let claims = self.model.count(&covered, None);
+        let may = (was != standing || !claims.is_empty()) && (was, standing) != (Revoked, Suspended);
         let reason = || REASON.to_owned();
         let input = |dry_run| Input::SetStanding { provider, standing, since, reason: reason(), dry_run };
         let refused = Refusal::StandsAlready { provider, standing: was.name() };
@@ -471,8 +475,8 @@ impl History {
         }
         let (batch, retroactive) = (self.dice.pick(&batches), self.dice.one_in(2));
         let covered =
-            if retroactive { self.model.covered(&Scope::Batch { batch }, false) } else { Meant::default() };
-        let (claims, reason) = (self.model.count(&covered), || REASON.to_owned());
+            if retroactive { self.model.covered(&Scope::Batch { batch }) } else { Meant::default() };
+        let (claims, reason) = (self.model.count(&covered, None), || REASON.to_owned());
         let may = !self.model.desk.batches[&batch].revoked || !claims.is_empty();
         let refused = Refusal::BatchStands { batch, standing: "revoked" };
         let input = |dry_run| Input::RevokeBatch { batch, retroactive, reason: reason(), dry_run };
@@ -497,8 +501,8 @@ impl History {
         let (fingerprint, reason) = (key.fingerprint(), || REASON.to_owned());
         let since = self.dice.one_in(2).then(|| self.world.now.unix - self.dice.below(90_000) as u64);
         let scope = since.map(|since| Scope::Signer { provider, signer: fingerprint, since });
-        let covered = scope.map_or_else(Meant::default, |scope| self.model.covered(&scope, false));
-        let claims = self.model.count(&covered);
+        let covered = scope.map_or_else(Meant::default, |scope| self.model.covered(&scope));
+        let claims = self.model.count(&covered, None);
         let refused = Refusal::NoProviderKey { provider, fingerprint: hex::encode(fingerprint) };
         let input =
             |dry_run| Input::RevokeProviderKey { provider, fingerprint, since, reason: reason(), dry_run };

@@ -106,7 +106,7 @@ fn events_of_sets_lie_as_the_tables_say() {
         time: 0x65,
         horizon: 9,
         bits: 3,
-        admit: true,
+        admit: 9,
         withdraw: false,
         forced: true,
         decoys_leaving: vec![0x11, 0x12],
@@ -121,7 +121,7 @@ fn events_of_sets_lie_as_the_tables_say() {
         checkpoint: vec![0x77; 3],
         signatures: vec![0x88],
     };
-    let head = ["01000000", "07000000", "6500000000000000", "09000000", "03", "05"].concat();
+    let head = ["01000000", "07000000", "6500000000000000", "09000000", "03", "02"].concat();
     let counts = ["01000000", "02000000", "03000000", "04000000", "05000000"].concat();
     let params = ["0100", "0e00", "84030000", "201c0000", "0a000000", "80510100", "01"].concat();
     let founded = Founded { service: *b"12345678", incarnation: 2 };
@@ -135,7 +135,7 @@ fn events_of_sets_lie_as_the_tables_say() {
         (
             8,
             Event::Released(released),
-            hexes(&[&head, &counts, "02000000", "1100000000000000", "1200000000000000"]),
+            hexes(&[&head, &counts, "0900000000000000", "02000000", "1100000000000000", "1200000000000000"]),
         ),
         (
             9,

@@ -104,7 +104,7 @@ impl Desk {
     }
 
     fn forget(&mut self, set: u32, horizon: u32) {
-        let kept = |until: u64| until / 600 + 156 > u64::from(horizon);
+        let kept = |until: u64| until / 600 + 156 + 288 > u64::from(horizon);
         self.batches.retain(|_, b| b.issued.set != set || kept(b.issued.expires));
         self.used.retain(|_, (of, until)| *of != set || kept(*until));
     }
@@ -163,7 +163,10 @@ impl Desk {
             return Err(Outcome::Revoked);
         }
         self.stands(v.provider)?;
-        if now + GRACE < key.not_before || key.not_after + GRACE < now {
+        if now + GRACE < key.not_before {
+            return Err(Outcome::Early);
+        }
+        if key.not_after + GRACE < now {
             return Err(Outcome::Expired);
         }
         if v.set.is_some_and(|bound| bound != set) {

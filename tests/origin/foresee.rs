@@ -101,10 +101,13 @@ impl Naive {
         let (_, _, onset) = report.phone.expect("it was proved");
         let was = report.says().expect("it was proved");
         let claims = self.keys.values().flat_map(|k| &k.claims);
-        if report.withdrawn || !claims.into_iter().any(|claim| claim.report == seq) {
-            return Err(Outcome::Withdrawn);
-        }
+        let mut claims = claims.into_iter().filter(|claim| claim.report == seq).peekable();
+        let gone = report.withdrawn || claims.peek().is_none();
+        let cancelled = claims.all(|claim| claim.cancelled);
         let allowed = if r.grant == Presented::None {
+            if gone {
+                return Err(Outcome::Withdrawn);
+            }
             if now - report.received > 48 * 3600 {
                 return Err(Outcome::Late);
             }
@@ -113,6 +116,9 @@ impl Naive {
             None
         } else {
             let allowed = self.allowed(r, now)?;
+            if cancelled || (gone && allowed.report_type != Negative) {
+                return Err(Outcome::Withdrawn);
+            }
             let change = match was {
                 Likely => [Confirmed, Negative].contains(&allowed.report_type),
                 SelfReport => [Likely, Confirmed, Negative].contains(&allowed.report_type),
@@ -140,7 +146,7 @@ impl Naive {
         if let Some(told) = report.told[1..].iter().find(|told| told.content == r.content) {
             return Ok(repeats(seq, told));
         }
-        if self.covered(&tekd::authority::Scope::Report { report: seq }, true).claims.is_empty() {
+        if self.covered(&tekd::authority::Scope::Report { report: seq }).claims.is_empty() {
             return Err(Outcome::Withdrawn);
         }
         Ok(Foreseen { of: Some(seq), stores: true, ..ends(Outcome::Done) })

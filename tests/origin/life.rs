@@ -1,14 +1,16 @@
 //! The life of a set on a stepped clock that starts at 12:00 UTC: releases, deltas, withdrawals, expiry,
 //! company, waiting, downtime and clocks that jump.
 
-use tekd::engine::{Event, Held, Input, ParamsChange, Refusal, Released, Reply};
+use tekd::engine::{Event, Held, Input, ParamsChange, Refusal, Released, Reply, ReportRequest};
 use tekd::release::{Checkpoint, LiveSet, Schema};
 use tekd::store::journal::Record;
 use tekd::time::{end_of_validity, horizon, next_border};
 use tekd::wire::Key;
+use tekd::wire::report::{Outcome, RequestKind};
 
 use super::checks::Watcher;
 use super::naive::Naive;
+use super::phone::{Phone, days};
 use super::world::{Dice, NOON, World, day_start, event, imported, keys_of_day};
 
 const SET: u32 = 1;
@@ -338,6 +340,55 @@ fn a_clock_that_jumps_holds_releases_until_it_is_approved() {
     );
     world.tick_to(SET, world.now.unix + 2 * INTERVAL);
     assert_eq!((world.set(SET).serial(), checkpoint(&world).time()), (4, border));
+}
+
+#[test]
+fn no_key_leaves_its_embargo_early_because_a_clock_was_ahead() {
+    let mut world = World::new(NOON, 14);
+    let mut dice = Dice::new(14);
+    world.tick_to(SET, NOON + INTERVAL);
+    let jump = |world: &mut World, by: i64| {
+        world.now.unix = world.now.unix.checked_add_signed(by).expect("this century");
+        world.tick();
+        let approved = world.turn(Input::ApproveClock);
+        assert!(matches!(approved, Ok(Reply::Approved { was: Some(_) })));
+    };
+    jump(&mut world, 2 * 86_400);
+    world.tick_to(SET, next_border(world.now.unix, INTERVAL));
+    let ahead = checkpoint(&world).time();
+    jump(&mut world, -2 * 86_400);
+    world.import(SET, keys_of_day(&mut dice, NOON, 0, 3));
+    let until = end_of_validity(day_start(NOON, 0), 144) + 7_200;
+    while next_border(world.now.unix, INTERVAL) < until {
+        world.tick_to(SET, next_border(world.now.unix, INTERVAL));
+        assert_eq!((checkpoint(&world).time(), world.set(SET).live()), (ahead, 0), "the right clock decides");
+    }
+    world.tick_to(SET, next_border(world.now.unix, INTERVAL));
+    assert!(world.set(SET).live() >= 3);
+}
+
+#[test]
+fn a_clock_in_doubt_confirms_nothing_and_spends_nothing() {
+    let mut world = World::new(NOON, 15);
+    let mut dice = Dice::new(15);
+    world.tick_to(SET, NOON + INTERVAL);
+    let provider = world.provider("ward");
+    let issued = world.codes(provider, SET, 2);
+    let (early, phone) = (Phone::new(&mut dice, SET), Phone::new(&mut dice, SET));
+    let stored = early.submit(issued.codes[0], days(&mut dice, NOON, 1, 2));
+    assert_eq!(world.report(&stored).outcome, Outcome::Done);
+    world.now.unix += 30 * 86_400;
+    let asked = phone.submit(issued.codes[1], days(&mut dice, NOON, 1, 2));
+    let dummy = ReportRequest { kind: RequestKind::Dummy, ..asked.clone() };
+    for request in [&asked, &dummy, &early.cancel(), &stored] {
+        let reply = world.report(request);
+        assert_eq!((reply.outcome, reply.wait_s, reply.receipt.is_some()), (Outcome::Busy, 600, false));
+    }
+    let status = ReportRequest { kind: RequestKind::Status, ..early.cancel() };
+    assert_eq!(world.report(&status).outcome, Outcome::Done, "it changes nothing");
+    world.now.unix -= 30 * 86_400;
+    assert!(matches!(world.turn(Input::ApproveClock), Ok(Reply::Approved { was: Some(_) })));
+    assert_eq!(world.report(&asked).outcome, Outcome::Done, "no code is told to be past by a wrong clock");
 }
 
 #[test]

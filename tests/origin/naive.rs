@@ -33,19 +33,16 @@ pub(super) struct Claim {
     pub(super) embargo_end: u64,
     /// Made, revised or reinstated.
     pub(super) since: u64,
-    pub(super) taken: Option<Taken>,
+    /// Operators' events that took it and were not undone.
+    pub(super) taken: BTreeSet<u64>,
+    /// Its author took it.
+    pub(super) cancelled: bool,
 }
 
 impl Claim {
     pub(super) fn stands(&self) -> bool {
-        self.taken.is_none() && self.fields.report != ReportType::Negative.number()
+        self.taken.is_empty() && !self.cancelled && self.fields.report != ReportType::Negative.number()
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    ByOperator(u64),
-    ByAuthor,
 }
 
 #[derive(Debug, Clone)]
@@ -92,19 +89,19 @@ pub(crate) struct TypeChange {
     at: u64,
     word: (u32, Grant),
     to: ReportType,
-    undone: Option<u64>,
+    undone: BTreeSet<u64>,
 }
 
 impl Report {
     /// What it says now.
     pub(crate) fn says(&self) -> Option<ReportType> {
-        let last = self.changes.iter().rfind(|c| c.undone.is_none());
+        let last = self.changes.iter().rfind(|c| c.undone.is_empty());
         last.map(|c| c.to).or(self.phone.map(|phone| phone.1))
     }
 
     /// Whose word that is.
     pub(crate) fn word(&self) -> (u32, Grant) {
-        let last = self.changes.iter().rfind(|c| c.undone.is_none());
+        let last = self.changes.iter().rfind(|c| c.undone.is_empty());
         last.map_or((self.provider, self.grant), |c| c.word)
     }
 }
@@ -249,7 +246,7 @@ impl Naive {
                 self.ended(&Scope::Batch { batch }, seq, at);
             }
             Event::Reinstated { seq: undone } => self.reinstated(undone, at),
-            Event::Released(r) if r.set == self.set => self.released(&r, alone),
+            Event::Released(r) if r.set == self.set => self.released(&r, at, alone),
             _ => {}
         }
     }
@@ -275,8 +272,9 @@ impl Naive {
         let (decoy, word) = (self.report_mut(report).decoy, self.report_mut(report).word());
         for k in keys {
             let (fields, embargo_end) = (k.fields, k.embargo_end);
-            let (received, since, taken) = (at, at, None);
-            let claim = Claim { report, event, word, received, decoy, fields, embargo_end, since, taken };
+            let (received, since, taken, cancelled) = (at, at, BTreeSet::new(), false);
+            let claim =
+                Claim { report, event, word, received, decoy, fields, embargo_end, since, taken, cancelled };
             assert!(k.embargo_end >= 600 * (u64::from(k.fields.start) + u64::from(k.fields.period)));
             let known = self.keys.entry(k.key).or_default();
             assert!(known.claims.iter().all(|c| c.report != report), "one claim a report and key");
@@ -300,7 +298,7 @@ impl Naive {
         report.told.push(a.told.clone());
         if let Some(to) = a.report_type {
             let word = (a.provider, a.grant);
-            report.changes.push(TypeChange { event: seq, at, word, to, undone: None });
+            report.changes.push(TypeChange { event: seq, at, word, to, undone: BTreeSet::new() });
         }
         let provider = report.word().0;
         self.desk.provider(provider).expect("a provider").counts[1] += a.keys.len() as u64;
@@ -337,7 +335,7 @@ impl Naive {
     }
 
     fn withdrawn(&mut self, seq: u64, at: u64, w: &Withdrawn) {
-        let covered = self.covered(&w.scope, w.told.is_some());
+        let covered = self.covered(&w.scope);
         self.end(&covered, seq, at, w.told.is_some(), w.urgent);
         if let (Some(told), Scope::Report { report }) = (&w.told, w.scope)
             && self.report(report).is_some()
@@ -346,37 +344,33 @@ impl Naive {
         }
     }
 
-    /// The newest change of a report's type, by its event, and the event that took it back, if one did.
+    /// The newest change of a report's type, by its event, and an event that took it back, if one did.
     pub(crate) fn last_change(&self) -> Option<(u64, Option<u64>)> {
         let changes = self.reports.iter().flat_map(|r| &r.changes);
-        changes.max_by_key(|c| c.event).map(|c| (c.event, c.undone))
+        changes.max_by_key(|c| c.event).map(|c| (c.event, c.undone.last().copied()))
     }
 
-    /// What an operator's or an author's word covers.
-    pub(crate) fn covered(&self, scope: &Scope, by_author: bool) -> Meant {
-        let open = |claim: &Claim| match claim.taken {
-            None => true,
-            Some(Taken::ByOperator(_)) => by_author,
-            Some(Taken::ByAuthor) => false,
-        };
+    /// What a scope covers that its author did not take.
+    pub(crate) fn covered(&self, scope: &Scope) -> Meant {
         let mut meant = Meant::default();
         if let Scope::Key { set, key } = *scope {
             let of_key = self.keys.get(&key).filter(|_| set == self.set);
-            let claims = of_key.iter().flat_map(|k| &k.claims).filter(|c| open(c));
+            let claims = of_key.iter().flat_map(|k| &k.claims).filter(|c| !c.cancelled);
             meant.claims = claims.map(|c| (c.report, key)).collect();
             return meant;
         }
         for report in self.reports.iter().filter(|r| !r.decoy) {
             for (key, known) in &self.keys {
-                for claim in known.claims.iter().filter(|c| c.report == report.seq && open(c)) {
+                for claim in known.claims.iter().filter(|c| c.report == report.seq && !c.cancelled) {
                     let named = *scope == Scope::Report { report: claim.report };
                     if named || means(scope, claim.event, claim.received, claim.word) {
                         meant.claims.push((report.seq, *key));
                     }
                 }
             }
-            for change in report.changes.iter().filter(|c| c.undone.is_none()) {
-                if means(scope, change.event, change.at, change.word) {
+            for change in &report.changes {
+                let stays = matches!(scope, Scope::After { .. }) && change.to == ReportType::Negative;
+                if !stays && means(scope, change.event, change.at, change.word) {
                     meant.changes.push((report.seq, change.event));
                 }
             }
@@ -384,44 +378,77 @@ impl Naive {
         meant
     }
 
-    /// What a change of these counts.
-    pub(crate) fn count(&self, meant: &Meant) -> ClaimCount {
-        let reports: BTreeSet<u64> =
-            meant.claims.iter().map(|c| c.0).chain(meant.changes.iter().map(|c| c.0)).collect();
-        let keys: BTreeSet<Key> = meant.claims.iter().map(|(_, key)| *key).collect();
+    fn claim_of(&self, report: u64, key: &Key) -> &Claim {
+        self.keys[key].claims.iter().find(|c| c.report == report).expect("a claim")
+    }
+
+    /// What a withdrawal counts: what no event took before. What undoing `by` counts: what no other took.
+    pub(crate) fn count(&self, meant: &Meant, by: Option<u64>) -> ClaimCount {
+        let free = |taken: &BTreeSet<u64>| taken.iter().all(|seq| Some(*seq) == by);
+        let claims: Vec<&(u64, Key)> =
+            meant.claims.iter().filter(|(report, key)| free(&self.claim_of(*report, key).taken)).collect();
+        let change = |(report, event): &&(u64, u64)| {
+            let changes = &self.report(*report).expect("a report").changes;
+            changes.iter().any(|c| c.event == *event && free(&c.undone))
+        };
+        let changes: Vec<&(u64, u64)> = meant.changes.iter().filter(change).collect();
+        let reports: BTreeSet<u64> = claims.iter().map(|c| c.0).chain(changes.iter().map(|c| c.0)).collect();
+        let keys: BTreeSet<Key> = claims.iter().map(|(_, key)| *key).collect();
         let live = keys.iter().filter(|key| self.keys[*key].live().is_some()).count();
         ClaimCount {
             reports: reports.len() as u64,
             keys: keys.len() as u64,
             live: live as u64,
-            changes: meant.changes.len() as u64,
+            changes: changes.len() as u64,
+            returning: if by.is_some() { 0 } else { self.returning(meant) },
         }
     }
 
+    /// Keys of reports that would be negative no more.
+    fn returning(&self, meant: &Meant) -> u64 {
+        let mut returning = 0;
+        for report in self.reports.iter().filter(|r| r.says() == Some(ReportType::Negative)) {
+            let mut then = report.clone();
+            then.changes.retain(|c| !meant.changes.contains(&(report.seq, c.event)));
+            if then.says() == Some(ReportType::Negative) {
+                continue;
+            }
+            for (key, known) in &self.keys {
+                let there =
+                    known.claims.iter().any(|c| c.report == report.seq && c.taken.is_empty() && !c.cancelled);
+                returning += u64::from(there && !meant.claims.contains(&(report.seq, *key)));
+            }
+        }
+        returning
+    }
+
     fn ended(&mut self, scope: &Scope, seq: u64, at: u64) {
-        let covered = self.covered(scope, false);
+        let covered = self.covered(scope);
         self.end(&covered, seq, at, false, false);
     }
 
     fn end(&mut self, meant: &Meant, seq: u64, at: u64, by_author: bool, urgent: bool) {
-        let by = if by_author { Taken::ByAuthor } else { Taken::ByOperator(seq) };
         for (report, key) in &meant.claims {
             let known = self.keys.get_mut(key).expect("a key that is claimed");
             let claim = known.claims.iter_mut().find(|c| c.report == *report).expect("a claim");
-            claim.taken = Some(by);
+            if by_author {
+                claim.cancelled = true;
+            } else {
+                claim.taken.insert(seq);
+            }
             known.outdated(*report, at, urgent);
         }
-        self.mark(&meant.changes, Some(seq));
+        self.mark(&meant.changes, |undone| _ = undone.insert(seq));
         for report in self.touched(meant) {
             self.say(report, at, urgent);
             self.look_what_is_left(report);
         }
     }
 
-    fn mark(&mut self, changes: &[(u64, u64)], undone: Option<u64>) {
+    fn mark(&mut self, changes: &[(u64, u64)], mark: impl Fn(&mut BTreeSet<u64>)) {
         for (report, event) in changes {
             let changes = &mut self.report_mut(*report).changes;
-            changes.iter_mut().find(|c| c.event == *event).expect("a change").undone = undone;
+            mark(&mut changes.iter_mut().find(|c| c.event == *event).expect("a change").undone);
         }
     }
 
@@ -432,17 +459,17 @@ impl Naive {
         self.reports.iter().map(|r| r.seq).filter(|seq| named(*seq)).collect()
     }
 
-    /// What undoing an event brings back.
+    /// What an event took and nobody undid or cancelled.
     pub(crate) fn taken_by(&self, seq: u64) -> Meant {
-        let by = Some(Taken::ByOperator(seq));
         let mut meant = Meant::default();
         for report in &self.reports {
             for (key, known) in &self.keys {
-                if known.claims.iter().any(|c| c.report == report.seq && c.taken == by) {
+                let mut of_report = known.claims.iter().filter(|c| c.report == report.seq);
+                if of_report.any(|c| !c.cancelled && c.taken.contains(&seq)) {
                     meant.claims.push((report.seq, *key));
                 }
             }
-            let undone = report.changes.iter().filter(|c| c.undone == Some(seq));
+            let undone = report.changes.iter().filter(|c| c.undone.contains(&seq));
             meant.changes.extend(undone.map(|c| (report.seq, c.event)));
         }
         meant
@@ -450,11 +477,15 @@ impl Naive {
 
     fn reinstated(&mut self, seq: u64, at: u64) {
         let meant = self.taken_by(seq);
-        self.mark(&meant.changes, None);
+        self.mark(&meant.changes, |undone| _ = undone.remove(&seq));
         for (report, key) in &meant.claims {
             let claims = &mut self.keys.get_mut(key).expect("a key that is claimed").claims;
             let place = claims.iter().position(|c| c.report == *report).expect("a claim");
-            let claim = Claim { taken: None, since: at, ..claims.remove(place) };
+            claims[place].taken.remove(&seq);
+            if !claims[place].taken.is_empty() {
+                continue;
+            }
+            let claim = Claim { since: at, ..claims.remove(place) };
             let stands = claim.stands();
             claims.push(claim);
             if stands {

@@ -9,12 +9,13 @@ use tekd::wire::Key;
 use super::naive::{Claim, Entry, Naive, Release, expired};
 
 impl Naive {
-    pub(super) fn released(&mut self, r: &Released, alone: bool) {
+    pub(super) fn released(&mut self, r: &Released, at: u64, alone: bool) {
         assert_eq!(r.serial, self.releases.last().map_or(0, |l| l.serial) + 1, "serials have no gap");
         assert!(r.time >= self.time, "time never goes back");
         assert_eq!(r.horizon, self.horizon_at(r.time), "the horizon of release {}", r.serial);
-        let ready: Vec<(Key, Claim)> = if r.admit { self.ready(r) } else { Vec::new() };
-        self.is_in_time(r, alone);
+        assert!(r.admit == 0 || r.admit == at, "what the clock said");
+        let ready: Vec<(Key, Claim)> = if r.admit > 0 { self.ready(r, at) } else { Vec::new() };
+        self.is_in_time(r, at, alone);
         self.expire(r.horizon);
         let out = self.let_out(r);
         let coming: BTreeSet<u64> = ready.iter().map(|(_, c)| c.report).collect();
@@ -22,7 +23,7 @@ impl Naive {
         let days: BTreeSet<u32> =
             ready.iter().filter(|(_, c)| !c.decoy).map(|(_, c)| c.fields.start / 144).collect();
         for (key, c) in ready {
-            assert!(c.embargo_end <= r.time, "embargo is never bypassed");
+            assert!(c.embargo_end <= at, "embargo is never bypassed");
             let entry =
                 Entry { fields: c.fields, add: r.serial, del: LIVE, decoy: c.decoy, report: c.report };
             let known = self.keys.entry(key).or_default();
@@ -62,12 +63,12 @@ impl Naive {
     }
 
     /// What waits, is out of its embargo, and has no live entry once withdrawn ones have left.
-    fn ready(&self, r: &Released) -> Vec<(Key, Claim)> {
+    fn ready(&self, r: &Released, at: u64) -> Vec<(Key, Claim)> {
         let mut ready = Vec::new();
         for (key, known) in &self.keys {
             let Some(claim) = known.waiting() else { continue };
             let leaves = r.withdraw || known.live().is_none_or(|e| expired(&e.fields, r.horizon));
-            if leaves && claim.embargo_end <= r.time && !expired(&claim.fields, r.horizon) {
+            if leaves && claim.embargo_end <= at && !expired(&claim.fields, r.horizon) {
                 ready.push((*key, claim.clone()));
             }
         }
@@ -75,7 +76,7 @@ impl Naive {
     }
 
     /// Nothing that has waited for company as long as the set allows is held by a release.
-    fn is_in_time(&self, r: &Released, alone: bool) {
+    fn is_in_time(&self, r: &Released, at: u64, alone: bool) {
         let late = |since: u64| since + u64::from(self.params.max_wait_s) <= r.time;
         for (key, known) in &self.keys {
             if let Some((_, since, urgent)) = known.orphan
@@ -84,8 +85,8 @@ impl Naive {
                 assert!(r.withdraw || !(late(since) || urgent || alone), "{key:?} leaves in time");
             }
         }
-        if !r.admit {
-            for (key, c) in self.ready(r) {
+        if r.admit == 0 {
+            for (key, c) in self.ready(r, at) {
                 assert!(!self.params.decoys, "with decoys nothing waits: {key:?}");
                 assert!(!late(c.since.max(c.embargo_end)) && !alone, "{key:?} comes in time");
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tekd::authority::Scope;
 use tekd::client::{Author, ReportAnswer, ReportDraft};
-use tekd::engine::{ClaimCount, IssuedCodes, PresentedKey};
+use tekd::engine::{ClaimCount, Input, IssuedCodes, PresentedKey};
 use tekd::release::LIVE;
 use tekd::wire::Key;
 use tekd::wire::report::{GRANT_CODE, Outcome, ReportState, ReportType};
@@ -88,14 +88,14 @@ fn a_grant_that_changed_a_report_takes_back_its_change_and_its_key_and_no_more()
         assert_eq!(c.live(), all);
         c.says_all(Some(Confirmed));
         let count = revoke(&c);
-        assert_eq!(count.claims, ClaimCount { reports: 1, keys: 1, live: 1, changes: 1 });
+        assert_eq!(count.claims, ClaimCount { reports: 1, keys: 1, live: 1, changes: 1, returning: 0 });
         c.world.next_release();
         assert_eq!(c.live(), keys_of(&c.keys), "its key left, those of the first grant stay");
         c.says_all(Some(Likely));
         let entries = c.world.entries(&c.keys[0].key);
         assert_eq!(entries.len(), 3, "each change is a new entry: {entries:?}");
         let seq = count.seq.expect("it was done");
-        c.world.counted(tekd::engine::Input::Reinstate { seq });
+        c.world.counted(Input::Reinstate { seq });
         c.world.next_release();
         assert_eq!(c.live(), all);
         c.says_all(Some(Confirmed));
@@ -106,7 +106,7 @@ fn a_grant_that_changed_a_report_takes_back_its_change_and_its_key_and_no_more()
 fn the_first_grant_takes_back_its_keys_whatever_another_said_of_them() {
     let mut c = changed_to(52, ReportType::Confirmed);
     let count = c.world.revoke_provider(c.providers[0], 0);
-    assert_eq!(count.claims, ClaimCount { reports: 1, keys: 3, live: 3, changes: 0 });
+    assert_eq!(count.claims, ClaimCount { reports: 1, keys: 3, live: 3, changes: 0, returning: 0 });
     c.world.next_release();
     assert_eq!(c.live(), keys_of(&c.more));
     assert_eq!(c.says(&c.more[0]), Some(ReportType::Confirmed));
@@ -117,7 +117,7 @@ fn a_negative_that_is_revoked_after_the_fact_brings_the_keys_back() {
     let mut c = changed_to(53, ReportType::Negative);
     assert_eq!(c.live(), BTreeSet::new());
     let count = c.world.revoke_batch(c.codes[1].batch);
-    assert_eq!(count.claims, ClaimCount { reports: 1, keys: 0, live: 0, changes: 1 });
+    assert_eq!(count.claims, ClaimCount { reports: 1, keys: 0, live: 0, changes: 1, returning: 3 });
     c.world.next_release();
     assert_eq!(c.live(), keys_of(&c.keys));
     c.says_all(Some(ReportType::Likely));
@@ -149,7 +149,7 @@ fn a_report_grows_while_the_newest_grant_it_stands_on_holds() {
     let stand = |c: &Changed, provider| {
         let (since, reason, dry_run) = (None, "asked".to_owned(), false);
         let standing = Suspended;
-        c.world.counted(tekd::engine::Input::SetStanding { provider, standing, since, reason, dry_run });
+        c.world.counted(Input::SetStanding { provider, standing, since, reason, dry_run });
     };
     let mut c = changed_to(56, ReportType::Confirmed);
     stand(&c, c.providers[0]);
@@ -162,10 +162,59 @@ fn a_report_grows_while_the_newest_grant_it_stands_on_holds() {
     let count = c.world.revoke_batch(c.codes[1].batch);
     assert_eq!(
         count.claims,
-        ClaimCount { reports: 1, keys: 2, live: 1, changes: 1 },
+        ClaimCount { reports: 1, keys: 2, live: 1, changes: 1, returning: 0 },
         "what came after it too"
     );
     assert_eq!(amend(&mut c), Outcome::Done, "it stands on its first grant again");
     stand(&c, c.providers[0]);
     assert_eq!(amend(&mut c), Outcome::Suspended);
+}
+
+#[test]
+fn a_rollback_makes_nothing_public_that_was_not() {
+    let mut c = changed_to(58, ReportType::Negative);
+    let seq = c.world.seq(&c.author);
+    let after = Scope::After { seq, provider: None };
+    let reason = || "fraud".to_owned();
+    let refused = c.world.core().origin.turn(Input::Withdraw {
+        scope: after,
+        urgent: false,
+        reason: reason(),
+        dry_run: false,
+    });
+    assert!(refused.is_err(), "the negative stays: nothing is left to take back");
+    c.world.next_release();
+    assert_eq!(c.live(), BTreeSet::new());
+}
+
+#[test]
+fn undoing_one_withdrawal_brings_nothing_back_that_another_covered() {
+    let mut c = changed_to(59, ReportType::Confirmed);
+    let first = c.world.revoke_batch(c.codes[0].batch).seq.expect("it was done");
+    let second = c.world.revoke_provider(c.providers[0], 0);
+    assert_eq!(second.claims, ClaimCount::default(), "nothing more leaves by it");
+    let second = second.seq.expect("it was done");
+    c.world.next_release();
+    for (seq, back) in [(first, 0), (second, 3)] {
+        assert_eq!(c.world.counted(Input::Reinstate { seq }).claims.keys, back);
+        c.world.next_release();
+        assert_eq!(c.live().len() as u64, 1 + back, "the key of the other grant was never covered");
+    }
+}
+
+#[test]
+fn a_negative_is_kept_for_when_an_operators_mistake_is_undone() {
+    let mut c = changed_to(60, ReportType::Negative);
+    let one = c.world.codes(c.providers[0], 1, ReportType::Likely);
+    let keys = c.world.dice.days(MORNING, 1, 2);
+    let author = c.world.report(one.codes[0], &keys);
+    c.world.next_release();
+    let mistake = c.world.revoke_batch(one.batch).seq.expect("it was done");
+    let negative = c.world.codes(c.providers[1], 1, ReportType::Negative);
+    let confirmed = c.world.codes(c.providers[1], 1, ReportType::Confirmed);
+    assert_eq!(change(&mut c.world, &author, &confirmed, &[]).outcome, Outcome::Withdrawn);
+    assert_eq!(change(&mut c.world, &author, &negative, &[]).outcome, Outcome::Done);
+    c.world.counted(Input::Reinstate { seq: mistake });
+    c.world.next_release();
+    assert_eq!(c.live(), BTreeSet::new());
 }

@@ -271,7 +271,7 @@ fn released(r: &Released) -> Value {
         "release_time": format_time(r.time),
         "horizon": r.horizon,
         "bits": r.bits,
-        "admit": r.admit,
+        "admit": (r.admit != 0).then(|| format_time(r.admit)),
         "withdraw": r.withdraw,
         "forced": r.forced,
         "added": c.added,

@@ -58,11 +58,13 @@ pub(crate) fn reports_in(document: &Value) -> String {
     let (reports, keys) = (counted_in(document, "reports", "report"), counted_in(document, "keys", "key"));
     let changes = match document["changes"].as_u64() {
         None | Some(0) => String::new(),
-        Some(n) => format!(" and {} of report type", counted(n, "change")),
+        Some(n) => format!(", and {} of report type", counted(n, "change")),
     };
-    format!("{reports} with {keys}, {} of them live,{changes}", scalar(&document["live"]))
-        .trim_end_matches(',')
-        .to_owned()
+    let returning = match document["returning"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(n) => format!(" ({} of negative reports would be public again)", counted(n, "key")),
+    };
+    format!("{reports} with {keys}, {} of them live{changes}{returning}", scalar(&document["live"]))
 }
 
 /// A value in one cell.

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::super::event::{Amended, Reported, ReportedKey, Told};
-use super::{Change, Claim, KeyState, Leaving, Pending, ReportRecord, SetState, TakenBack, end_of};
+use super::{Change, Claim, KeyState, Leaving, Pending, ReportRecord, SetState, Taker, end_of};
 use crate::authority::{ClaimFacts, Scope, Warrant};
 use crate::wire::Key;
 use crate::wire::report::ReportType;
@@ -22,6 +22,8 @@ pub struct ClaimCount {
     pub live: u64,
     /// Changes of report type that are taken back or made again.
     pub changes: u64,
+    /// Keys that stand again because a report is *negative* no more.
+    pub returning: u64,
 }
 
 impl ClaimCount {
@@ -30,6 +32,7 @@ impl ClaimCount {
         self.keys += other.keys;
         self.live += other.live;
         self.changes += other.changes;
+        self.returning += other.returning;
     }
 
     /// Whether it changes nothing.
@@ -75,8 +78,18 @@ impl SetState {
         let under = self.reports.get(&report).map_or(report, |record| record.stands_on().seq);
         for k in keys {
             let (fields, embargo_end) = (k.fields, k.embargo_end);
-            let (since, taken_back) = (received, None);
-            let claim = Claim { report, seq, under, fields, embargo_end, decoy, received, since, taken_back };
+            let claim = Claim {
+                report,
+                seq,
+                under,
+                fields,
+                embargo_end,
+                decoy,
+                received,
+                since: received,
+                taken_back: Vec::new(),
+                cancelled: false,
+            };
             self.ends.entry(end_of(&fields)).or_default().push(k.key);
             self.keys.entry(k.key).or_default().claims.push(claim);
             if let Some(record) = self.reports.get_mut(&report) {
@@ -101,7 +114,7 @@ impl SetState {
         record.told.push(a.told.clone());
         if let Some(report_type) = a.report_type {
             let warrant = Warrant { seq, received: at, provider: a.provider, grant: a.grant };
-            record.changes.push(Change { warrant, report_type, taken_back: None });
+            record.changes.push(Change { warrant, report_type, taken_back: Vec::new() });
             self.restate(a.report, at, false);
             self.tell_whether_withdrawn(a.report);
         }
@@ -140,17 +153,19 @@ impl SetState {
         }
     }
 
-    /// What a scope covers that was not taken back already; an author's word covers also what an operator
-    /// took back. Decoys are only ever covered by their keys.
-    pub(crate) fn covered(&self, scope: &Scope, by_author: bool) -> Vec<Chosen> {
-        let open = |claim: &Claim| match claim.taken_back {
-            None => true,
-            Some(taken) => by_author && !taken.by_author,
-        };
+    /// What a scope covers, what other operators' events took among it: whoever undoes these brings back only
+    /// what no other took. What its author took back is nobody's. Decoys are only ever covered by their keys.
+    ///
+    /// A withdrawal of everything after an event makes nothing public: a report that became *negative* stays
+    /// so.
+    pub(crate) fn covered(&self, scope: &Scope) -> Vec<Chosen> {
         let claims = |key: &Key, claim: &Claim, record: &ReportRecord| {
-            open(claim) && scope.covers(&self.facts(key, claim, record))
+            !claim.cancelled && scope.covers(&self.facts(key, claim, record))
         };
-        let changes = |change: &Change| change.taken_back.is_none() && scope.covers_grant(&change.warrant);
+        let stays = |change: &Change| {
+            matches!(scope, Scope::After { .. }) && change.report_type == ReportType::Negative
+        };
+        let changes = |change: &Change| scope.covers_grant(&change.warrant) && !stays(change);
         self.chosen(self.candidates(scope), claims, changes)
     }
 
@@ -195,35 +210,59 @@ impl SetState {
         ClaimFacts { set: self.id, key: *key, report: claim.report, warrant }
     }
 
-    /// What taking these back would change.
-    pub(crate) fn count(&self, chosen: &[Chosen]) -> ClaimCount {
-        let keys: BTreeSet<&Key> = chosen.iter().flat_map(|c| &c.keys).collect();
-        let live = keys.iter().filter(|key| self.keys.get(**key).is_some_and(|k| k.live().is_some()));
-        ClaimCount {
-            reports: chosen.len() as u64,
-            keys: keys.len() as u64,
-            live: live.count() as u64,
-            changes: chosen.iter().map(|c| c.changes.len() as u64).sum(),
+    /// What a withdrawal or its undoing would change of these: what no other event took.
+    pub(crate) fn count(&self, chosen: &[Chosen], by: Option<u64>) -> ClaimCount {
+        let mine = |taken: &[u64]| taken.iter().all(|seq| Some(*seq) == by);
+        let (mut keys, mut count) = (BTreeSet::new(), ClaimCount::default());
+        for Chosen { report, keys: meant, changes } in chosen {
+            let Some(record) = self.reports.get(report) else { continue };
+            let claim = |key: &&Key| self.claim_of(*report, key).is_some_and(|claim| mine(&claim.taken_back));
+            let of_report: Vec<&Key> = meant.iter().filter(claim).collect();
+            let known = record.changes.iter().filter(|c| changes.contains(&c.warrant.seq));
+            let of_type = known.filter(|change| mine(&change.taken_back)).count() as u64;
+            count.reports += u64::from(!of_report.is_empty() || of_type > 0);
+            count.changes += of_type;
+            count.returning += if by.is_none() { self.returning(record, *report, meant, changes) } else { 0 };
+            keys.extend(of_report);
         }
+        count.keys = keys.len() as u64;
+        count.live = keys.iter().filter(|key| self.keys[**key].live().is_some()).count() as u64;
+        count
     }
 
-    /// Takes claims and changes back at `at`; returns the provider of each claim.
-    pub(crate) fn take_back(
-        &mut self,
-        chosen: &[Chosen],
-        taken: TakenBack,
-        at: u64,
-        urgent: bool,
-    ) -> Vec<u32> {
+    fn claim_of(&self, report: u64, key: &Key) -> Option<&Claim> {
+        self.keys.get(key)?.claims.iter().find(|claim| claim.report == report)
+    }
+
+    /// Keys of a report that stand again once these changes and the claims on `gone` are taken back.
+    fn returning(&self, record: &ReportRecord, report: u64, gone: &[Key], changes: &[u64]) -> u64 {
+        let negative = Some(ReportType::Negative);
+        if record.report_type() != negative || record.report_type_without(changes) == negative {
+            return 0;
+        }
+        let back =
+            |key: &&Key| !gone.contains(key) && self.claim_of(report, key).is_some_and(Claim::is_there);
+        record.keys.iter().filter(back).count() as u64
+    }
+
+    /// Takes claims and changes back at `at`; returns the provider of each claim that nobody had taken.
+    pub(crate) fn take_back(&mut self, chosen: &[Chosen], taker: Taker, at: u64, urgent: bool) -> Vec<u32> {
         let mut providers = Vec::new();
         for Chosen { report, keys, changes } in chosen {
-            self.mark_changes(*report, changes, Some(taken.seq));
             for key in keys {
                 let claims = self.keys.get_mut(key).map(|state| &mut state.claims[..]).unwrap_or_default();
                 let Some(claim) = claims.iter_mut().find(|c| c.report == *report) else { continue };
-                claim.taken_back = Some(taken);
-                providers.extend(self.reports.get(report).map(|r| r.brought_by(claim.under).provider));
+                if claim.is_there() {
+                    providers.extend(self.reports.get(report).map(|r| r.brought_by(claim.under).provider));
+                }
+                match taker {
+                    Taker::Author => claim.cancelled = true,
+                    Taker::Operator(seq) => claim.taken_back.push(seq),
+                }
                 self.settle(key, Some(Leaving { report: *report, urgent, since: at }));
+            }
+            if let Taker::Operator(seq) = taker {
+                self.changes_mut(*report, changes).for_each(|change| change.taken_back.push(seq));
             }
             self.restate(*report, at, urgent);
             self.tell_whether_withdrawn(*report);
@@ -231,10 +270,9 @@ impl SetState {
         providers
     }
 
-    fn mark_changes(&mut self, report: u64, changes: &[u64], taken_back: Option<u64>) {
-        let known = self.reports.get_mut(&report).map(|record| &mut record.changes[..]).unwrap_or_default();
-        let meant = known.iter_mut().filter(|change| changes.contains(&change.warrant.seq));
-        meant.for_each(|change| change.taken_back = taken_back);
+    fn changes_mut<'s>(&'s mut self, report: u64, meant: &'s [u64]) -> impl Iterator<Item = &'s mut Change> {
+        let changes = self.reports.get_mut(&report).map(|record| &mut record.changes[..]).unwrap_or_default();
+        changes.iter_mut().filter(|change| meant.contains(&change.warrant.seq))
     }
 
     /// Whether any claim of a report stands.
@@ -244,34 +282,42 @@ impl SetState {
         claims.into_iter().any(|claim| claim.report == report && claim.stands())
     }
 
-    /// What an operator's event took back.
+    /// What an operator's event took back and nobody undid.
     pub(crate) fn taken_by(&self, seq: u64) -> Vec<Chosen> {
-        let taken = Some(TakenBack { seq, by_author: false });
         let reports = self.reports.keys().copied().collect();
-        self.chosen(reports, |_, claim, _| claim.taken_back == taken, |change| change.taken_back == Some(seq))
+        let claims =
+            |_: &Key, claim: &Claim, _: &ReportRecord| !claim.cancelled && claim.taken_back.contains(&seq);
+        self.chosen(reports, claims, |change| change.taken_back.contains(&seq))
     }
 
-    /// Brings claims back as the newest of their keys, always as a new entry, and changes to their place.
-    pub(crate) fn reinstate(&mut self, chosen: &[Chosen], at: u64) {
+    /// Undoes what an operator's event took. A claim that no other took comes back as the newest of its key,
+    /// always as a new entry; a change of type holds again.
+    pub(crate) fn reinstate(&mut self, chosen: &[Chosen], seq: u64, at: u64) {
         for Chosen { report, keys, changes } in chosen {
-            self.mark_changes(*report, changes, None);
+            self.changes_mut(*report, changes).for_each(|change| change.taken_back.retain(|by| *by != seq));
             for key in keys {
-                let Some(state) = self.keys.get_mut(key) else { continue };
-                let back = |claim: &mut Claim| claim.report == *report;
-                let mut claims: Vec<Claim> = state.claims.extract_if(.., back).collect();
-                for claim in &mut claims {
-                    claim.taken_back = None;
-                    claim.since = at;
-                }
-                state.claims.append(&mut claims);
-                if state.claims.last().is_some_and(Claim::stands) {
-                    self.sees(*report, key);
-                }
-                self.settle(key, None);
+                self.reinstate_claim(*report, key, seq, at);
             }
             self.restate(*report, at, false);
             self.tell_whether_withdrawn(*report);
         }
+    }
+
+    fn reinstate_claim(&mut self, report: u64, key: &Key, seq: u64, at: u64) {
+        let Some(state) = self.keys.get_mut(key) else { return };
+        let Some(place) = state.claims.iter().position(|claim| claim.report == report) else { return };
+        state.claims[place].taken_back.retain(|by| *by != seq);
+        if !state.claims[place].is_there() {
+            return;
+        }
+        let mut claim = state.claims.remove(place);
+        claim.since = at;
+        let stands = claim.stands();
+        state.claims.push(claim);
+        if stands {
+            self.sees(report, key);
+        }
+        self.settle(key, None);
     }
 
     /// Brings a key in order after its claims changed. It waits if a claim stands and what is public is not

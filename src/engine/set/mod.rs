@@ -55,13 +55,13 @@ pub enum FoldError {
     },
 }
 
-/// Who took a claim back.
+/// Who takes claims back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TakenBack {
-    /// Sequence number of the event.
-    pub(crate) seq: u64,
-    /// The author did: no operator brings it back.
-    pub(crate) by_author: bool,
+pub(crate) enum Taker {
+    /// Their author: no operator brings them back.
+    Author,
+    /// An operator, by the event of that sequence number.
+    Operator(u64),
 }
 
 /// A report's claim on a key.
@@ -80,12 +80,21 @@ pub(crate) struct Claim {
     pub(crate) received: u64,
     /// Since when it has been as it is: made, revised or reinstated.
     pub(crate) since: u64,
-    pub(crate) taken_back: Option<TakenBack>,
+    /// Operators' events that took it back and were not undone, the oldest first.
+    pub(crate) taken_back: Vec<u64>,
+    /// Its author took it back.
+    pub(crate) cancelled: bool,
 }
 
 impl Claim {
+    /// Whether nobody took it back.
+    pub(crate) fn is_there(&self) -> bool {
+        self.taken_back.is_empty() && !self.cancelled
+    }
+
+    /// Whether it counts for its key.
     pub(crate) fn stands(&self) -> bool {
-        self.taken_back.is_none() && self.fields.report != ReportType::Negative.number()
+        self.is_there() && self.fields.report != ReportType::Negative.number()
     }
 }
 
@@ -347,18 +356,19 @@ impl SetState {
         self.leaving.len()
     }
 
-    /// Keys that come in with a release of that time and horizon, in key order. A withdrawn key that was
-    /// reported again waits until its old entry has left: by `withdraw`, or because it expires.
+    /// Keys that come in with a release of that horizon if their embargo ended by `until`, in key order. A
+    /// withdrawn key that was reported again waits until its old entry has left: by `withdraw`, or because
+    /// it expires.
     pub(crate) fn ready(
         &self,
-        time: u64,
+        until: u64,
         horizon: u32,
         withdraw: bool,
     ) -> impl Iterator<Item = (&Key, &Pending)> {
         self.pending.iter().filter(move |(key, p)| {
             let unexpired = time::is_live(p.fields.start, p.fields.period, horizon);
             let free = withdraw || !self.leaving.contains_key(key) || !self.is_unexpired(key, horizon);
-            unexpired && free && p.embargo_end <= time
+            unexpired && free && p.embargo_end <= until
         })
     }
 

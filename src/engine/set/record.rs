@@ -15,8 +15,8 @@ pub struct Change {
     pub warrant: Warrant,
     /// What the report says by it.
     pub report_type: ReportType,
-    /// The operator's event that took it back, if one did.
-    pub taken_back: Option<u64>,
+    /// Operators' events that took it back and were not undone, the oldest first.
+    pub taken_back: Vec<u64>,
 }
 
 /// One report as the origin remembers it (spec 7.3.8); a decoy, until its keys expire.
@@ -43,7 +43,15 @@ pub struct ReportRecord {
 impl ReportRecord {
     /// The newest change that was not taken back.
     fn newest(&self) -> Option<&Change> {
-        self.changes.iter().rev().find(|change| change.taken_back.is_none())
+        self.changes.iter().rev().find(|change| change.taken_back.is_empty())
+    }
+
+    /// What it would say without these changes.
+    pub(super) fn report_type_without(&self, changes: &[u64]) -> Option<ReportType> {
+        let mut rest = self.changes.iter().rev().filter(|change| !changes.contains(&change.warrant.seq));
+        let newest = rest.find(|change| change.taken_back.is_empty());
+        let first = self.authored.as_ref().map(|authored| authored.report_type);
+        newest.map(|change| change.report_type).or(first)
     }
 
     /// What it stands on now.
@@ -55,8 +63,7 @@ impl ReportRecord {
     /// What it says now; nothing without a phone.
     #[must_use]
     pub fn report_type(&self) -> Option<ReportType> {
-        let first = self.authored.as_ref().map(|authored| authored.report_type);
-        self.newest().map(|change| change.report_type).or(first)
+        self.report_type_without(&[])
     }
 
     /// Everything it ever stood on.

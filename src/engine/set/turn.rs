@@ -15,10 +15,9 @@ impl SetState {
         let mut changes = Changes::default();
         // What was planned comes in, not what expiry uncovers: another report's claim on a key waits for
         // its own turn.
-        let ready: Vec<Key> = if r.admit {
-            self.ready(r.time, r.horizon, r.withdraw).map(|(key, _)| *key).collect()
-        } else {
-            Vec::new()
+        let ready: Vec<Key> = match r.admit {
+            0 => Vec::new(),
+            until => self.ready(until, r.horizon, r.withdraw).map(|(key, _)| *key).collect(),
         };
         let dropped = self.expire(r.horizon, &mut changes);
         let mut dels = Vec::new();
@@ -107,10 +106,10 @@ impl SetState {
         }
     }
 
-    /// Forgets reports no key of which can be left (spec 7.3.8). They stand in the order of their receipt.
+    /// Forgets reports no key of which can be left (spec 7.3.8).
     fn forget(&mut self, horizon: u32) {
         let over = |received: u64, keys: usize| keys == 0 && is_forgotten(received, horizon);
-        let past = self.reports.iter().take_while(|(_, r)| is_forgotten(r.warrant.received, horizon));
+        let past = self.reports.iter().filter(|(_, r)| is_forgotten(r.warrant.received, horizon));
         let past: Vec<u64> =
             past.filter(|(_, r)| over(r.warrant.received, r.keys.len())).map(|(seq, _)| *seq).collect();
         for report in past {

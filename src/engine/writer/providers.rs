@@ -101,11 +101,11 @@ impl Writer {
         let was = self.provider(provider)?.standing;
         let stands = Refusal::StandsAlready { provider, standing: was.name() };
         let over = was == Standing::Revoked && stood.standing == Standing::Suspended;
-        if (was == stood.standing && stood.since.is_none()) || over {
-            return Err(stands);
-        }
         let since = stood.since.map(|since| Scope::Provider { provider, since });
         let claims = since.map_or(ClaimCount::default(), |scope| self.state.would_take_back(&scope));
+        if (was == stood.standing && claims.is_empty()) || over {
+            return Err(stands);
+        }
         let seq = (!dry_run).then(|| self.record(now, &Event::ProviderStood(stood)));
         Ok(Reply::Withdrawn(WithdrawCount { claims, seq }))
     }

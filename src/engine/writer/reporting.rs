@@ -11,7 +11,9 @@ use super::super::manifest::key_limits;
 use super::super::set::ReportRecord;
 use super::Writer;
 use crate::authority::{Authorisation, CLOCK_GRACE_S, Level, ReportJudge, Scope, solved};
-use crate::release::{Fields, ONSET_NONE, Receipt, ReceiptFields, Schema, verdicts_digest};
+use crate::release::{
+    DELEGATION_LEN, Delegation, Fields, ONSET_NONE, Receipt, ReceiptFields, Schema, verdicts_digest,
+};
 use crate::time;
 use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
 
@@ -19,6 +21,8 @@ use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict}
 const AMEND_S: u64 = 48 * 3600;
 /// Seconds after which a phone asks again whose code may be one of a key that is not here.
 const CODES_KEY_WAIT_S: u16 = 600;
+/// Seconds after which a phone asks again while nothing can be confirmed: an operator has to look.
+const CONFIRM_WAIT_S: u16 = 600;
 /// Most days between a key and the onset of symptoms (spec 7.4.1).
 const MAX_ONSET_DAYS: i64 = 14;
 /// Greatest transmission risk level (spec 3.1.2).
@@ -45,6 +49,9 @@ impl Writer {
         if self.state.set(r.set).is_none() {
             return ReportReply::of(Outcome::Set, now);
         }
+        if r.kind != RequestKind::Status && !self.may_confirm(now) {
+            return ReportReply { wait_s: CONFIRM_WAIT_S, ..ReportReply::busy(now) };
+        }
         let done = match r.kind {
             RequestKind::Submit => self.submit(now, r),
             RequestKind::Amend => self.amend(now, r),
@@ -63,6 +70,14 @@ impl Writer {
             }
             Err(Ended(outcome, verdicts)) => ReportReply { verdicts, ..ReportReply::of(outcome, now) },
         }
+    }
+
+    /// Whether what is decided at `now` is believed later: a clock in doubt judges no grant and no key, and a
+    /// receipt outside its delegation's time proves nothing (spec 7.7.2).
+    fn may_confirm(&self, now: u64) -> bool {
+        let delegation = self.state.delegation().get(..DELEGATION_LEN).map(Delegation::parse);
+        let holds = |d: &Delegation| (d.not_before()..=d.not_after()).contains(&now);
+        self.guard.alarm().is_none() && delegation.is_some_and(|d| d.is_ok_and(|d| holds(&d)))
     }
 
     fn submit(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
@@ -110,10 +125,12 @@ impl Writer {
         let (received, current) = (record.warrant.received, *record.stands_on());
         let was = record.report_type().ok_or(Outcome::Report)?;
         let onset_day = r.onset_day.or(record.authored.as_ref().and_then(|authored| authored.onset_day));
-        if record.withdrawn || record.keys.is_empty() {
-            return Err(Outcome::Withdrawn.into());
-        }
+        let gone = record.withdrawn || record.keys.is_empty();
+        let cancelled = self.state.sets[&r.set].covered(&Scope::Report { report: seq }).is_empty();
         let change = if r.grant == Presented::None {
+            if gone {
+                return Err(Outcome::Withdrawn.into());
+            }
             if now > received.saturating_add(AMEND_S) {
                 return Err(Outcome::Late.into());
             }
@@ -121,6 +138,10 @@ impl Writer {
             None
         } else {
             let granted = self.authorise(now, r)?;
+            // What an operator took back may come again: its author's *negative* is kept for then.
+            if cancelled || gone && granted.report_type != ReportType::Negative {
+                return Err(Outcome::Withdrawn.into());
+            }
             if !may_change(was, granted.report_type) {
                 return Err(Outcome::Change.into());
             }
@@ -154,7 +175,7 @@ impl Writer {
             return Ok(self.told(now, r.set, seq, Some(told)));
         }
         let scope = Scope::Report { report: seq };
-        if self.state.sets[&r.set].covered(&scope, true).is_empty() {
+        if self.state.sets[&r.set].covered(&scope).is_empty() {
             return Err(Outcome::Withdrawn.into());
         }
         let told = self.tell(now, r, 0, Vec::new());
@@ -169,12 +190,15 @@ impl Writer {
     fn dummy(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         self.check_puzzle(now, r)?;
         let known = self.state.sets[&r.set].by_id.contains_key(&r.report);
-        let granted = self.look_at_grant(now, r).ok().filter(|_| !known);
+        let granted = self.look_at_grant(now, r);
+        let lost = granted == Err(Outcome::Busy);
+        let granted = granted.ok().filter(|_| !known);
         let report_type = granted.map_or(ReportType::Confirmed, |granted| granted.report_type);
         let judged = self.judge_keys(now, r, None, report_type, r.onset_day);
         let told = self.tell(now, r, judged.accepted.len(), judged.verdicts);
         std::hint::black_box(&told);
-        Ok(ReportReply::of(Outcome::Done, now))
+        // Who waits for the codes key must not be told from who has no code.
+        if lost { Err(Outcome::Busy.into()) } else { Ok(ReportReply::of(Outcome::Done, now)) }
     }
 
     /// The report a request is about, if it knows its secret.

@@ -45,10 +45,7 @@ impl Writer {
         if seq > newest {
             return Err(Refusal::NoEvent { seq, newest });
         }
-        let claims = self.state.would_reinstate(seq);
-        if claims.is_empty() {
-            return Err(Refusal::NothingTaken { seq });
-        }
+        let claims = self.state.would_reinstate(seq).ok_or(Refusal::NothingTaken { seq })?;
         let seq = Some(self.record(now, &Event::Reinstated { seq }));
         Ok(Reply::Withdrawn(WithdrawCount { claims, seq }))
     }

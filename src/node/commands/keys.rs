@@ -117,6 +117,10 @@ impl Commands {
                        put keys/root.key back for this command";
             return Err(ControlReply::refused(why));
         }
+        let doubt = origin.look(|o| o.writer().clock_alarm().cloned()).map_err(asked)?;
+        if let Some(alarm) = doubt {
+            return Err(asked(Refusal::ClockHeld(alarm).into()));
+        }
         let before = origin.look(|o| o.state().key_epoch()).map_err(asked)?;
         let acted = origin.act(|o, clock| match o.next_online(clock.now().unix, &mut SystemRandom) {
             Ok(input) => input.into_iter().collect(),

@@ -40,7 +40,14 @@ fn report_id(text: &str) -> Result<[u8; REPORT_ID_LEN], ControlReply> {
 /// What a withdrawal or its undoing changes, and its event.
 pub(super) fn counts(w: &WithdrawCount) -> Value {
     let c = &w.claims;
-    json!({ "reports": c.reports, "keys": c.keys, "live": c.live, "changes": c.changes, "seq": w.seq })
+    json!({
+        "reports": c.reports,
+        "keys": c.keys,
+        "live": c.live,
+        "changes": c.changes,
+        "returning": c.returning,
+        "seq": w.seq,
+    })
 }
 
 impl Commands {
