@@ -30,9 +30,13 @@ impl History {
             self.count("verdict", verdict.name());
         }
         assert_eq!((Some(reply.outcome), &reply.verdicts), (foreseen.outcome, &foreseen.verdicts), "{what}");
-        // spec 7.6.3: the wait of EARLY ends when the grant begins, a provider's clock allowed for.
+        // spec 7.6.3: the wait of EARLY ends when grant and key have begun, a provider's clock allowed for.
         let wait = match (&request.grant, reply.outcome) {
-            (Presented::Vouched(vouched), Outcome::Early) => vouched.not_before - now - 300,
+            (Presented::Vouched(vouched), Outcome::Early) => {
+                let mut keys = self.model.desk.providers[&vouched.provider].keys.iter();
+                let (key, _) = keys.find(|(key, _)| key.fingerprint() == vouched.key).expect("its key");
+                (vouched.not_before.max(key.not_before) - now - 300).min(65_535)
+            }
             _ => 0,
         };
         assert_eq!((reply.puzzle, u64::from(reply.wait_s), reply.time), (None, wait, now));
