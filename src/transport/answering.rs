@@ -1,5 +1,5 @@
 //! What every transport of whole frames needs around one answer: who makes it, where it is made, and a
-//! budget for the bytes that are on their way out.
+//! budget for the bytes of long ones that are on their way out.
 //!
 //! What a frame means is behind [`AnswerFrame`], which is plain synchronous code; only the answers it
 //! promises for later are awaited, by the transports.
@@ -49,7 +49,7 @@ pub(super) fn ask(
     })
 }
 
-/// Bytes of answers on their way to clients, over all connections of a server.
+/// Bytes of long answers on their way to clients, over all connections of a server.
 pub(super) struct Budget {
     pending: AtomicUsize,
     limit: usize,

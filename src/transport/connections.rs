@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::answering::{AnswerFrame, Budget, Charge, ask};
 use super::frame::MAX_ANSWER;
 use super::stream_counters::{End, StreamCounters, StreamCounts};
-use super::stream_limits::{STOP_GRACE, StreamLimits};
+use super::stream_limits::{LONG_ANSWER, STOP_GRACE, StreamLimits};
 use crate::engine::{Outcome, Peer, Ticket};
 
 /// What all connections of a server share.
@@ -67,12 +67,16 @@ impl Shared {
         arrived.map_err(|_| End::LaterTimeout)?.map_err(|_| End::LaterLost)
     }
 
-    /// Charges an answer of `length` bytes to the budget.
-    pub(super) fn charge(&self, length: usize) -> Result<Charge<'_>, End> {
-        if length == 0 || length > MAX_ANSWER {
-            return Err(End::BadAnswer);
+    /// Charges a long answer of `length` bytes to the budget of all connections. One that is not long costs
+    /// that nothing: a connection has at most [`SHARE_BYTES`](super::stream_limits::SHARE_BYTES) of them on
+    /// their way, which is for its transport to see to.
+    pub(super) fn charge(&self, length: usize) -> Result<Option<Charge<'_>>, End> {
+        match length {
+            1..=LONG_ANSWER => Ok(None),
+            // bounded: MAX_PENDING_BYTES, over all connections.
+            ..=MAX_ANSWER if length > 0 => self.budget.charge(length).map(Some).ok_or(End::OverBudget),
+            _ => Err(End::BadAnswer),
         }
-        self.budget.charge(length).ok_or(End::OverBudget)
     }
 
     /// Counts an answer of `length` bytes that was sent.

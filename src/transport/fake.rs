@@ -101,6 +101,8 @@ pub(crate) struct Running<S> {
 pub(crate) trait Served: Sized {
     /// A client's connection.
     type Line;
+    /// What keeps answers on their way that nobody reads.
+    type Unread;
     const CARRIER: Carrier;
 
     fn start(
@@ -118,6 +120,9 @@ pub(crate) trait Served: Sized {
     /// Sends these pieces of a question; gives what came until the answer was this long, or nothing if the
     /// server ended it before.
     async fn ask(line: &mut Self::Line, pieces: std::slice::Chunks<'_, u8>, length: usize) -> Vec<u8>;
+
+    /// A client of its own that asks for more of the longest answers than fit on their way, and reads none.
+    async fn hoard(bench: &Bench<Self>) -> Self::Unread;
 
     /// Waits until the server has ended the connection in peace.
     async fn ended(line: &mut Self::Line);

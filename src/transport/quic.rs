@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use quinn::{Connecting, Connection, Endpoint, Incoming, RecvStream, SendStream, TokioRuntime};
 use rustls::ServerConfig;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::answering::AnswerFrame;
 use super::connections::{Connections, Shared, past_grace, stopped};
 use super::frame::{MAX_REQUEST, frame_length};
-use super::quic_config::{CLOSE_DONE, CLOSE_SLOW, LONG_ANSWER, endpoint_config, quic_config};
+use super::quic_config::{CLOSE_DONE, CLOSE_SLOW, endpoint_config, quic_config};
 use super::stream_counters::{End, StreamCounters, StreamCounts};
-use super::stream_limits::StreamLimits;
+use super::stream_limits::{LONG_ANSWER, SHARE_BYTES, StreamLimits};
 use crate::engine::{Carrier, Outcome, Peer};
 
 /// How long the last packets may take, which tell clients that the server is gone.
@@ -153,8 +153,12 @@ async fn connection(
 /// Takes streams until something ends the connection, and lets those that are open end first.
 async fn converse(connection: &Connection, shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) -> End {
     let (mut streams, mut grace) = (JoinSet::new(), None);
-    let exchange =
-        Exchange { shared: Arc::clone(shared), connection: connection.clone(), turn: Arc::default() };
+    let exchange = Exchange {
+        shared: Arc::clone(shared),
+        connection: connection.clone(),
+        turn: Arc::default(),
+        share: Arc::new(Semaphore::new(SHARE_BYTES)),
+    };
     let mut idle_until = Instant::now() + shared.limits.idle;
     let end = loop {
         let idle = streams.is_empty();
@@ -187,8 +191,10 @@ async fn converse(connection: &Connection, shared: &Arc<Shared>, mut stop: watch
 struct Exchange {
     shared: Arc<Shared>,
     connection: Connection,
-    /// Held while an answer is made, and on while a long one is on its way.
+    /// Held while an answer is made, on until there is room for it, and on while a long one is on its way.
     turn: Arc<Mutex<()>>,
+    /// Bytes that answers which are not long may still put on their way to this client.
+    share: Arc<Semaphore>,
 }
 
 impl Exchange {
@@ -212,26 +218,30 @@ impl Exchange {
         let turn = turn.map_err(|_| End::WriteTimeout)?;
         match self.shared.ask(peer, &question, &mut answer)? {
             Outcome::Ignore(_) => send.finish().map_err(|_| End::Withdrawn),
-            Outcome::Respond(length) => {
-                let _turn = (length > LONG_ANSWER).then_some(turn);
-                self.write(send, answer).await
-            }
+            Outcome::Respond(_) => self.write(send, answer, Some(turn)).await,
             Outcome::Later(ticket) => {
                 drop(turn);
                 let answer = tokio::select! {
                     answer = self.shared.promised(ticket) => answer?,
                     _ = self.connection.closed() => return Err(End::Lost),
                 };
-                self.write(send, answer).await
+                self.write(send, answer, None).await
             }
         }
     }
 
-    /// Sends the answer and keeps it charged until the client has it.
-    async fn write(&self, send: &mut SendStream, answer: Vec<u8>) -> Result<(), End> {
+    /// Sends the answer and keeps its room until the client has it.
+    async fn write(
+        &self,
+        send: &mut SendStream,
+        answer: Vec<u8>,
+        turn: Option<MutexGuard<'_, ()>>,
+    ) -> Result<(), End> {
         let length = answer.len();
         let _charge = self.shared.charge(length)?;
         let deadline = Instant::now() + self.shared.limits.write;
+        let _share = self.share(length, deadline).await?;
+        let _turn = turn.filter(|_| length > LONG_ANSWER);
         let written = timeout_at(deadline, send.write_chunk(answer.into())).await;
         written.map_err(|_| End::WriteTimeout)??;
         send.finish().map_err(|_| End::Withdrawn)?;
@@ -242,6 +252,16 @@ impl Exchange {
             let _ = send.reset(CLOSE_SLOW);
         }
         Ok(())
+    }
+
+    /// Room in the connection's share for an answer that is not long; `None` for one that is.
+    async fn share(&self, length: usize, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, End> {
+        let Some(bytes) = u32::try_from(length).ok().filter(|_| length <= LONG_ANSWER) else {
+            return Ok(None);
+        };
+        // bounded: who takes none of its answers is waited for by itself alone.
+        let room = timeout_at(deadline, self.share.acquire_many(bytes)).await;
+        Ok(Some(room.map_err(|_| End::WriteTimeout)?.expect("a share is never closed")))
     }
 }
 

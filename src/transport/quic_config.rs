@@ -11,7 +11,7 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, IdleTimeout, TransportConfig, ValidationTokenConfig, VarInt};
 
 use super::frame::{MAX_ANSWER, MAX_REQUEST};
-use super::stream_limits::{MAX_CONNECTIONS, MAX_PENDING_BYTES, StreamLimits};
+use super::stream_limits::{LONG_ANSWER, MAX_CONNECTIONS, MAX_PENDING_BYTES, SHARE_BYTES, StreamLimits};
 
 /// Questions that one client may have open at a time (spec 1.5.6).
 pub(super) const MAX_STREAMS: u32 = 16;
@@ -22,9 +22,6 @@ const STREAM_WINDOW: u32 = MAX_REQUEST as u32 + 1024;
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// Bytes sent to one client that it has not acknowledged; a longer answer flows through in parts.
 const SEND_WINDOW: u64 = 256 << 10;
-/// A longer answer, bytes, is on its way to a client alone; what is sent ahead has room for one of this
-/// length in each stream.
-pub(super) const LONG_ANSWER: usize = SEND_WINDOW as usize / MAX_STREAMS as usize;
 /// First packets that wait to be looked at.
 const MAX_INCOMING: usize = 1024;
 /// Bytes that may follow one first packet while it waits.
@@ -36,6 +33,8 @@ const MAX_QUESTION_BYTES: usize = 512 << 20;
 
 const _: () = assert!(STREAM_WINDOW as usize > MAX_REQUEST);
 const _: () = assert!(SEND_WINDOW as usize <= MAX_ANSWER && MAX_ANSWER <= MAX_PENDING_BYTES);
+const _: () = assert!(MAX_STREAMS as usize * LONG_ANSWER <= SEND_WINDOW as usize, "a long one is alone");
+const _: () = assert!(MAX_STREAMS as usize * MAX_REQUEST <= SHARE_BYTES, "one sealed answer in each stream");
 const _: () = assert!(INCOMING_BYTES <= INCOMING_BYTES_TOTAL);
 const _: () = assert!(MAX_CONNECTIONS * CONNECTION_WINDOW as usize <= MAX_QUESTION_BYTES);
 

@@ -83,6 +83,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Conversation<'a, S> {
 
     async fn write(&mut self) -> Result<(), End> {
         let length = self.answer.len();
+        // bounded: what is not long and not charged is one answer at a time, which SHARE_BYTES has room for.
         let _charge = self.shared.charge(length)?;
         let write = async {
             self.stream.write_all(&self.answer).await?;

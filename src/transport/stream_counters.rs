@@ -81,7 +81,7 @@ counters! {
         lost,
         /// Ended because the answerer gave a frame of impossible length: a defect.
         bad_answer,
-        /// Ended because too many bytes of answers were on their way.
+        /// Ended because too many bytes of answers over 16 KiB were on their way.
         over_budget,
         /// Ended by a panic of the answerer: a defect.
         panicked,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::frame::MAX_ANSWER;
+use super::frame::{MAX_ANSWER, MAX_REQUEST};
 
 /// Connections at a time, handshakes included.
 pub(super) const MAX_CONNECTIONS: usize = 4096;
@@ -20,9 +20,19 @@ const LATER_TIMEOUT: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// From stop to the end of idle connections: what was sent before the stop may not have been noticed yet.
 pub(super) const STOP_GRACE: Duration = Duration::from_millis(100);
-/// Bytes of answers on their way to clients, over all connections.
+/// A longer answer, bytes, is charged to the budget that all connections share; shorter ones are not, so that
+/// nobody can take another's room for a receipt by leaving long answers unread.
+pub(super) const LONG_ANSWER: usize = 16 << 10;
+/// Bytes of long answers on their way to clients, over all connections.
 pub(super) const MAX_PENDING_BYTES: usize = 256 << 20;
+/// Bytes of other answers on their way to one client; over it an answer waits for those before it.
+pub(super) const SHARE_BYTES: usize = 64 << 10;
+/// The same over all connections.
+const MAX_SHARES_BYTES: usize = 256 << 20;
 
+const _: () = assert!(LONG_ANSWER >= MAX_REQUEST, "a sealed answer is as long as its question");
+const _: () = assert!(LONG_ANSWER <= SHARE_BYTES, "each answer that is not long fits into a share");
+const _: () = assert!(MAX_CONNECTIONS * SHARE_BYTES <= MAX_SHARES_BYTES, "no share depends on another's");
 const _: () = assert!(STOP_GRACE.as_millis() < DRAIN_TIMEOUT.as_millis());
 const _: () = assert!(MAX_PENDING_BYTES >= MAX_ANSWER);
 
@@ -30,6 +40,7 @@ const _: () = assert!(MAX_PENDING_BYTES >= MAX_ANSWER);
 #[derive(Debug, Clone, Copy)]
 pub struct StreamLimits {
     /// Connections at a time, handshakes included (4096); the newest over it is refused.
+    /// Each may make the server hold 64 KiB of answers whatever the others do.
     pub connections: usize,
     /// From accept to the end of the handshake (5 s).
     pub handshake: Duration,
@@ -43,7 +54,7 @@ pub struct StreamLimits {
     pub later: Duration,
     /// From stop to the end of the last connection (10 s).
     pub drain: Duration,
-    /// Bytes of answers on their way, over all connections (256 MiB).
+    /// Bytes of answers over 16 KiB on their way, over all connections (256 MiB).
     pub pending_bytes: usize,
 }
 

@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::fake::{Bench, ECHO, LATER, LONGEST, PANIC, PATIENCE, SOON, Served, echoed, frame};
+use super::stream_limits::LONG_ANSWER;
 use crate::engine::Peer;
 use crate::transport::{MAX_ANSWER, MAX_REQUEST, QuicServer, StreamLimits, TlsServer};
 
@@ -27,6 +28,7 @@ of_both! {
     at_the_limit_the_newest_is_refused_and_a_place_comes_back,
     stop_refuses_newcomers_and_lets_a_question_in_flight_finish,
     the_drain_deadline_cuts_off_what_does_not_finish,
+    answers_that_are_not_long_arrive_though_others_leave_the_long_ones_unread,
 }
 
 async fn frames_are_echoed_on_both_families_whole_and_split<S: Served>() {
@@ -118,4 +120,36 @@ async fn the_drain_deadline_cuts_off_what_does_not_finish<S: Served>() {
     let (answer, counts) = tokio::join!(S::ask(&mut line, question.chunks(64), 64), finished);
     assert_eq!((answer, counts.aborted), (vec![], 1));
     S::ended(&mut line).await;
+}
+
+async fn answers_that_are_not_long_arrive_though_others_leave_the_long_ones_unread<S: Served>() {
+    let limits = StreamLimits { pending_bytes: MAX_ANSWER, ..StreamLimits::default() };
+    let bench = Bench::<S>::start("127.0.0.1:0", limits);
+    let unread = S::hoard(&bench).await;
+    let spent = async { while takes_the_longest(&bench).await {} };
+    timeout(PATIENCE, spent).await.expect("the budget is spent in time");
+
+    let mut line = bench.connected().await;
+    assert!(echoed::<S>(&mut line, &frame(MAX_REQUEST, ECHO, 1)).await, "at once");
+    for length in [MAX_REQUEST, LONG_ANSWER] {
+        let question = frame(64, LATER, 0);
+        let keep_promise = async {
+            let sender = bench.script.promise().await;
+            sender.send(frame(length, LATER, 9)).expect("the stream waits");
+        };
+        let (answer, ()) = tokio::join!(S::ask(&mut line, question.chunks(64), length), keep_promise);
+        assert!(answer == frame(length, LATER, 9), "{length} bytes, later");
+    }
+    assert!(!takes_the_longest(&bench).await, "the budget is spent still");
+    let over_budget = bench.counts().over_budget;
+    assert!(over_budget >= 2, "{over_budget}");
+    drop(unread);
+    let again = async { while !takes_the_longest(&bench).await {} };
+    timeout(PATIENCE, again).await.expect("the budget is given back");
+}
+
+/// Whether a newcomer is given a longest answer.
+async fn takes_the_longest<S: Served>(bench: &Bench<S>) -> bool {
+    let mut line = bench.connect().await.expect("a handshake");
+    S::ask(&mut line, frame(64, LONGEST, 0).chunks(64), MAX_ANSWER).await.len() == MAX_ANSWER
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ReadToEndError, TransportConfig, WriteError};
 use tokio::net::UdpSocket as AsyncUdpSocket;
+use tokio::sync::mpsc;
 
 use super::super::quic_config::{CLOSE_BUSY, CLOSE_FRAME, MAX_STREAMS};
 use super::*;
@@ -17,6 +18,7 @@ type Bench = crate::transport::fake::Bench<QuicServer>;
 
 impl Served for QuicServer {
     type Line = Connection;
+    type Unread = (Connection, RecvStream);
     const CARRIER: Carrier = Carrier::Quic;
 
     fn start(
@@ -46,6 +48,12 @@ impl Served for QuicServer {
 
     async fn ask(line: &mut Self::Line, pieces: std::slice::Chunks<'_, u8>, _length: usize) -> Vec<u8> {
         ask_in_pieces(line, pieces).await.unwrap_or_default()
+    }
+
+    async fn hoard(bench: &Bench) -> Self::Unread {
+        let connection = bench.narrow().await;
+        let unread = begin_longest(&connection).await;
+        (connection, unread)
     }
 
     async fn ended(line: &mut Self::Line) {
@@ -249,9 +257,9 @@ async fn answers_over_the_budget_are_not_sent() {
     let connection = bench.narrow().await;
     let mut unread = begin_longest(&connection).await;
     let other = bench.connect().await.expect("a handshake");
-    assert_eq!(reset_code(ask_raw(&other, &frame(64, ECHO, 0)).await), CLOSE_BUSY.into_inner());
+    assert_eq!(reset_code(ask_raw(&other, &frame(64, LONGEST, 0)).await), CLOSE_BUSY.into_inner());
     unread.stop(CLOSE_DONE).expect("taken back");
-    let again = async { while exchange(&other, &frame(64, ECHO, 0)).await.is_err() {} };
+    let again = async { while ask_raw(&other, &frame(64, LONGEST, 0)).await.is_err() {} };
     timeout(PATIENCE, again).await.expect("the budget is given back");
     let counts = bench.finish().await;
     assert!(counts.over_budget >= 1 && counts.withdrawn == 1, "{counts:?}");
@@ -278,6 +286,45 @@ async fn a_client_that_reads_nothing_holds_one_long_answer_however_many_it_asks_
     QuicServer::leave(greedy).await;
     let counts = bench.finish().await;
     assert_eq!((counts.over_budget, counts.lost), (0, u64::from(MAX_STREAMS)));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_holds_its_share_of_short_answers_and_the_rest_wait_for_it() {
+    let bench = Bench::start("127.0.0.1:0", StreamLimits::default());
+    let lazy = bench.narrow().await;
+    let mut unread = Vec::new();
+    for _ in 0..MAX_STREAMS {
+        let (mut send, recv) = lazy.open_bi().await.expect("a stream");
+        send.write_all(&frame(64, LATER, 0)).await.expect("written");
+        send.finish().expect("the half is finished");
+        unread.push(recv);
+    }
+    for sender in bench.script.promises(MAX_STREAMS as usize).await {
+        sender.send(frame(LONG_ANSWER, LATER, 7)).expect("the stream waits");
+    }
+    let (begun, mut beginning) = mpsc::unbounded_channel();
+    let (read_on, _) = watch::channel(false);
+    let mut reading = JoinSet::new();
+    for mut recv in unread {
+        let (begun, mut read_on) = (begun.clone(), read_on.subscribe());
+        reading.spawn(async move {
+            recv.read_exact(&mut [0]).await.expect("a first byte");
+            begun.send(()).expect("counted");
+            stopped(&mut read_on).await;
+            recv.read_to_end(MAX_ANSWER).await.expect("the others")
+        });
+    }
+    for _ in 0..SHARE_BYTES / LONG_ANSWER {
+        timeout(PATIENCE, beginning.recv()).await.expect("in time").expect("a share of them begins");
+    }
+    let modest = bench.connected().await;
+    exchange(&modest, &frame(MAX_REQUEST, ECHO, 0)).await.expect("others are served");
+    assert!(beginning.try_recv().is_err(), "the others wait");
+    read_on.send_replace(true);
+    let answers = timeout(PATIENCE, reading.join_all()).await.expect("in time");
+    assert!(answers.iter().all(|answer| *answer == frame(LONG_ANSWER, LATER, 7)[1..]));
+    let counts = bench.finish().await;
+    assert_eq!((counts.answered, counts.write_timeout), (u64::from(MAX_STREAMS) + 2, 0));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::engine::Carrier;
 use crate::transport::fake::{ECHO, IGNORE, IMPOSSIBLE, LATER, LONGEST, Script, frame};
-use crate::transport::stream_limits::IDLE_TIMEOUT;
+use crate::transport::stream_limits::{IDLE_TIMEOUT, LONG_ANSWER};
 use crate::transport::{HEADER_BYTES, StreamCounters, StreamCounts, StreamLimits};
 
 const PEER: Peer =
@@ -164,12 +164,25 @@ async fn answers_over_the_common_budget_are_not_begun() {
 
 #[test]
 fn a_charge_is_given_back_whether_granted_or_not() {
-    let limits = StreamLimits { pending_bytes: 100, ..StreamLimits::default() };
+    const LONG: usize = LONG_ANSWER + 1;
+    let limits = StreamLimits { pending_bytes: 2 * LONG, ..StreamLimits::default() };
     let shared = Shared::new(Arc::new(Script::default()), limits);
-    let held = shared.charge(60).expect("within the budget");
-    assert!(shared.charge(41).is_err());
+    let held = shared.charge(LONG).expect("within the budget");
+    assert!(shared.charge(LONG + 1).is_err());
     drop(held);
-    assert!(shared.charge(100).is_ok());
+    assert!(shared.charge(2 * LONG).is_ok());
+}
+
+#[test]
+fn only_long_answers_are_charged_and_impossible_ones_refused() {
+    let limits = StreamLimits { pending_bytes: LONG_ANSWER, ..StreamLimits::default() };
+    let shared = Shared::new(Arc::new(Script::default()), limits);
+    let ends = [0, 1, LONG_ANSWER, LONG_ANSWER + 1, MAX_ANSWER, MAX_ANSWER + 1].map(|length| {
+        let charged = shared.charge(length);
+        charged.map(|charge| charge.is_some())
+    });
+    let over = Err(End::OverBudget);
+    assert_eq!(ends, [Err(End::BadAnswer), Ok(false), Ok(false), over, over, Err(End::BadAnswer)]);
 }
 
 #[tokio::test]

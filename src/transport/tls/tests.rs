@@ -9,13 +9,17 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
-use crate::transport::fake::{ECHO, PATIENCE, Running, SOON, Script, Served, frame};
+use crate::transport::fake::{ECHO, LONGEST, PATIENCE, Running, SOON, Script, Served, frame};
 use crate::transport::{ALPN, listen};
+
+/// Longest answers that the buffers of two sockets have no room for.
+const MORE_THAN_THE_SYSTEM_TAKES: usize = 64;
 
 type Bench = crate::transport::fake::Bench<TlsServer>;
 
 impl Served for TlsServer {
     type Line = TlsStream<TcpStream>;
+    type Unread = TlsStream<TcpStream>;
     const CARRIER: Carrier = Carrier::Tls;
 
     fn start(
@@ -52,6 +56,13 @@ impl Served for TlsServer {
         let mut answer = vec![0; length];
         let read = timeout(PATIENCE, line.read_exact(&mut answer)).await.expect("an end in time");
         if read.is_ok() { answer } else { Vec::new() }
+    }
+
+    async fn hoard(bench: &Bench) -> Self::Unread {
+        let mut line = bench.connect().await.expect("a handshake");
+        line.write_all(&frame(64, LONGEST, 0).repeat(MORE_THAN_THE_SYSTEM_TAKES)).await.expect("written");
+        line.flush().await.expect("sent");
+        line
     }
 
     async fn ended(line: &mut Self::Line) {
