@@ -31,6 +31,11 @@ use world::{Seen, live_through};
 /// The seed unless `TEKD_SEED` gives another.
 const SEED: u64 = 3;
 
+/// What the end of a key's entries may add to chance (spec 6.4.7): who was withdrawn or typed anew together.
+const HINDSIGHT: f64 = 0.06;
+/// What the fields of a key may tell of its being a decoy, beyond chance (spec 6.4.7).
+const UNMASKED: f64 = 0.04;
+
 /// How often a guess may succeed where the set's defaults hold.
 fn one_of_many() -> f64 {
     1.0 / f64::from(DEFAULT_PARAMS.min_reports)
@@ -83,6 +88,9 @@ fn among_keys_of_equal_fields_none_is_told_from_another_and_there_always_are_eno
     let Unmasked { fields, alike, hindsight } = unmask(&found.seen, seed);
     println!("decoys told apart: AUC {alike} alike, {hindsight} with their end, {fields} by fields");
     assert!((alike.mean - 0.5).abs() <= 3.0 * alike.sigma, "{alike}");
+    for told in [&hindsight, &fields] {
+        assert!(!told.exceeds(0.5 + UNMASKED), "{told}");
+    }
 }
 
 #[test]
@@ -110,6 +118,7 @@ fn no_guess_is_good(found: &Attacked) {
     let Attacked { added, hindsight, withdrawn, .. } = found;
     assert!(added.pairs > 10_000 && withdrawn.pairs > 1_000, "there is something to link");
     assert!(!added.alike.exceeds(0.5), "{}", added.alike);
+    assert!(!hindsight.alike.exceeds(0.5 + HINDSIGHT), "{}", hindsight.alike);
     let min_reports = DEFAULT_PARAMS.min_reports as usize;
     assert!(added.crowd > min_reports, "{} of {min_reports} look alike", added.crowd);
     for findings in [added, hindsight] {

@@ -231,12 +231,19 @@ fn the_whole_life_of_reports() {
     of_batch.extend(life.report(batch.codes[1], 3).1);
     life.come(&[keys.clone(), of_batch.clone()].concat());
     let report = life.world.seq(&wrong);
-    let count = life.world.take_back(Scope::Report { report }).claims;
+    let of_report = life.world.take_back(Scope::Report { report });
+    let count = of_report.claims;
     assert_eq!((count.reports, count.keys, count.live), (1, 5, 5));
     life.leave(&keys);
-    let count = life.world.revoke_batch(batch.batch).claims;
+    let of_codes = life.world.revoke_batch(batch.batch);
+    let count = of_codes.claims;
     assert_eq!((count.reports, count.keys), (2, 5));
     life.leave(&of_batch);
+    for (taken, keys) in [(of_codes, &of_batch), (of_report, &keys)] {
+        let seq = taken.seq.expect("it was no dry run");
+        assert_eq!(life.world.counted(Input::Reinstate { seq }).claims.keys, 5);
+        life.come(keys);
+    }
 
     let of_lab = life.world.codes(lab, 4, ReportType::Confirmed).codes;
     rolled_back_and_reinstated(&mut life, lab, &of_lab);

@@ -151,6 +151,15 @@ fn codes_are_issued_printed_checked_and_revoked() {
     assert_eq!(list.lines().collect::<Vec<_>>(), codes);
     assert!(server.say("codes issue --provider 1 --count 2").stdout.contains("2 codes, valid until"));
     assert_eq!(server.operate("codes show --batch 1 --csv").code, 2, "two formats");
+    let printed = server.say("codes issue --provider 1 --count 3 --csv").stdout;
+    let rows: Vec<&str> = printed.lines().collect();
+    assert_eq!((rows[0], rows.len()), ("code,batch,expires", 4));
+    let code = rows[1].split_once(',').expect("three columns").0;
+    assert_eq!(said(&check(code).ok(), "state"), "unused");
+    let printed = server.say("codes issue --provider 1 --count 2 --plain").stdout;
+    let (heading, list) = printed.split_once("\n\n").expect("a heading");
+    assert!(heading.starts_with("Clinic: batch 4, 2 codes"), "{heading}");
+    assert_eq!(list.lines().filter(|code| said(&check(code).ok(), "state") == "unused").count(), 2);
 
     for (line, code, told) in [
         ("codes issue --provider 1 --count 0", 2, "1 to 100000"),
@@ -178,7 +187,7 @@ fn codes_are_issued_printed_checked_and_revoked() {
     assert_eq!((said(&list[0], "standing"), number(&list[0], "outstanding")), ("revoked", 0));
     assert_eq!((said(&list[1], "standing"), number(&list[1], "outstanding")), ("active", 2));
     let page = server.operate("provider show 1").ok();
-    assert_eq!(page["codes"], json!({ "issued": 12, "spent": 0, "outstanding": 2, "claimed": 0.0 }));
+    assert_eq!(page["codes"], json!({ "issued": 17, "spent": 0, "outstanding": 7, "claimed": 0.0 }));
     let dump = server.operate("journal dump --keys").stdout;
     assert!(dump.contains("\"kind\":\"codes-issued\"") && dump.contains("\"kind\":\"batch-revoked\""));
     assert!(!codes.iter().any(|code| dump.contains(code)), "codes stand nowhere");

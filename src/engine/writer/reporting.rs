@@ -10,7 +10,7 @@ use super::super::input::{Presented, ReportReply, ReportRequest};
 use super::super::manifest::key_limits;
 use super::super::set::ReportRecord;
 use super::Writer;
-use crate::authority::{Authorisation, CLOCK_GRACE_S, Level, ReportJudge, Scope, solved};
+use crate::authority::{Authorisation, CLOCK_GRACE_S, Grant, Level, ReportJudge, Scope, solved};
 use crate::release::{
     DELEGATION_LEN, Delegation, Fields, ONSET_NONE, Receipt, ReceiptFields, Schema, verdicts_digest,
 };
@@ -27,6 +27,10 @@ const CONFIRM_WAIT_S: u16 = 600;
 const MAX_ONSET_DAYS: i64 = 14;
 /// Greatest transmission risk level (spec 3.1.2).
 const MAX_RISK: u8 = 8;
+
+/// What a dummy is judged under, whose grant is none.
+const NOBODYS: Authorisation =
+    Authorisation { provider: 0, report_type: ReportType::Confirmed, onset_day: None, grant: Grant::None };
 
 /// Keys as they were judged.
 struct Judged {
@@ -90,30 +94,33 @@ impl Writer {
             };
         }
         let granted = self.authorise(now, r)?;
-        if granted.report_type == ReportType::Negative {
+        let (authored, keys) = self.judge_submission(now, r, &granted)?;
+        let told = authored.told.clone();
+        let Authorisation { provider, grant, .. } = granted;
+        let (set, report, authored) = (r.set, r.report, Some(authored));
+        let seq =
+            self.record(now, &Event::Reported(Reported { set, provider, report, grant, authored, keys }));
+        Ok(self.told(now, r.set, seq, Some(told)))
+    }
+
+    /// What a submission under that grant stores, its receipt signed: the way of reports and dummies alike.
+    fn judge_submission(
+        &self,
+        now: u64,
+        r: &ReportRequest,
+        granted: &Authorisation,
+    ) -> Result<(Authored, Vec<ReportedKey>), Ended> {
+        let report_type = granted.report_type;
+        if report_type == ReportType::Negative {
             return Err(Outcome::Type.into());
         }
         let onset_day = r.onset_day.or(granted.onset_day);
-        let Judged { verdicts, accepted } = self.judge_keys(now, r, None, granted.report_type, onset_day);
+        let Judged { verdicts, accepted } = self.judge_keys(now, r, None, report_type, onset_day);
         if accepted.is_empty() {
             return Err(Ended(Outcome::Nothing, verdicts));
         }
         let told = self.tell(now, r, accepted.len(), verdicts);
-        let reported = Reported {
-            set: r.set,
-            provider: granted.provider,
-            report: r.report,
-            grant: granted.grant,
-            authored: Some(Authored {
-                secret_hash: r.secret,
-                onset_day,
-                report_type: granted.report_type,
-                told: told.clone(),
-            }),
-            keys: accepted,
-        };
-        let seq = self.record(now, &Event::Reported(reported));
-        Ok(self.told(now, r.set, seq, Some(told)))
+        Ok((Authored { secret_hash: r.secret, onset_day, report_type, told }, accepted))
     }
 
     fn amend(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
@@ -160,7 +167,7 @@ impl Writer {
             set: r.set,
             report: seq,
             report_type: change.map(|granted| granted.report_type),
-            grant: change.map_or(crate::authority::Grant::None, |granted| granted.grant),
+            grant: change.map_or(Grant::None, |granted| granted.grant),
             provider: change.map_or(0, |granted| granted.provider),
             keys: accepted,
             told: told.clone(),
@@ -186,19 +193,18 @@ impl Writer {
     }
 
     /// The way of a report through every check and to its signature; then nothing is kept. A puzzle is asked
-    /// of it too: otherwise a flood of wrong grants would tell dummies by the question they are spared.
+    /// of it too: otherwise a flood of wrong grants would tell dummies by the question they are spared. Who
+    /// waits for the codes key must not be told from who has no code.
     fn dummy(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         self.check_puzzle(now, r)?;
         let known = self.state.sets[&r.set].by_id.contains_key(&r.report);
         let granted = self.look_at_grant(now, r);
-        let lost = granted == Err(Outcome::Busy);
-        let granted = granted.ok().filter(|_| !known);
-        let report_type = granted.map_or(ReportType::Confirmed, |granted| granted.report_type);
-        let judged = self.judge_keys(now, r, None, report_type, r.onset_day);
-        let told = self.tell(now, r, judged.accepted.len(), judged.verdicts);
-        std::hint::black_box(&told);
-        // Who waits for the codes key must not be told from who has no code.
-        if lost { Err(Outcome::Busy.into()) } else { Ok(ReportReply::of(Outcome::Done, now)) }
+        let judged = self.judge_submission(now, r, &granted.ok().filter(|_| !known).unwrap_or(NOBODYS));
+        drop(std::hint::black_box(judged));
+        match granted {
+            Err(Outcome::Busy) => Err(Outcome::Busy.into()),
+            _ => Ok(ReportReply::of(Outcome::Done, now)),
+        }
     }
 
     /// The report a request is about, if it knows its secret.
