@@ -16,10 +16,12 @@
 //! `single.rs` is an origin without the threads, for the demo and tests.
 //!
 //! *A report is lost*: `desk.rs`, where each question has a promise that answers it, then `handle.rs`, whose
-//! queue it waits in. What was decided about it is in `engine/writer/reporting.rs`. *A deadline is missed*:
-//! `desk.rs` over `engine/deadlines.rs`; `sealed_counts.rs` counts it, `health.rs` tells it. *A release is
-//! stuck*: `engine/guard.rs` holds it while the clock is in doubt, `engine/releasing.rs` says which keys wait,
-//! and `building.rs` tries again what could not be made or shown.
+//! queue it waits in. `engine/writer/reporting.rs` decides about it.
+//!
+//! *A deadline is missed*: `desk.rs`, `engine/deadlines.rs`; `sealed_counts.rs` counts, `health.rs` says so.
+//!
+//! *A release is stuck*: `engine/guard.rs` holds it while the clock is in doubt, `engine/releasing.rs` says
+//! which keys wait, and `building.rs` tries again what could not be made or shown.
 
 mod clock;
 mod entropy;
