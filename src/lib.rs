@@ -14,8 +14,8 @@
 //! | 1 | `store` | the disk, the journal, snapshots, generation files, the pointer readers see |
 //! | 1 | `gaen` | the field's export packages, read and written |
 //! | 2 | `engine` | decisions: events from inputs, state from events, tables from releases, answers from views |
-//! | 3 | `transport` | sockets: datagrams in batches, frames over TLS |
-//! | 3 | `client` | asking, verifying, keeping what held |
+//! | 3 | `transport` | sockets: datagrams in batches, frames over TLS and QUIC |
+//! | 3 | `client` | asking, verifying, keeping what held; reporting, sealed to the origin |
 //! | 3 | `service` | configuration, metrics, logs, the control socket's messages |
 //! | 4 | `node` | clocks, threads, files and sockets put together: an origin, or a public node |
 //! | 5 | `bin` | `tekd`, `tekctl`: parse and call |
@@ -31,12 +31,18 @@
 //! from one pinned `engine::View`. The worker checks at the exit that no unproved source gets more than it
 //! sent, and sends the batch.
 //!
-//! # A key's way
+//! # A report's way
 //!
-//! `node::OriginHandle` queues an `engine::Input`; `engine::Writer::plan` judges it and turns it into
-//! events; `store::journal` makes them durable; only then `committed` gives out replies. At each interval
-//! the writer decides a release, the builder merges it into the table before it, the root comes back, the
-//! checkpoint is signed and made durable, and one pointer swap shows the new view.
+//! `client::Client` seals it into a frame of one size. A stream brings the frame to `engine::Gate`, which
+//! hands it to `node::Desk`; the desk gives it a deadline in `engine::Deadlines` and a place before the
+//! openers. An opener opens it with `engine::open_sealed` and queues it at `node::OriginHandle` as an
+//! `engine::Input`. `engine::Writer::plan` judges it and turns it into events; `store::journal` makes them
+//! durable; only then `committed` gives out the reply, which is sealed and leaves at the deadline.
+//!
+//! Its keys wait in `engine::State` until their embargo is over. At each interval the writer decides a
+//! release, the builder merges it into the table before it, the root comes back, the checkpoint is signed
+//! and made durable, and one pointer swap shows the new view. What operators ask goes the same way from
+//! `OriginHandle` on.
 
 pub mod time;
 pub mod wire;

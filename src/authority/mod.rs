@@ -1,8 +1,8 @@
 //! Floor 1, pure: who may report, and what of a report is accepted.
 //!
 //! What is sealed is opened here, grants are told apart and judged, keys get their verdicts, and a withdrawal
-//! says what it means. None of it remembers anything but the [`Registry`], which changes only as the journal
-//! says.
+//! says what it means. What must survive a restart is in the [`Registry`] alone, which changes only as the
+//! journal says: [`Budgets`] and [`Seeds`] begin anew, and a [`CodeBook`] is computed again.
 
 mod verdict;
 pub mod seal;

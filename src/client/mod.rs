@@ -1,9 +1,10 @@
-//! Floor 3: the client. It asks servers, verifies what they say, and keeps what held.
+//! Floor 3: the client. It asks servers, verifies what they say, keeps what held, and reports to the origin.
 //!
 //! Below, a question travels ([`Exchange`] and the [`Carrier`]s); in the middle, what came is
-//! judged and kept ([`Follower`]); above, [`Client`] puts both together into what a person or
-//! a node wants. Only carriers and the state file touch a socket, a clock or a disk; the
-//! rest gets time, randomness and sleep as values.
+//! judged and kept ([`Follower`]), and what is reported ([`ReportDraft`]) is sealed to a key of
+//! the verified manifest; above, [`Client`] puts all together into what a person or a node
+//! wants. Only carriers and the state file touch a socket, a clock or a disk; the rest gets
+//! time, randomness and sleep as values.
 
 mod asking;
 mod pace;

@@ -54,7 +54,7 @@ impl Event {
             Event::Reinstated { .. } => "reinstated",
             Event::ProviderKeyAdded { .. } => "provider-key-added",
             Event::ProviderKeyRevoked(_) => "provider-key-revoked",
-            Event::ProviderStood(_) => "provider-stood",
+            Event::ProviderStood(_) => "provider-standing",
             Event::CodesIssued(_) => "codes-issued",
             Event::BatchRevoked { .. } => "batch-revoked",
             Event::CodesVoided { .. } => "codes-voided",

@@ -27,7 +27,7 @@ mod checkpoint;
 mod table;
 mod writer;
 mod opening;
-mod untold;
+mod redacted;
 mod deadlines;
 mod rebuild;
 mod objects;

@@ -42,7 +42,7 @@ impl Outstanding {
 }
 
 /// Which part of the codes was used, to the thousandth; null without codes.
-fn claimed(spent: u64, issued: u64) -> Value {
+fn spent_share(spent: u64, issued: u64) -> Value {
     if issued == 0 {
         return Value::Null;
     }
@@ -66,7 +66,7 @@ pub(crate) fn provider_page(id: u32, p: &Provider, outstanding: &Outstanding) ->
             "issued": c.codes,
             "spent": c.spent,
             "outstanding": outstanding.of_provider(id),
-            "claimed": claimed(c.spent, c.codes),
+            "spent_share": spent_share(c.spent, c.codes),
         },
         "keys": p.keys.iter().map(provider_key).collect::<Vec<_>>(),
     })
@@ -114,7 +114,7 @@ pub(crate) fn report_page(set: &SetState, seq: u64, record: &ReportRecord, now: 
         "type_changes": record.changes.iter().map(type_change).collect::<Vec<_>>(),
         "seq": seq,
         "received": format_time(record.warrant.received),
-        "changes": record.told.len(),
+        "later_requests": record.told.len(),
         "keys": standing.keys,
         "state": standing.state.name(),
         "serial": standing.serial,
@@ -129,7 +129,7 @@ fn grant_name(grant: &Grant) -> &'static str {
     match grant {
         Grant::None => "import",
         Grant::Code { .. } => "code",
-        Grant::Certificate { .. } => "certificate",
+        Grant::Certificate { .. } => "signed",
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
         registry.issued(1, batch(4, 3, 500));
         registry.issued(2, batch(4, 3, 400));
         let page = provider_page(4, &registry.providers[&4], &Outstanding::of(&registry, 450));
-        assert_eq!(page["codes"], json!({ "issued": 6, "spent": 2, "outstanding": 2, "claimed": 0.333 }));
+        assert_eq!(page["codes"], json!({ "issued": 6, "spent": 2, "outstanding": 2, "spent_share": 0.333 }));
         assert_eq!((&page["standing"], &page["keys"][0]["algorithm"]), (&json!("active"), &json!("es256")));
         assert_eq!(page["keys"][0]["until"], Value::Null);
         assert_eq!(page["keys"][0]["revoked"], "1970-01-01T00:01:00Z");
@@ -194,6 +194,6 @@ mod tests {
             (&line["spent"], &line["outstanding"], &line["onset"]),
             (&json!(1), &json!(0), &json!("2026-11-23"))
         );
-        assert_eq!(claimed(0, 0), Value::Null);
+        assert_eq!(spent_share(0, 0), Value::Null);
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::clock::Clock;
 use super::entropy::{self, SystemRandom};
 use super::handle::{Answered, OriginHandle, QUEUE_MAX};
-use super::keyhole::Keyhole;
+use super::opening_keys::Keyhole;
 use super::sealed_counts::{SealedCounters, SealedCounts, count};
 use crate::authority::seal::AnswerKey;
 use crate::engine::{

@@ -1,4 +1,4 @@
-//! What operators see of an origin, as JSON: sets, providers, releases, keys.
+//! What operators see of an origin, as JSON: sets, releases, keys of the service.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) fn set_line(id: u32, s: &SetState) -> Value {
 
 /// A set with its parameters.
 pub(crate) fn set_page(id: u32, s: &SetState, now: u64) -> Value {
-    let (embargo, ready) = s.waiting_at(now);
+    let (embargo, waiting) = s.waiting_at(now);
     let checkpoint = s.published_checkpoint().and_then(|(c, _)| Checkpoint::parse(c).ok());
     json!({
         "set": id,
@@ -37,7 +37,7 @@ pub(crate) fn set_page(id: u32, s: &SetState, now: u64) -> Value {
         "time": (s.serial() > 0).then(|| format_time(s.time())),
         "live": s.live(),
         "root": checkpoint.map(|c| hex::encode(c.root())),
-        "waiting": { "embargo": embargo, "ready": ready, "leaving": s.leaving() },
+        "waiting": { "embargo": embargo, "waiting": waiting, "leaving": s.leaving() },
         "next_release": format_time(crate::engine::next_release(s, now)),
         "manifest": { "number": s.manifest_number(), "digest": hex::encode(crate::release::manifest_digest(s.manifest())) },
         "horizon_moves_from": format_time(horizon_moves_from(s, now)),

@@ -1,4 +1,27 @@
 //! Floor 4: clocks, threads, files and sockets put together into an origin or a public node.
+//!
+//! `serve.rs` starts and stops it all; `directory.rs` and `keys.rs` say what lies where. The threads:
+//!
+//! | thread | file | what it does |
+//! |---|---|---|
+//! | `tekd-udp-N` | `transport`'s | answers datagrams from one view a batch |
+//! | those of the runtime | `streams.rs`, `answering.rs` | frames over TLS and QUIC, sealed ones to the desk |
+//! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
+//! | `tekd-writer` | `handle.rs`, turning `origin.rs` | decides, makes durable, then answers |
+//! | `tekd-builder` | `building.rs`, driving `builder.rs` | makes tables and shows views |
+//! | `tekd-upstream` | `upstream.rs` | a public node's polls; its builder is there too |
+//! | `tekd-control`, `tekd-command` | `control.rs`, `commands/` | what operators ask |
+//! | `tekd-metrics` | `metrics_page.rs` | the page of `metrics.rs` |
+//!
+//! `single.rs` is an origin without the threads, for the demo and tests.
+//!
+//! *A report is lost*: `desk.rs`, where each question has a promise that answers it, then `handle.rs`, whose
+//! queue it waits in. `engine/writer/reporting.rs` decides about it.
+//!
+//! *A deadline is missed*: `desk.rs`, `engine/deadlines.rs`; `sealed_counts.rs` counts, `health.rs` says so.
+//!
+//! *A release is stuck*: `engine/guard.rs` holds it while the clock is in doubt, `engine/releasing.rs` says
+//! which keys wait, and `building.rs` tries again what could not be made or shown.
 
 mod clock;
 mod entropy;
@@ -6,7 +29,7 @@ mod keys;
 mod directory;
 mod origin;
 mod offline;
-mod keyhole;
+mod opening_keys;
 mod builder;
 mod building;
 mod latch;
@@ -22,7 +45,7 @@ mod health;
 mod metrics;
 mod commands;
 mod control;
-mod page;
+mod metrics_page;
 mod upstream;
 mod signals;
 mod streams;
@@ -37,11 +60,11 @@ pub use desk::{Desk, MAX_AT_WRITER, MAX_OPENERS, MAX_TO_OPEN};
 pub use entropy::SystemRandom;
 pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};
 pub use health::{Finding, OriginHealth, ReportingHealth, findings};
-pub use keyhole::Keyhole;
 pub use keys::{KeyError, Keys, TlsFiles};
 pub use listing::LISTED_RELEASES;
 pub use metrics::Counters;
 pub use offline::{lost_codes, read_state};
+pub use opening_keys::Keyhole;
 pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
     write_snapshot,

@@ -9,7 +9,7 @@ use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::clock::Clock;
 use super::entropy::{self, SystemRandom};
 use super::handle::{StartError, bring_up};
-use super::keyhole::KeyWatch;
+use super::opening_keys::KeyWatch;
 use super::origin::{NOBODY, Origin, OriginError, OriginOptions};
 use crate::engine::{
     Committed, Input, Opened, Random, Refusal, ReleaseOutcome, Reply, ReportReply, ReportRequest, Ticket,

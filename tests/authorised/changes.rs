@@ -33,7 +33,7 @@ fn amend(world: &mut World, author: &Author, grant: (u16, &[u8]), keys: &[SentKe
     answer
 }
 
-/// A JWT of *negative* over keys: no code is.
+/// A JWT of *negative* over keys. A code of *negative* takes a report back too; it is over no keys.
 fn negative(world: &mut World, keys: &[SentKey<'_>]) -> Vec<u8> {
     let claims = Claims {
         issuer: ISSUER_NAME,
@@ -87,6 +87,20 @@ fn negative_takes_a_report_back_unless_it_is_confirmed() {
         assert_eq!(after.outcome, Outcome::Withdrawn);
         world.is_unspent(&code);
     }
+}
+
+#[test]
+fn a_code_of_negative_takes_a_report_back_and_begins_none() {
+    let mut world = World::new();
+    let code = code_of(&mut world, ReportType::Negative);
+    let (other, diary) = (world.author(), world.diary(3));
+    let grant = (GRANT_CODE, code.as_bytes());
+    let draft = ReportDraft { grant: Some(grant), keys: &diary.sent(), ..ReportDraft::default() };
+    assert_eq!(world.submit(&other, &draft).outcome, Outcome::Type);
+    let (author, _) = reported(&mut world, ReportType::SelfReport);
+    let answer = amend(&mut world, &author, grant, &[]);
+    assert_eq!((answer.outcome, answer.state), (Outcome::Done, Some(ReportState::Withdrawn)));
+    assert_eq!(world.outcome(grant), Outcome::Spent);
 }
 
 #[test]

@@ -9,5 +9,5 @@ mod retry;
 mod races;
 mod epochs;
 mod claims;
-mod words;
+mod revoked_grants;
 mod blind;

@@ -145,7 +145,8 @@ pub(crate) enum CodesCommand {
         /// How long they hold
         #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = values::seconds)]
         expires: u32,
-        /// What a report with one of them says: confirmed, likely or self-report
+        /// What a report with one of them says: confirmed, likely or self-report. A code of negative makes no
+        /// report: it takes back, by `report-amend`, a likely or self-reported one whose test was negative
         #[arg(long, value_name = "TYPE", default_value = "confirmed")]
         report_type: String,
         /// Day on which symptoms began, of everybody who gets one of them

@@ -379,7 +379,7 @@ mod tests {
                     since: Some(1_795_525_200),
                     reason: "fraud".to_owned(),
                 }),
-                "provider-stood",
+                "provider-standing",
                 json!({ "provider": 2, "standing": "revoked", "since": "2026-11-24T13:00:00Z", "reason": "fraud" }),
             ),
             (

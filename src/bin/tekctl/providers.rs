@@ -122,7 +122,7 @@ fn list(document: &Value) -> String {
             "reports": p["counts"]["reports"], "keys": p["counts"]["keys"],
             "withdrawn": p["counts"]["withdrawn"],
             "codes": p["codes"]["issued"], "spent": p["codes"]["spent"],
-            "outstanding": p["codes"]["outstanding"], "claimed": p["codes"]["claimed"],
+            "outstanding": p["codes"]["outstanding"], "spent_share": p["codes"]["spent_share"],
             "signing keys": current.count(),
         })
     };

@@ -374,7 +374,7 @@ fn standing(state: ReportState, c: &ReportCounts, serial: u32) -> String {
 fn parts(c: &ReportCounts) -> String {
     let known = [
         (c.live, "published"),
-        (c.embargo, "published once valid no more (embargo)"),
+        (c.embargo, "held until some time after the end of validity (embargo)"),
         (c.waiting, "waiting for the next release with enough company"),
         (c.withdrawn, "taken back"),
     ];
@@ -495,7 +495,7 @@ mod tests {
                 ReportState::Accepted,
                 counts(0, 1, 2, 0),
                 0,
-                "stored, nothing is published yet: 3 keys, of these 1 published once valid no more (embargo), 2 waiting for the next release with enough company",
+                "stored, nothing is published yet: 3 keys, of these 1 held until some time after the end of validity (embargo), 2 waiting for the next release with enough company",
             ),
             (
                 ReportState::Released,

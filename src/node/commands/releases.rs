@@ -56,8 +56,8 @@ impl Commands {
                 .sets()
                 .filter(|(id, _)| only.is_none_or(|o| o == *id))
                 .map(|(id, s)| {
-                    let (embargo, ready) = s.waiting_at(now);
-                    let held = json!({ "embargo": embargo, "ready": ready, "leaving": s.leaving() });
+                    let (embargo, waiting) = s.waiting_at(now);
+                    let held = json!({ "embargo": embargo, "waiting": waiting, "leaving": s.leaving() });
                     json!({ "set": id, "held": held })
                 })
                 .collect();
