@@ -187,7 +187,7 @@ fn codes_are_issued_printed_checked_and_revoked() {
     assert_eq!((said(&list[0], "standing"), number(&list[0], "outstanding")), ("revoked", 0));
     assert_eq!((said(&list[1], "standing"), number(&list[1], "outstanding")), ("active", 2));
     let page = server.operate("provider show 1").ok();
-    assert_eq!(page["codes"], json!({ "issued": 17, "spent": 0, "outstanding": 7, "claimed": 0.0 }));
+    assert_eq!(page["codes"], json!({ "issued": 17, "spent": 0, "outstanding": 7, "spent_share": 0.0 }));
     let dump = server.operate("journal dump --keys").stdout;
     assert!(dump.contains("\"kind\":\"codes-issued\"") && dump.contains("\"kind\":\"batch-revoked\""));
     assert!(!codes.iter().any(|code| dump.contains(code)), "codes stand nowhere");
@@ -255,7 +255,7 @@ fn reports_are_taken_back_one_by_one_after_an_event_and_by_provider_and_brought_
     server.operate(&format!("reinstate {}", number(&revoked, "seq"))).ok();
     assert_eq!(live(&server), 2 * keys);
     let kinds = server.operate("journal dump").stdout;
-    for kind in ["withdrawn", "reinstated", "provider-stood"] {
+    for kind in ["withdrawn", "reinstated", "provider-standing"] {
         assert!(kinds.contains(&format!("\"kind\":\"{kind}\"")), "{kind}");
     }
     assert_eq!(server.operate("journal verify").ok()["ok"], true);
