@@ -139,7 +139,7 @@ fn events() -> Vec<Event> {
         time: world::TIME + 100,
         horizon: world::HORIZON,
         bits: 0,
-        admit: true,
+        admit: world::TIME + 100,
         withdraw: true,
         forced: false,
         decoys_leaving: Vec::new(),
