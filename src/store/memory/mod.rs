@@ -9,6 +9,7 @@
 //! once. It is no store for production: the list of operations grows without a limit.
 
 mod content;
+mod cuts;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use content::SECTOR;
 use content::{Content, SplitMix};
+pub use cuts::{Fate, Loose};
 
 use super::disk::{Disk, DiskFile};
 
