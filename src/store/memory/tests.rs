@@ -91,7 +91,7 @@ fn a_chosen_cut_does_what_it_was_told_to_each_loose_thing() {
     let read = |fates: &[Fate]| read_file(&disk.crash_as(fates), &path, 4096);
     assert!(read(&[]).is_err(), "no name");
     use Fate::{Dropped, Kept, Torn};
-    assert_eq!(read(&[Kept]).unwrap(), []);
+    assert_eq!(read(&[Kept]).unwrap(), b"");
     assert_eq!(
         read(&[Kept, Torn(SECTOR + 7), Dropped, Torn(3)]).unwrap(),
         [vec![0; SECTOR], vec![1; 3], vec![0; 4]].concat()
@@ -101,7 +101,7 @@ fn a_chosen_cut_does_what_it_was_told_to_each_loose_thing() {
     assert_eq!(disk.loose(), []);
     file.write_all_at(&[1; SECTOR], 0).unwrap();
     assert_eq!(disk.loose(), [], "the same bytes again would not be missed");
-    file.write_all_at(&[2; SECTOR], SECTOR).unwrap();
+    file.write_all_at(&[2; SECTOR], SECTOR as u64).unwrap();
     assert_eq!(disk.loose(), [Loose::Sector]);
     assert_eq!(
         read_file(&disk.crash_as(&[Torn(9)]), &path, 4096).unwrap(),
