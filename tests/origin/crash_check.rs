@@ -1,5 +1,5 @@
-//! What a recovered origin must be: the beginning of the recorded life, with all that was confirmed and nothing
-//! else, and readers who never go back.
+//! What a recovered origin must be: the beginning of the recorded life, with all that was confirmed and
+//! nothing else, and readers who never go back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,6 +1,6 @@
 //! A life with every kind of event, on a disk that writes it down: reports, amendments, cancellations,
-//! withdrawals of each scope and their undoing, codes, providers and their keys, seal keys, another online key,
-//! adoption with lost codes, releases, snapshots, and old segments dropped.
+//! withdrawals of each scope and their undoing, codes, providers and their keys, seal keys, another online
+//! key, adoption with lost codes, releases, snapshots, and old segments dropped.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,9 +1,10 @@
 //! Rot: after a clean stop, each byte of the journal up to its head, of the head file, of the newest snapshot
 //! and of the newest generation, one bit of it flipped and then all of them.
 //!
-//! Journal, snapshot and generation: all of it is detected, and nothing of the file is used. Head file: its two
-//! slots are judged alone, so a flip costs at most the newer one; the older names an earlier group, all after it
-//! is whole, and nothing is cut. Behind the head a flip is cut off like a group that was never written.
+//! Journal, snapshot and generation: all of it is detected, and nothing of the file is used. Head file: its
+//! two slots are judged alone, so a flip costs at most the newer one; the older names an earlier group, all
+//! after it is whole, and nothing is cut. Behind the head a flip is cut off like a group that was never
+//! written.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

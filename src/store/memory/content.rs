@@ -3,10 +3,30 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::{Fate, Loose};
-
 /// Bytes that a power cut keeps, drops or tears together.
 pub const SECTOR: usize = 512;
+
+/// A thing that is not durable yet and would be missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loose {
+    /// A name made, replaced or removed.
+    Name,
+    /// The length of a file, that grew by so many bytes.
+    Length(usize),
+    /// A sector of a file that has other bytes than the durable ones.
+    Sector,
+}
+
+/// What a power cut does to a [`Loose`] thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It is as it was.
+    Dropped,
+    /// It is as it should be.
+    Kept,
+    /// The first so many bytes of the sector, or of what the file grew by, are kept; a name is dropped.
+    Torn(usize),
+}
 
 #[derive(Default, Clone)]
 pub(super) struct Content {

@@ -4,29 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use super::content::{Fate, Loose};
 use super::{Change, MemoryDisk, Node, State, guard};
-
-/// A thing that is not durable yet and would be missed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loose {
-    /// A name made, replaced or removed.
-    Name,
-    /// The length of a file, that grew by so many bytes.
-    Length(usize),
-    /// A sector of a file that has other bytes than the durable ones.
-    Sector,
-}
-
-/// What a power cut does to a [`Loose`] thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fate {
-    /// It is as it was.
-    Dropped,
-    /// It is as it should be.
-    Kept,
-    /// The first so many bytes of the sector, or of what the file grew by, are kept; a name is dropped.
-    Torn(usize),
-}
 
 impl MemoryDisk {
     /// What a power cut now decides about: changes of names in their order, then each file's length and

@@ -19,9 +19,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use content::SECTOR;
 use content::{Content, SplitMix};
-pub use cuts::{Fate, Loose};
+pub use content::{Fate, Loose, SECTOR};
 
 use super::disk::{Disk, DiskFile};
 
