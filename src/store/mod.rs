@@ -16,5 +16,5 @@ mod publish;
 pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
 pub use identity::{Adopted, DIRECTORY_FORMAT, DirLock, Identity, IdentityError};
 pub use map::{MemoryMode, Table};
-pub use memory::{Fault, MemoryDisk, Operation, OperationKind, SECTOR};
+pub use memory::{Fate, Fault, Loose, MemoryDisk, Operation, OperationKind, SECTOR};
 pub use publish::{Pinned, PublishError, Published, RETIRED_MAX};

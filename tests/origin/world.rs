@@ -69,14 +69,21 @@ impl World {
 
     /// Opened, or founded, on `disk`.
     pub(crate) fn open(disk: MemoryDisk, now: Moment, seed: u64) -> Result<World, StartError> {
-        let mut origin = Origin::open(options(&disk), now, Box::new(Seeded::new(seed)))?;
+        World::on(Arc::new(disk.clone()), disk, now, seed)
+    }
+
+    /// Opened, or founded, on a `medium` that passes on to `disk` what it is asked.
+    pub(crate) fn on(
+        medium: Arc<dyn Disk>,
+        disk: MemoryDisk,
+        now: Moment,
+        seed: u64,
+    ) -> Result<World, StartError> {
+        let options = OriginOptions { disk: Arc::clone(&medium), ..options(&disk) };
+        let mut origin = Origin::open(options, now, Box::new(Seeded::new(seed)))?;
         let service = origin.identity().service_id;
         let view = Arc::new(Published::new(Arc::new(View::empty(service, 1))));
-        let store = TableStore {
-            disk: Arc::new(disk.clone()),
-            dir: Some(PathBuf::from(DIR)),
-            mode: MemoryMode::Copy,
-        };
+        let store = TableStore { disk: medium, dir: Some(PathBuf::from(DIR)), mode: MemoryMode::Copy };
         let mut builder = Builder::new(store, Arc::clone(&view));
         bring_up(&mut origin, &mut builder, &Still(now))?;
         let counters = Arc::new(AnswerCounters::default());

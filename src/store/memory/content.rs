@@ -6,6 +6,28 @@ use std::io;
 /// Bytes that a power cut keeps, drops or tears together.
 pub const SECTOR: usize = 512;
 
+/// A thing that is not durable yet and would be missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loose {
+    /// A name made, replaced or removed.
+    Name,
+    /// The length of a file, that grew by so many bytes.
+    Length(usize),
+    /// A sector of a file that has other bytes than the durable ones.
+    Sector,
+}
+
+/// What a power cut does to a [`Loose`] thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It is as it was.
+    Dropped,
+    /// It is as it should be.
+    Kept,
+    /// The first so many bytes of the sector, or of what the file grew by, are kept; a name is dropped.
+    Torn(usize),
+}
+
 #[derive(Default, Clone)]
 pub(super) struct Content {
     pub(super) bytes: Vec<u8>,
@@ -88,6 +110,44 @@ impl Content {
             _ => 0,
         };
         bytes.truncate(self.durable_len + growth as usize);
+        Content { durable_len: bytes.len(), bytes, pending: BTreeMap::new() }
+    }
+}
+
+impl Content {
+    /// Pending sectors with other bytes than the durable ones: where each begins and ends.
+    fn differing(&self) -> impl Iterator<Item = (usize, usize, &Pending)> {
+        let ends = |sector: usize| (sector * SECTOR, ((sector + 1) * SECTOR).min(self.bytes.len()));
+        let pending = self.pending.iter().map(move |(sector, pending)| (ends(*sector), pending));
+        let differs = |(start, end): (usize, usize), pending: &Pending| {
+            self.bytes[start..end] != pending.durable[..end - start]
+        };
+        pending.filter(move |(ends, p)| differs(*ends, p)).map(|((start, end), p)| (start, end, p))
+    }
+
+    fn grown(&self) -> usize {
+        self.bytes.len() - self.durable_len
+    }
+
+    pub(super) fn loose(&self) -> Vec<Loose> {
+        let length = (self.grown() > 0).then_some(Loose::Length(self.grown()));
+        length.into_iter().chain(self.differing().map(|_| Loose::Sector)).collect()
+    }
+
+    /// What is left when the n-th loose thing has the n-th of `fates`.
+    pub(super) fn settle(&self, fates: &mut impl Iterator<Item = Fate>) -> Content {
+        let mut bytes = self.bytes.clone();
+        let mut kept = |whole: usize| match fates.next() {
+            Some(Fate::Kept) => whole,
+            Some(Fate::Torn(bytes)) => bytes.min(whole),
+            Some(Fate::Dropped) | None => 0,
+        };
+        let len = self.durable_len + if self.grown() > 0 { kept(self.grown()) } else { 0 };
+        for (start, end, pending) in self.differing() {
+            let from = start + kept(end - start);
+            bytes[from..end].copy_from_slice(&pending.durable[from - start..end - start]);
+        }
+        bytes.truncate(len);
         Content { durable_len: bytes.len(), bytes, pending: BTreeMap::new() }
     }
 }

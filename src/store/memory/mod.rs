@@ -9,6 +9,7 @@
 //! once. It is no store for production: the list of operations grows without a limit.
 
 mod content;
+mod cuts;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +19,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use content::SECTOR;
 use content::{Content, SplitMix};
+pub use content::{Fate, Loose, SECTOR};
 
 use super::disk::{Disk, DiskFile};
 

@@ -81,3 +81,30 @@ fn a_frozen_disk_refuses_everything_and_its_image_can_be_used() {
     assert_eq!(disk.operations().len(), 2);
     assert!(disk.crash(3).list(Path::new("/d")).is_ok());
 }
+
+#[test]
+fn a_chosen_cut_does_what_it_was_told_to_each_loose_thing() {
+    let (disk, path) = disk();
+    let file = disk.create(&path).unwrap();
+    file.write_all_at(&[1; 2 * SECTOR], 0).unwrap();
+    assert_eq!(disk.loose(), [Loose::Name, Loose::Length(2 * SECTOR), Loose::Sector, Loose::Sector]);
+    let read = |fates: &[Fate]| read_file(&disk.crash_as(fates), &path, 4096);
+    assert!(read(&[]).is_err(), "no name");
+    use Fate::{Dropped, Kept, Torn};
+    assert_eq!(read(&[Kept]).unwrap(), b"");
+    assert_eq!(
+        read(&[Kept, Torn(SECTOR + 7), Dropped, Torn(3)]).unwrap(),
+        [vec![0; SECTOR], vec![1; 3], vec![0; 4]].concat()
+    );
+    file.sync().unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    assert_eq!(disk.loose(), []);
+    file.write_all_at(&[1; SECTOR], 0).unwrap();
+    assert_eq!(disk.loose(), [], "the same bytes again would not be missed");
+    file.write_all_at(&[2; SECTOR], SECTOR as u64).unwrap();
+    assert_eq!(disk.loose(), [Loose::Sector]);
+    assert_eq!(
+        read_file(&disk.crash_as(&[Torn(9)]), &path, 4096).unwrap(),
+        [vec![1; SECTOR], vec![2; 9], vec![1; SECTOR - 9]].concat()
+    );
+}
