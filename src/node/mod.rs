@@ -6,6 +6,7 @@ mod keys;
 mod directory;
 mod origin;
 mod offline;
+mod backup;
 mod keyhole;
 mod builder;
 mod building;
@@ -29,6 +30,7 @@ mod streams;
 mod serve;
 pub mod demo;
 
+pub use backup::{Backup, BackupError, back_up};
 pub use builder::{BuildError, Builder, SetNews, TableStore};
 pub use clock::{Clock, SteppedClock, SystemClock};
 pub use commands::Commands;
