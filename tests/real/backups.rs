@@ -15,7 +15,7 @@ use tekd::engine::{Random, Seeded};
 use tekd::service::control::{ControlClient, ControlRequest};
 use tekd::wire::Key;
 
-use super::asker::tls_client;
+use super::asker::{Asker, tls_client, until_serial};
 use super::directories::{refused, released};
 use super::keys::{fresh_seed, import, import_all, keys, now};
 use super::server::{Place, Server, serial_and_root, until};
@@ -283,6 +283,31 @@ fn a_backup_of_a_backup_holds_the_same_and_is_put_back_as_well() {
     refused(&place, &["is a copy or a restored backup of a data directory", "tekctl adopt"]);
     operate(&place.data, &["adopt"], 0);
     assert_eq!(place.start().release().1, root);
+}
+
+#[test]
+fn a_backup_put_back_twice_goes_on_above_what_a_node_knows() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (place, _) = released(dir.path(), "origin");
+    let backup = dir.path().join("backup");
+    back_up(&place.data, &backup);
+    let second = put_back(dir.path(), &backup, "second", Some(&place.data.join("keys/codes.key")));
+    let origin = second.start();
+    let (serial, _) = origin.release();
+    let node = Place::new(dir.path(), "node").following(origin.tls(), &origin.ready.trust).start();
+    until_serial(&mut Asker::new(node.udp(), origin.trust().service), serial);
+    origin.kill();
+    let third = dir.path().join("third");
+    copy(&backup, &third);
+    let server = node.udp().to_string();
+    let (adopted, _) = operate(&third, &["adopt", "--server", &server], 0);
+    assert_eq!((&adopted["before"], &adopted["incarnation"]), (&json!(1), &json!(3)), "{adopted}");
+    assert_eq!(adopted["node"], json!([{ "set": 1, "incarnation": 2, "serial": serial }]));
+    node.kill();
+    let before = contents(&third);
+    operate(&third, &["adopt", "--server", &server, "--transport", "tls"], 3);
+    assert_eq!(contents(&third), before, "whoever cannot be asked changes nothing");
+    Place::new(dir.path(), "third").start().stop();
 }
 
 #[test]

@@ -126,7 +126,8 @@ pub(crate) enum OperatorCommand {
         #[arg(value_name = "DIR")]
         to: PathBuf,
     },
-    /// Take over a copied or restored data directory that no server serves: it goes on as a new incarnation
+    /// Take over a copied or restored data directory that no server serves: it goes on as a new incarnation,
+    /// above all that the node named with --server knows
     Adopt,
     /// Tell clients to go elsewhere and go on answering
     Drain,
