@@ -1,11 +1,12 @@
 //! A backup: a consistent copy of an origin's data directory, made beside the running server or of one that
 //! stands still.
 //!
-//! The order is what makes it consistent. Snapshots come first, since each stands at a head that the journal has already;
-//! then the journal ([`copy_journal`]); then the keys, since a secret is kept before an event names it. The copy
-//! is opened, settled and read whole, and its parts are held against each other as a start does it. Only then does it
-//! get an identity, and its name last: what a crash leaves has another name and no identity, and is never taken for a backup.
-//! The codes key is left out, and so are generations, which are made again.
+//! The order is what makes it consistent. Snapshots come first, since each stands at a head that the
+//! journal has already; then the journal ([`copy_journal`]); then the keys, since a secret is kept before
+//! an event names it. The copy is opened, settled and read whole, and its parts are held against each other
+//! as a start does it. Only then does it get an identity, and its name last: what a crash leaves has
+//! another name and no identity, and is never taken for a backup. The codes key is left out, and so are
+//! generations, which are made again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -73,8 +74,8 @@ fn failed(what: &'static str, file: &Path) -> impl FnOnce(io::Error) -> BackupEr
     move |source| BackupError::Disk { what, file, source }
 }
 
-/// Copies the data directory `from` to `to`, which is made or empty; `progress` hears bytes of the journal done
-/// and in all.
+/// Copies the data directory `from` to `to`, which is made or empty; `progress` hears bytes of the journal
+/// done and in all.
 ///
 /// # Errors
 /// [`BackupError`]; nothing is left at `to`.

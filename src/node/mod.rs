@@ -4,6 +4,7 @@ mod clock;
 mod entropy;
 mod keys;
 mod directory;
+mod writer_counts;
 mod origin;
 mod offline;
 mod backup;
@@ -42,7 +43,7 @@ pub use health::{Finding, OriginHealth, ReportingHealth, findings};
 pub use keyhole::Keyhole;
 pub use keys::{KeyError, Keys, TlsFiles};
 pub use listing::LISTED_RELEASES;
-pub use metrics::Counters;
+pub use metrics::{Counters, HeldKeys};
 pub use offline::{lost_codes, read_state};
 pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
@@ -55,3 +56,4 @@ pub use signals::Signals;
 pub use single::{SingleOrigin, TurnError};
 pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};
+pub use writer_counts::WriterCounts;

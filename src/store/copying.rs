@@ -1,10 +1,11 @@
 //! A journal's files copied beside its running writer, without its lock.
 //!
-//! The head file is read first, so that all it names is in the segments read after it. Segments before the newest are
-//! sealed. The newest is read *backwards*, page by page: a page that is read later stands before those read already,
-//! and so shows the writer at least as far. What is copied therefore ends like a journal whose power was cut: whole
-//! groups, then at most one that is not, which nothing names (spec 5.4). Opening the copy settles where it ends.
-//! Forwards, a group could be missed whose follower, which names it, is there.
+//! The head file is read first, so that all it names is in the segments read after it. Segments before the
+//! newest are sealed. The newest is read *backwards*, page by page: a page that is read later stands before
+//! those read already, and so shows the writer at least as far. What is copied therefore ends like a
+//! journal whose power was cut: whole groups, then at most one that is not, which nothing names (spec 5.4).
+//! Opening the copy settles where it ends. Forwards, a group could be missed whose follower, which names
+//! it, is there.
 
 use std::io;
 use std::path::{Path, PathBuf};

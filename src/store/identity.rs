@@ -139,8 +139,8 @@ impl Identity {
         Ok(Identity::read(disk, dir)?.0)
     }
 
-    /// Writes this identity into the backup `dir`. It names inode 0, which no file has: wherever the backup is
-    /// put back, it is refused until it is adopted (spec 5.2.6).
+    /// Writes this identity into the backup `dir`. It names inode 0, which no file has: wherever the backup
+    /// is put back, it is refused until it is adopted (spec 5.2.6).
     pub fn write_backup(&self, disk: &dyn Disk, dir: &Path) -> Result<(), IdentityError> {
         self.write(disk, &dir.join("identity"), false)
     }

@@ -4,8 +4,9 @@
 //! signed or still signs. The server records it in the journal at its next start, and gives up the codes
 //! whose key is not there: backups leave that key out.
 //!
-//! A backup does not know what came after it, another adoption of the same backup among it. A node that followed
-//! knows: if one is named with `--server`, the new incarnation is above all that it has seen signed.
+//! A backup does not know what came after it, another adoption of the same backup among it. A node that
+//! followed knows: if one is named with `--server`, the new incarnation is above all that it has seen
+//! signed.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `backup`: a verified copy of the data directory, made from its files beside a running server or without one.
+//! `backup`: a verified copy of the data directory, made from its files beside a running server or without
+//! one.
 
 use std::path::Path;
 use std::time::Instant;
@@ -27,7 +28,7 @@ pub(crate) fn run(global: &Global, to: &Path) -> Done {
     let (events, groups) = (counted(backup.events, "event"), counted(backup.groups, "group"));
     let text = format!(
         "{path}: {events} in {groups}, {} bytes in {seconds:.1} s, all whole; chain {chain}\n\
-         to go on from it: stop the original for good, copy it to where tekd shall serve, and run `tekctl adopt` there",
+         to go on from it: stop the original for good, copy it to its place, and run `tekctl adopt` there",
         backup.bytes
     );
     let document = json!({

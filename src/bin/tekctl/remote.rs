@@ -100,8 +100,8 @@ pub(crate) fn client(
     }
 }
 
-/// The newest checkpoints that the server of the command line shows, verified under `trust`: one of each of its
-/// sets that has a release there.
+/// The newest checkpoints that the server of the command line shows, verified under `trust`: one of each of
+/// its sets that has a release there.
 pub(crate) fn newest_checkpoints(global: &Global, trust: &Path) -> Result<Vec<Checkpoint>, Failure> {
     let mut found = Vec::new();
     for set in read_trust(trust)?.sets {
