@@ -42,3 +42,5 @@ mod quic;
 mod operators;
 #[path = "real/blind.rs"]
 mod blind;
+#[path = "real/backups.rs"]
+mod backups;

@@ -6,18 +6,21 @@
 //! Tables go to the builder thread and come back as one more input.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::building::{Building, Finished, Held, Job, Make, Troubles, Unbuilt};
 use super::clock::Clock;
+use super::directory::snapshots_path;
 use super::entropy::{self, SystemRandom};
 use super::latch::Latch;
 use super::opening_keys::{KeyWatch, Keyhole};
 use super::origin::{NOBODY, Origin, OriginError, write_snapshot};
+use super::writer_counts::WriterCounts;
 use crate::engine::{Committed, Input, Moment, Refusal, Reply, Ticket, View, Work};
 use crate::store::Published;
 
@@ -89,6 +92,7 @@ pub struct OriginHandle {
     troubles: Arc<Troubles>,
     view: Arc<Published<View>>,
     keyhole: Arc<Keyhole>,
+    counts: Arc<WriterCounts>,
 }
 
 impl std::fmt::Debug for OriginHandle {
@@ -174,6 +178,10 @@ impl OriginHandle {
         })?;
 
         let hand = jobs.clone();
+        let counts = Arc::clone(origin.counts());
+        if let Some(newest) = newest_file(&snapshots_path(&origin.options().dir)) {
+            counts.snapshot_at(newest);
+        }
         let mut state = WriterThread {
             origin,
             keys,
@@ -184,6 +192,7 @@ impl OriginHandle {
             next: 0,
             outbox: VecDeque::new(),
             snapshot_at: 0,
+            building: HashMap::new(),
         };
         let latch = Arc::clone(&stopped);
         let writing = thread("tekd-writer").spawn(move || {
@@ -193,7 +202,7 @@ impl OriginHandle {
             state.run(&inbox, &latch);
         })?;
         let threads = Mutex::new(Some([writing, building]));
-        Ok(OriginHandle { commands, jobs: hand, threads, stopped, troubles, view, keyhole })
+        Ok(OriginHandle { commands, jobs: hand, threads, stopped, troubles, view, keyhole, counts })
     }
 
     /// What readers see.
@@ -233,6 +242,11 @@ impl OriginHandle {
         tell: impl FnOnce(Answered) + Send + 'static,
     ) -> Result<(), AskError> {
         self.send(Command::Ask(Box::new(input), Box::new(tell)))
+    }
+
+    /// What its threads count.
+    pub fn counts(&self) -> &Arc<WriterCounts> {
+        &self.counts
     }
 
     /// What sealed questions are opened with.
@@ -306,9 +320,13 @@ impl OriginHandle {
     }
 
     fn send(&self, command: Command) -> Result<(), AskError> {
-        self.commands.try_send(command).map_err(|e| match e {
-            TrySendError::Full(_) => AskError::Busy,
-            TrySendError::Disconnected(_) => self.gone(),
+        self.counts.queues();
+        self.commands.try_send(command).map_err(|e| {
+            self.counts.leaves();
+            match e {
+                TrySendError::Full(_) => AskError::Busy,
+                TrySendError::Disconnected(_) => self.gone(),
+            }
         })
     }
 
@@ -336,6 +354,8 @@ struct WriterThread {
     outbox: VecDeque<Job>,
     /// Sequence number of the newest snapshot made here.
     snapshot_at: u64,
+    /// When the newest release of a set was given to the builder. bounded: one for each set.
+    building: HashMap<u32, Instant>,
 }
 
 impl WriterThread {
@@ -409,6 +429,9 @@ impl WriterThread {
         let mut inputs = Vec::new();
         for _ in 0..GROUP_COMMANDS_MAX {
             let Some(command) = first.take().or_else(|| inbox.try_recv().ok()) else { break };
+            if matches!(command, Command::Ask(..) | Command::Look(_) | Command::Act(..)) {
+                self.origin.counts().leaves();
+            }
             match command {
                 Command::Ask(input, tell) => {
                     let ticket = self.wait_for(tell);
@@ -425,7 +448,12 @@ impl WriterThread {
                         self.answer(ticket, Ok(Reply::Done));
                     }
                 }
-                Command::Finished(Finished::Built(built)) => inputs.push((NOBODY, Input::Built(built))),
+                Command::Finished(Finished::Built(built)) => {
+                    if let Some(began) = self.building.remove(&built.set) {
+                        self.origin.counts().built(began.elapsed());
+                    }
+                    inputs.push((NOBODY, Input::Built(built)));
+                }
                 Command::Finished(Finished::Waits(unbuilt)) => self.release_waits(&unbuilt),
                 Command::Stop => return (inputs, true),
             }
@@ -480,7 +508,10 @@ impl WriterThread {
         }
         for work in work {
             match work {
-                Work::Build(context, outcome) => self.outbox.push_back(Job::Build(context, outcome)),
+                Work::Build(context, outcome) => {
+                    self.building.insert(outcome.set, Instant::now());
+                    self.outbox.push_back(Job::Build(context, outcome));
+                }
                 Work::Publish { set, .. } | Work::Show { set } => {
                     let told = held.extract_if(.., |(of, _)| *of == set).map(|(_, held)| held).collect();
                     self.show(set, now.unix, told);
@@ -526,10 +557,22 @@ impl WriterThread {
         let (head, payload) = self.origin.snapshot();
         self.snapshot_at = self.origin.state().seq();
         match write_snapshot(self.origin.options(), self.origin.identity(), &head, &payload) {
-            Ok(_) => tracing::info!("snapshot at event {} written", head.seq),
+            Ok(_) => {
+                self.origin.counts().snapshot_at(self.clock.now().unix);
+                tracing::info!("snapshot at event {} written", head.seq);
+            }
             Err(e) => tracing::error!("no snapshot was written, the one before stays: {e}"),
         }
     }
+}
+
+/// When the newest file of a directory was written, Unix seconds.
+fn newest_file(dir: &Path) -> Option<u64> {
+    let written = |entry: std::fs::DirEntry| {
+        let modified = entry.metadata().ok()?.modified().ok()?;
+        Some(modified.duration_since(UNIX_EPOCH).ok()?.as_secs())
+    };
+    std::fs::read_dir(dir).ok()?.filter_map(|entry| written(entry.ok()?)).max()
 }
 
 #[cfg(test)]

@@ -15,6 +15,23 @@ const DELEGATION_WARNING_S: u64 = 14 * 86_400;
 /// made a week before (spec 7.1.4).
 const SEAL_KEY_WARNING_S: u64 = 6 * 86_400;
 
+/// The names of all properties, as findings have them.
+pub(crate) const PROPERTIES: [&str; 13] = [
+    "building",
+    "clock",
+    "codes-key",
+    "deadline",
+    "delegation",
+    "fresh",
+    "guessing",
+    "released",
+    "root-key-offline",
+    "seal-key",
+    "serving",
+    "upstream",
+    "writing",
+];
+
 /// A property that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

@@ -4,6 +4,7 @@
 //! The root key signs delegations and nothing else, and should be moved off the machine with `tekctl keys
 //! export-root`; the online key signs checkpoints and manifests.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,9 @@ const ROOT_KEY: &str = "root.key";
 const CODES_KEY: &str = "codes.key";
 /// How the files of seal keys begin; their ids follow.
 const SEAL_PREFIX: &str = "seal-";
+
+/// How often a backup looks at most until it finds the same twice.
+const STEADY_LOOKS: usize = 10;
 
 /// Why the secrets cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -292,6 +296,34 @@ impl<'d> Keys<'d> {
         Ok(names.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned()).collect())
     }
 
+    /// Every file here but the codes key, for a backup: names and bytes as they are at one moment, those of a
+    /// pair from one rotation.
+    ///
+    /// # Errors
+    /// If a file is unreadable.
+    pub(super) fn for_backup(&self) -> Result<BTreeMap<String, Vec<u8>>, KeyError> {
+        let look = || -> Result<BTreeMap<String, Vec<u8>>, KeyError> {
+            let mut found = BTreeMap::new();
+            for name in self.names()? {
+                if name != CODES_KEY
+                    && !name.ends_with(".new")
+                    && let Some(bytes) = self.read(&name)?
+                {
+                    found.insert(name, bytes);
+                }
+            }
+            Ok(found)
+        };
+        let mut last = look()?;
+        for _ in 1..STEADY_LOOKS {
+            let before = std::mem::replace(&mut last, look()?);
+            if before == last {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
     fn secret_or_make(
         &self,
         name: &str,
@@ -339,7 +371,11 @@ impl<'d> Keys<'d> {
         }
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
+    /// Writes a key file.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), KeyError> {
         let file = self.dir.join(name);
         replace_file(self.disk, &file, bytes).map_err(|source| KeyError::Disk { what: "write", file, source })
     }

@@ -3,11 +3,26 @@
 use std::sync::Arc;
 
 use super::desk::Desk;
+use super::health::{Finding, PROPERTIES};
 use super::polls::Polls;
 use super::sealed_counts::SealedCounts;
+use super::writer_counts::WriterCounts;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
 use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts};
+
+/// Keys of a set that wait for a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldKeys {
+    /// The set.
+    pub set: u32,
+    /// They come in once their embargo has ended.
+    pub embargo: usize,
+    /// They come in with a release that has company for them.
+    pub ready: usize,
+    /// They leave.
+    pub leaving: usize,
+}
 
 /// Where a node's counters live.
 #[derive(Debug, Default)]
@@ -22,6 +37,8 @@ pub struct Counters {
     pub quic: Option<Arc<StreamCounters>>,
     /// Of sealed questions, at an origin.
     pub desk: Option<Arc<Desk>>,
+    /// Of the writer, at an origin.
+    pub writer: Option<Arc<WriterCounts>>,
     /// Of the upstream, at a public node.
     pub polls: Option<Arc<Polls>>,
 }
@@ -46,8 +63,8 @@ impl Counters {
         self.quic.as_ref().map(|c| c.snapshot()).unwrap_or_default()
     }
 
-    /// The page, for a node that shows `view` at `now`.
-    pub fn page(&self, view: &View, findings: usize, now: u64) -> String {
+    /// The page, for a node that shows `view` at `now`; `held` is what an origin keeps back.
+    pub fn page(&self, view: &View, findings: &[Finding], held: &[HeldKeys], now: u64) -> String {
         let mut page = MetricsText::new();
         page.gauge(
             "tekd_build_info",
@@ -55,11 +72,26 @@ impl Counters {
             &[("version", env!("CARGO_PKG_VERSION"))],
             1.0,
         );
-        page.gauge("tekd_health_findings", "Stated properties that do not hold.", &[], findings as f64);
+        page.gauge("tekd_health_findings", "Stated properties that do not hold.", &[], findings.len() as f64);
+        for property in PROPERTIES {
+            let found = findings.iter().filter(|finding| finding.property == property).count();
+            let help = "Findings about a stated property, 0 while it holds.";
+            page.gauge("tekd_health", help, &[("property", property)], found as f64);
+        }
         self.answers(&mut page);
         self.transports(&mut page);
         if let Some(desk) = &self.desk {
             sealed(&mut page, &desk.counts());
+        }
+        if let Some(writer) = &self.writer {
+            writer.write(&mut page, now);
+        }
+        for set in held {
+            let id = set.set.to_string();
+            for (reason, n) in [("embargo", set.embargo), ("ready", set.ready), ("leaving", set.leaving)] {
+                let help = "Keys that wait for a release to come in or to leave, by why.";
+                page.gauge("tekd_set_held_keys", help, &[("set", &id), ("reason", reason)], n as f64);
+            }
         }
         if let Some(polls) = &self.polls {
             let state = polls.state();

@@ -4,11 +4,13 @@
 //! assembled around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::directory::{Known, check_keys, nothing_founded, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
+use super::writer_counts::WriterCounts;
 use crate::authority::CodesKey;
 use crate::authority::seal::SealSecret;
 use crate::engine::{
@@ -47,6 +49,7 @@ pub struct Origin {
     writer: Writer,
     /// Seal keys of the state whose secrets were not here when it was opened.
     lost_seals: Vec<[u8; 8]>,
+    counts: Arc<WriterCounts>,
 }
 
 impl std::fmt::Debug for Origin {
@@ -92,7 +95,15 @@ impl Origin {
             let online = check_keys(&options, &identity, &state)?;
             let codes = open_codes(&options, &identity, &state, &mut *random)?;
             let writer = Writer::new(state, Secrets { online, codes }, random, now);
-            let mut origin = Origin { options, identity, journal, head, writer, lost_seals: Vec::new() };
+            let mut origin = Origin {
+                options,
+                identity,
+                journal,
+                head,
+                writer,
+                lost_seals: Vec::new(),
+                counts: Arc::default(),
+            };
             origin.enter_incarnation(now)?;
             origin.find_lost_seals();
             origin
@@ -134,7 +145,15 @@ impl Origin {
         let codes = Some(keys.make_codes(&mut *random)?);
         let delegation = delegate(identity.service_id, 1, now.unix, &online, &root);
         let writer = Writer::new(State::new(), Secrets { online, codes }, random, now);
-        let mut origin = Origin { options, identity, journal, head, writer, lost_seals: Vec::new() };
+        let mut origin = Origin {
+            options,
+            identity,
+            journal,
+            head,
+            writer,
+            lost_seals: Vec::new(),
+            counts: Arc::default(),
+        };
         let (service, incarnation) = (identity.service_id, identity.incarnation);
         let found = Input::Found { service, incarnation, delegation };
         let create = Input::CreateSet { set: 1, params: DEFAULT_PARAMS };
@@ -149,7 +168,9 @@ impl Origin {
     pub fn step(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
         let records = self.writer.plan(now, inputs);
         for group in groups_of(&records) {
+            let began = Instant::now();
             self.head = self.journal.append(&self.head, group, now.unix.saturating_mul(1000))?;
+            self.counts.wrote(group.len(), began.elapsed());
         }
         // durable-before-receipt: replies exist only behind this line.
         Ok(self.writer.committed())
@@ -163,6 +184,11 @@ impl Origin {
     /// The state.
     pub fn state(&self) -> &State {
         self.writer.state()
+    }
+
+    /// What its threads count.
+    pub fn counts(&self) -> &Arc<WriterCounts> {
+        &self.counts
     }
 
     /// The last acknowledged head of the journal.

@@ -178,6 +178,7 @@ impl Serving {
         let mut answers = FrameAnswers::new(gate, Arc::clone(&view), Arc::clone(&clock));
         // public-only-nodes: only an origin takes what is sealed.
         if let Some(origin) = &origin {
+            counters.writer = Some(Arc::clone(origin.counts()));
             let desk = Arc::new(Desk::start(origin, Arc::clone(&clock))?);
             answers = answers.with_desk(&desk);
             counters.desk = Some(desk);

@@ -108,7 +108,7 @@ impl Identity {
             return Err(IdentityError::Exists { dir: dir.to_path_buf() });
         }
         let identity = Identity { log_id, service_id, incarnation: 1 };
-        identity.write(disk, &file)?;
+        identity.write(disk, &file, true)?;
         Ok(identity)
     }
 
@@ -130,8 +130,19 @@ impl Identity {
         let next = old.incarnation.checked_add(1);
         let next = next.ok_or(IdentityError::Exhausted { last: old.incarnation })?;
         let identity = Identity { incarnation: next.max(at_least), ..old };
-        identity.write(disk, &dir.join("identity"))?;
+        identity.write(disk, &dir.join("identity"), true)?;
         Ok(Adopted { identity, before: old.incarnation })
+    }
+
+    /// What the identity of `dir` says, whichever inode it names: of a directory that is read and not served.
+    pub fn stated(disk: &dyn Disk, dir: &Path) -> Result<Identity, IdentityError> {
+        Ok(Identity::read(disk, dir)?.0)
+    }
+
+    /// Writes this identity into the backup `dir`. It names inode 0, which no file has: wherever the backup
+    /// is put back, it is refused until it is adopted (spec 5.2.6).
+    pub fn write_backup(&self, disk: &dyn Disk, dir: &Path) -> Result<(), IdentityError> {
+        self.write(disk, &dir.join("identity"), false)
     }
 
     fn read(disk: &dyn Disk, dir: &Path) -> Result<(Identity, u64), IdentityError> {
@@ -164,8 +175,8 @@ impl Identity {
         Ok((identity, layout.inode.get()))
     }
 
-    /// Writes a new file that names its own inode, and puts it in place of the old one.
-    fn write(&self, disk: &dyn Disk, file: &Path) -> Result<(), IdentityError> {
+    /// Writes a new file, which names its own inode if it is `bound`, and puts it in place of the old one.
+    fn write(&self, disk: &dyn Disk, file: &Path, bound: bool) -> Result<(), IdentityError> {
         let temporary = file.with_extension("new");
         match disk.remove(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -174,13 +185,14 @@ impl Identity {
             _ => {}
         }
         let new = disk.create(&temporary).map_err(failed("create", &temporary))?;
+        let inode = if bound { disk.inode(&temporary).map_err(failed("read", &temporary))? } else { 0 };
         let mut layout = Layout {
             magic: MAGIC,
             format: U32::new(DIRECTORY_FORMAT),
             incarnation: U32::new(self.incarnation),
             log_id: self.log_id,
             service_id: self.service_id,
-            inode: U64::new(disk.inode(&temporary).map_err(failed("read", &temporary))?),
+            inode: U64::new(inode),
             zero: [0; 76],
             crc: U32::new(0),
         };

@@ -8,11 +8,13 @@ mod disk;
 mod memory;
 mod identity;
 pub mod journal;
+mod copying;
 pub mod snapshot;
 mod map;
 pub mod generation;
 mod publish;
 
+pub use copying::copy_journal;
 pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
 pub use identity::{Adopted, DIRECTORY_FORMAT, DirLock, Identity, IdentityError};
 pub use map::{MemoryMode, Table};

@@ -194,10 +194,12 @@ fn families(page: &str) -> BTreeSet<String> {
             let (name, kind) = kind.split_once(' ').expect("a type");
             assert!(helped.contains(name) && typed.insert(name.to_owned()), "{line}");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
-            assert!(["counter", "gauge"].contains(&kind), "{line}");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
         } else {
             let (sample, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?}"));
             let (name, labels) = sample.split_once('{').map_or((sample, None), |(n, l)| (n, Some(l)));
+            let parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part));
+            let name = parts.filter(|of| typed.contains(*of)).last().unwrap_or(name);
             assert!(name.starts_with("tekd_") && name_ok(name) && typed.contains(name), "{line}");
             for label in labels.iter().flat_map(|l| l.strip_suffix('}').expect("a brace").split(',')) {
                 let (label, text) = label.split_once('=').expect("a value");
@@ -236,6 +238,12 @@ fn the_metrics_page_keeps_the_grammar_and_answers_one_question() {
         "tekd_quic_total",
         "tekd_set_serial",
         "tekd_set_keys",
+        "tekd_journal_write_seconds",
+        "tekd_journal_group_events",
+        "tekd_build_seconds",
+        "tekd_writer_queue",
+        "tekd_set_held_keys",
+        "tekd_health",
     ] {
         assert!(found.contains(name), "{name} is not in {found:?}");
     }
@@ -243,6 +251,12 @@ fn the_metrics_page_keeps_the_grammar_and_answers_one_question() {
         (server.metric("tekd_set_serial{set=\"1\"}"), server.metric("tekd_set_keys{set=\"1\"}")),
         (1.0, 50.0)
     );
+    assert_eq!(server.metric("tekd_health{property=\"clock\"}"), 0.0);
+    assert_eq!(server.metric("tekd_health{property=\"root-key-offline\"}"), 1.0);
+    assert!(server.metric("tekd_journal_write_seconds_count") >= 4.0, "found, configure, import, release");
+    assert!(server.metric("tekd_build_seconds_count") >= 1.0);
+    server.done(&ControlRequest::SnapshotNow {});
+    assert!(server.metric("tekd_snapshot_age_seconds") < 60.0);
     assert!(get(page, b"GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
     assert!(get(page, b"\0\xff\r\n\r\n").starts_with("HTTP/1.1 404 "));
     assert_eq!(get(page, &[b'x'; 16_384]), "", "a request without end is not answered");

@@ -120,7 +120,14 @@ pub(crate) enum OperatorCommand {
     /// Keys of the service: list, export-root, export-codes, rotate-online, rotate-seal, rotate-tls
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Take over a copied or restored data directory that no server serves: it goes on as a new incarnation
+    /// Copy the data directory, while it is served or not, without the codes key; the copy is verified
+    Backup {
+        /// The new directory
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Take over a copied or restored data directory that no server serves: it goes on as a new incarnation,
+    /// above all that the node named with --server knows
     Adopt,
     /// Tell clients to go elsewhere and go on answering
     Drain,
@@ -426,6 +433,7 @@ mod tests {
             "tekctl key withdraw 00000000000000000000000000000000",
             "tekctl sync",
             "tekctl journal rebuild",
+            "tekctl backup",
             "tekctl release approve",
             "tekctl keys export-root",
             "tekctl keys export-codes",

@@ -19,8 +19,9 @@ mod reports;
 mod import;
 mod journal;
 mod dump;
-mod adopt;
+mod backup;
 mod remote;
+mod adopt;
 mod watch;
 mod sync;
 mod reporting;
@@ -51,6 +52,7 @@ fn run(cli: &args::Cli) -> Done {
         Command::Operator(OperatorCommand::Journal(JournalCommand::Rebuild { into })) => {
             journal::rebuild(global, into)
         }
+        Command::Operator(OperatorCommand::Backup { to }) => backup::run(global, to),
         Command::Operator(OperatorCommand::Adopt) => adopt::run(global),
         Command::Operator(OperatorCommand::Provider(command)) => providers::run(global, command),
         Command::Operator(OperatorCommand::Codes(command)) => codes::run(global, command),

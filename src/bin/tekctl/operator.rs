@@ -69,6 +69,7 @@ fn request(global: &Global, command: &OperatorCommand) -> Result<ControlRequest,
         OperatorCommand::Undrain => ControlRequest::Undrain {},
         OperatorCommand::Import(_)
         | OperatorCommand::Journal(_)
+        | OperatorCommand::Backup { .. }
         | OperatorCommand::Adopt
         | OperatorCommand::Provider(_)
         | OperatorCommand::Codes(_)

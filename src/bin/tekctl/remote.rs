@@ -100,6 +100,21 @@ pub(crate) fn client(
     }
 }
 
+/// The newest checkpoints that the server of the command line shows, verified under `trust`: one of each of
+/// its sets that has a release there.
+pub(crate) fn newest_checkpoints(global: &Global, trust: &Path) -> Result<Vec<Checkpoint>, Failure> {
+    let mut found = Vec::new();
+    for set in read_trust(trust)?.sets {
+        let asked = Global { set: Some(set), trust: Some(trust.to_path_buf()), ..global.clone() };
+        match client_of(&asked)?.checkpoint() {
+            Err(ClientError::Refused { refused, .. })
+                if matches!(refused.result, ResultCode::Set | ResultCode::Unavailable) => {}
+            checkpoint => found.push(checkpoint?),
+        }
+    }
+    Ok(found)
+}
+
 fn client_of(global: &Global) -> Result<Client<'static>, Failure> {
     let Carriers { first, stream } = Carriers::new(global)?;
     Ok(client(first, stream, trust_for(global)?, global.set()))

@@ -22,11 +22,11 @@ use super::clock::Clock;
 use super::handle::{AskError, OriginHandle};
 use super::health::{self, OriginHealth, ReportingHealth};
 use super::keys::Keys;
-use super::metrics::Counters;
+use super::metrics::{Counters, HeldKeys};
 use super::origin::{Origin, write_snapshot};
 use super::sealed_counts::SealedCounts;
 use crate::authority::{Issuer, Scope, Standing};
-use crate::engine::{CodeOrder, Input, Refusal, Reply, View};
+use crate::engine::{CodeOrder, Input, Refusal, Reply, SetState, View};
 use crate::release::Checkpoint;
 use crate::service::control::{ControlReply, ControlRequest};
 use crate::store::{Disk, Published};
@@ -317,7 +317,19 @@ impl Commands {
 
     /// The metrics page.
     pub(crate) fn metrics_page(&self) -> String {
-        self.counters.page(&self.view.load(), self.findings().len(), self.clock.now().unix)
+        let now = self.clock.now().unix;
+        // A writer that is gone or busy is a finding; its keys are then not on the page.
+        let held = self.origin.as_ref().map(|origin| {
+            origin.look_within(HEALTH_PATIENCE, move |o| {
+                let of = |(id, set): (u32, &SetState)| {
+                    let (embargo, ready) = set.waiting_at(now);
+                    HeldKeys { set: id, embargo, ready, leaving: set.leaving() }
+                };
+                o.state().sets().map(of).collect::<Vec<_>>()
+            })
+        });
+        let held = held.and_then(Result::ok).unwrap_or_default();
+        self.counters.page(&self.view.load(), &self.findings(), &held, now)
     }
 
     fn snapshot(&self) -> Done {
@@ -325,6 +337,7 @@ impl Commands {
         let looked = origin.look(|o| (o.options().clone(), *o.identity(), o.snapshot()));
         let (options, identity, (head, payload)) = looked.map_err(asked)?;
         let digest = write_snapshot(&options, &identity, &head, &payload).map_err(failed)?;
+        origin.counts().snapshot_at(self.clock.now().unix);
         Ok(json!({ "seq": head.seq, "bytes": payload.len(), "digest": hex::encode(digest) }))
     }
 
