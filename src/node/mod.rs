@@ -4,6 +4,7 @@ mod clock;
 mod entropy;
 mod keys;
 mod directory;
+mod admission;
 mod origin;
 mod offline;
 mod keyhole;
