@@ -1,5 +1,5 @@
-//! What comes in while the journal's disk is full: withdrawals, revocations and releases do, from the reserve;
-//! reports, imports and new codes are refused before anything is decided about them.
+//! What comes in while the journal's disk is full: withdrawals, revocations and releases do, from the
+//! reserve; reports, imports and new codes are refused before anything is decided about them.
 
 use crate::engine::{Input, Moment, Refusal, Reply, ReportReply, Ticket};
 use crate::store::journal::RETRY_S;
@@ -33,9 +33,9 @@ pub(super) fn bytes_of_all(inputs: &[(Ticket, Input)]) -> Option<u64> {
 /// What is the case while the journal's disk is full and `room` bytes are left, and what to do.
 pub(super) fn full_text(room: u64) -> String {
     format!(
-        "the disk of the journal is full: reports, imports and new codes are turned away, withdrawals, revocations \
-         and releases go on in the {room} bytes that were kept for them; free space on it, and tekd goes on by \
-         itself within {RETRY_S} seconds"
+        "the disk of the journal is full: reports, imports and new codes are turned away, withdrawals, \
+         revocations and releases go on in the {room} bytes that were kept for them; free space on it, and tekd \
+         goes on by itself within {RETRY_S} seconds"
     )
 }
 

@@ -76,7 +76,7 @@ fn a_full_disk_takes_withdrawals_and_releases_also_after_midnight_and_a_restart(
     let (mut world, _, first) = filled(&mut dice);
     world.pass(86_400);
     assert!(import(&mut world, &mut dice, 1).is_err());
-    assert_eq!(world.withdraw(SET, first, true).map(|count| count.keys), Ok(1));
+    assert_eq!(world.withdraw(SET, first, true).map(|count| count.claims.keys), Ok(1));
     for _ in 0..100 {
         world.pass(900);
         let released = world.turn(Input::Release { set: SET, allow_small: true });

@@ -389,7 +389,7 @@ impl Journal for LocalJournal {
 impl Current {
     /// Writes `bytes` where the next group begins, and makes them durable.
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
-        let written = self.file.write_all_at(bytes, self.at).and_then(|()| self.file.sync());
+        let written = self.file.write_durable_at(bytes, self.at);
         written.map_err(|source| JournalError::Disk {
             what: "write",
             file: self.segment.path.clone(),
@@ -426,11 +426,11 @@ fn resume(disk: &dyn Disk, tail: Tail, rewrite: bool) -> Result<Current, Journal
         let file = path.clone();
         move |source| JournalError::Disk { what, file, source }
     };
-    let file = disk.open_write(&path).map_err(fail("open"))?;
+    let file = disk.open_direct(&path).map_err(fail("open"))?;
     if let (true, Some((offset, len))) = (rewrite, tail.last) {
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset).map_err(fail("read"))?;
-        file.write_all_at(&bytes, offset).and_then(|()| file.sync()).map_err(fail("write"))?;
+        file.write_durable_at(&bytes, offset).map_err(fail("write"))?;
     }
     Ok(Current { file, segment: tail.segment, at: tail.at, dirty_end: tail.at + tail.dirty })
 }

@@ -56,5 +56,5 @@ pub(super) fn take(
         .and_then(|()| disk.rename(&spare, &segment.path))
         .map_err(disk_error("prepare", &spare))?;
     disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
-    disk.open_write(&segment.path).map_err(disk_error("open", &segment.path))
+    disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))
 }

@@ -129,7 +129,7 @@ fn read_header(disk: &dyn Disk, path: PathBuf, number: u32, log_id: &LogId) -> R
 /// opens it for writing.
 pub(super) fn create(disk: &dyn Disk, segment: &Segment) -> Result<Box<dyn DiskFile>, JournalError> {
     birth(disk, &segment.path, segment.len, &encode_header(segment))?;
-    disk.open_write(&segment.path).map_err(disk_error("open", &segment.path))
+    disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))
 }
 
 /// Makes the file `path`: a first page and zeros to `len`, durable in content and name. An
@@ -220,8 +220,19 @@ impl Walk {
     /// Stands before the first group of `segment`.
     pub(super) fn open(disk: &dyn Disk, segment: Segment) -> Result<Walk, JournalError> {
         let file = disk.open(&segment.path).map_err(disk_error("open", &segment.path))?;
+        Ok(Walk::of(file, segment))
+    }
+
+    /// As [`Walk::open`], but reads what the disk has: a sync that failed may have left in memory
+    /// what is nowhere else.
+    pub(super) fn open_direct(disk: &dyn Disk, segment: Segment) -> Result<Walk, JournalError> {
+        let file = disk.open_direct_read(&segment.path).map_err(disk_error("open", &segment.path))?;
+        Ok(Walk::of(file, segment))
+    }
+
+    fn of(file: Box<dyn DiskFile>, segment: Segment) -> Walk {
         let head = segment.base;
-        Ok(Walk { file, segment, head, at: PAGE, window: Vec::new(), window_at: 0 })
+        Walk { file, segment, head, at: PAGE, window: Vec::new(), window_at: 0 }
     }
 
     /// The next group, checked, or the end. A whole group that does not belong here is
