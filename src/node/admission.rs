@@ -34,8 +34,8 @@ pub(super) fn bytes_of_all(inputs: &[(Ticket, Input)]) -> Option<u64> {
 pub(super) fn full_text(room: u64) -> String {
     format!(
         "the disk of the journal is full: reports, imports and new codes are turned away, withdrawals, \
-         revocations and releases go on in the {room} bytes that were kept for them; free space on it, and tekd \
-         goes on by itself within {RETRY_S} seconds"
+         revocations and releases go on in the {room} bytes that were kept for them; free space on it, and \
+         tekd goes on by itself within {RETRY_S} seconds"
     )
 }
 
