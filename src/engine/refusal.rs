@@ -200,6 +200,17 @@ pub enum Refusal {
         /// The serial offered.
         serial: u32,
     },
+    /// The journal's disk is full.
+    #[error(
+        "the disk of the journal is full: the {room} bytes it has left are kept for withdrawals, revocations and \
+         releases; nothing was changed: free space on it, and tekd goes on by itself within {retry_s} seconds"
+    )]
+    JournalFull {
+        /// Bytes of groups that can still be written.
+        room: u64,
+        /// Seconds after which the disk is asked for space again, at the latest.
+        retry_s: u64,
+    },
     /// The clock jumped.
     #[error("{0}")]
     ClockHeld(ClockAlarm),

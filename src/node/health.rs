@@ -50,6 +50,8 @@ pub struct OriginHealth {
     pub silent: Option<String>,
     /// What the builder could not do and tries again.
     pub building: Vec<String>,
+    /// What a full disk of the journal turns away.
+    pub journal_full: Option<String>,
     /// Why releases are held.
     pub clock_alarm: Option<String>,
     /// Whether the root key is still on this machine.
@@ -130,6 +132,9 @@ pub fn findings(
     }
     for trouble in &origin.building {
         add("building", trouble.clone());
+    }
+    if let Some(full) = &origin.journal_full {
+        add("space", full.clone());
     }
     if let Some(alarm) = &origin.clock_alarm {
         add("clock", alarm.clone());

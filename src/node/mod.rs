@@ -28,6 +28,7 @@ mod entropy;
 mod keys;
 mod directory;
 mod writer_counts;
+mod admission;
 mod origin;
 mod offline;
 mod backup;

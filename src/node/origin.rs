@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::admission::{Answer, bytes_of_all, full_text, turn_away};
 use super::directory::{Known, check_keys, nothing_founded, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
@@ -19,7 +20,7 @@ use crate::engine::{
 };
 use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Trust};
 use crate::store::journal::{
-    Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, record_bytes,
+    AppendError, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, record_bytes,
 };
 use crate::store::{Identity, IdentityError, replace_file, snapshot};
 
@@ -50,6 +51,8 @@ pub struct Origin {
     /// Seal keys of the state whose secrets were not here when it was opened.
     lost_seals: Vec<[u8; 8]>,
     counts: Arc<WriterCounts>,
+    /// Whether the journal's disk had no space when it was last asked.
+    full: bool,
 }
 
 impl std::fmt::Debug for Origin {
@@ -95,15 +98,7 @@ impl Origin {
             let online = check_keys(&options, &identity, &state)?;
             let codes = open_codes(&options, &identity, &state, &mut *random)?;
             let writer = Writer::new(state, Secrets { online, codes }, random, now);
-            let mut origin = Origin {
-                options,
-                identity,
-                journal,
-                head,
-                writer,
-                lost_seals: Vec::new(),
-                counts: Arc::default(),
-            };
+            let mut origin = Origin::of(options, identity, journal, head, writer);
             origin.enter_incarnation(now)?;
             origin.find_lost_seals();
             origin
@@ -113,6 +108,17 @@ impl Origin {
         }
         origin.write_trust()?;
         Ok(origin)
+    }
+
+    fn of(
+        options: OriginOptions,
+        identity: Identity,
+        journal: Box<dyn Journal>,
+        head: Head,
+        writer: Writer,
+    ) -> Self {
+        let (lost_seals, counts) = (Vec::new(), Arc::default());
+        Origin { options, identity, journal, head, writer, lost_seals, counts, full: false }
     }
 
     /// After `tekctl adopt`, the first event of the new incarnation.
@@ -145,15 +151,7 @@ impl Origin {
         let codes = Some(keys.make_codes(&mut *random)?);
         let delegation = delegate(identity.service_id, 1, now.unix, &online, &root);
         let writer = Writer::new(State::new(), Secrets { online, codes }, random, now);
-        let mut origin = Origin {
-            options,
-            identity,
-            journal,
-            head,
-            writer,
-            lost_seals: Vec::new(),
-            counts: Arc::default(),
-        };
+        let mut origin = Origin::of(options, identity, journal, head, writer);
         let (service, incarnation) = (identity.service_id, identity.incarnation);
         let found = Input::Found { service, incarnation, delegation };
         let create = Input::CreateSet { set: 1, params: DEFAULT_PARAMS };
@@ -165,7 +163,8 @@ impl Origin {
     ///
     /// # Errors
     /// If the journal fails. The origin must then not be used any more (fail-stop).
-    pub fn step(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
+    pub fn step(&mut self, now: Moment, mut inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
+        let turned_away = self.admit(now, &mut inputs)?;
         let records = self.writer.plan(now, inputs);
         for group in groups_of(&records) {
             let began = Instant::now();
@@ -173,7 +172,32 @@ impl Origin {
             self.counts.wrote(group.len(), began.elapsed());
         }
         // durable-before-receipt: replies exist only behind this line.
-        Ok(self.writer.committed())
+        let mut committed = self.writer.committed();
+        committed.replies.extend(turned_away);
+        Ok(committed)
+    }
+
+    /// Takes out of `inputs`, answered, what a full disk has no room for; the reserve is for the others.
+    fn admit(&mut self, now: Moment, inputs: &mut Vec<(Ticket, Input)>) -> Result<Vec<Answer>, OriginError> {
+        let Some(bytes) = bytes_of_all(inputs).or(self.full.then_some(0)) else { return Ok(Vec::new()) };
+        let found = self.journal.make_room(bytes.min(GROUP_BYTES), now.unix.saturating_mul(1000));
+        let full = match found {
+            Ok(()) => false,
+            Err(AppendError::Full { .. }) => true,
+            Err(e) => return Err(e.into()),
+        };
+        match (self.full, full) {
+            (false, true) => tracing::error!("{}", full_text(self.journal.room())),
+            (true, false) => tracing::info!("the disk of the journal has space again: reports come in"),
+            _ => {}
+        }
+        self.full = full;
+        Ok(if full { turn_away(inputs, now, self.journal.room()) } else { Vec::new() })
+    }
+
+    /// Why reports, imports and new codes do not come in, if they do not.
+    pub fn journal_full(&self) -> Option<String> {
+        self.full.then(|| full_text(self.journal.room()))
     }
 
     /// The writer, for looking at its state.

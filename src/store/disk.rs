@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::direct::DirectFile;
+
 /// An open file, addressed by absolute offsets.
 pub trait DiskFile: Send + Sync {
     /// Fills `buf` from `offset`; an early end of file is `UnexpectedEof`.
@@ -24,6 +26,12 @@ pub trait DiskFile: Send + Sync {
     }
     /// Makes every byte written so far durable, length included.
     fn sync(&self) -> io::Result<()>;
+    /// Writes all of `buf` at `offset`, over bytes the file has, durable on return. Whole pages of
+    /// 4096 bytes take one operation where [`Disk::open_direct`] could have it so.
+    fn write_durable_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(buf, offset)?;
+        self.sync()
+    }
     /// The operating system's file, when there is one: for mapping and locking.
     fn os_file(&self) -> Option<&File> {
         None
@@ -38,6 +46,16 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens an existing file for reading and writing.
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens an existing file for reading and [`DiskFile::write_durable_at`], past the page cache
+    /// where the file system does that.
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.open_write(path)
+    }
+    /// Opens an existing file for reading what the disk has, not what a failed sync left in
+    /// memory, where the file system does that.
+    fn open_direct_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.open(path)
+    }
     /// Replaces `to` by `from` in one step. Durable after [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name.
@@ -78,6 +96,32 @@ impl DiskFile for File {
     }
 }
 
+impl DiskFile for DirectFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        DirectFile::read_exact_at(self, buf, offset)
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self.plain(), buf, offset)
+    }
+
+    fn write_durable_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        DirectFile::write_durable_at(self, buf, offset)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.plain().metadata()?.len())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.plain().sync_data()
+    }
+
+    fn os_file(&self) -> Option<&File> {
+        Some(self.plain())
+    }
+}
+
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
@@ -90,6 +134,14 @@ impl Disk for RealDisk {
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(OpenOptions::new().read(true).write(true).open(path)?))
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(DirectFile::open(path, true)?))
+    }
+
+    fn open_direct_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(DirectFile::open(path, false)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -142,6 +194,11 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
     file.sync()?;
     disk.rename(&temporary, path)?;
     disk.sync_dir(dir)
+}
+
+/// Whether an operation failed because the disk or a quota is full.
+pub(super) fn has_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Reads a whole file of at most `limit` bytes; a longer one is `InvalidData`.

@@ -4,6 +4,7 @@
 //! Nothing here knows what a key or a report is: the journal keeps opaque records, a
 //! generation keeps sorted entries of one width.
 
+mod direct;
 mod disk;
 mod memory;
 mod identity;

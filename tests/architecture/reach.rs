@@ -9,7 +9,8 @@ use super::tree::{Finding, Place, Tree};
 const DRIVERS: [&str; 5] = ["udp", "line", "tls", "quic", "state_file"];
 
 /// Files of the store that touch the operating system's files.
-const STORE_FILES: [&str; 3] = ["src/store/disk.rs", "src/store/map.rs", "src/store/identity.rs"];
+const STORE_FILES: [&str; 4] =
+    ["src/store/disk.rs", "src/store/direct.rs", "src/store/map.rs", "src/store/identity.rs"];
 
 /// Files that may hold `unsafe`.
 const UNSAFE_FILES: [&str; 6] = [

@@ -13,6 +13,7 @@ mod model;
 mod life;
 mod founding;
 mod failstop;
+mod full;
 mod crash;
 mod crash_tape;
 mod crash_life;

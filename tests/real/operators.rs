@@ -198,8 +198,8 @@ fn families(page: &str) -> BTreeSet<String> {
         } else {
             let (sample, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?}"));
             let (name, labels) = sample.split_once('{').map_or((sample, None), |(n, l)| (n, Some(l)));
-            let parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part));
-            let name = parts.filter(|of| typed.contains(*of)).last().unwrap_or(name);
+            let mut parts = ["_bucket", "_sum", "_count"].iter().filter_map(|part| name.strip_suffix(part));
+            let name = parts.rfind(|of| typed.contains(*of)).unwrap_or(name);
             assert!(name.starts_with("tekd_") && name_ok(name) && typed.contains(name), "{line}");
             for label in labels.iter().flat_map(|l| l.strip_suffix('}').expect("a brace").split(',')) {
                 let (label, text) = label.split_once('=').expect("a value");

@@ -271,16 +271,18 @@ impl Commands {
             let signed = o.state().delegation();
             let delegation =
                 signed.get(..crate::release::DELEGATION_LEN).map(crate::release::Delegation::parse);
-            (alarm, delegation.and_then(Result::ok).map(|d| d.not_after()), Some(reporting))
+            let ends = delegation.and_then(Result::ok).map(|d| d.not_after());
+            (alarm, ends, Some(reporting), o.journal_full())
         });
         let silent = looked.as_ref().err().map(ToString::to_string);
-        let (clock_alarm, delegation_ends, reporting) = looked.unwrap_or_default();
+        let (clock_alarm, delegation_ends, reporting, journal_full) = looked.unwrap_or_default();
         let deadlines = self.counters.desk.as_ref().map(|desk| desk.last_hour()).unwrap_or_default();
         let (stopped, building) = (origin.stopped(), origin.troubles());
         OriginHealth {
             stopped,
             silent,
             building,
+            journal_full,
             clock_alarm,
             root_here,
             delegation_ends,

@@ -5,20 +5,26 @@
 //! own; the directory's lock is the caller's.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::contract::{
     AppendError, Durability, Head, Journal, JournalError, LogId, Options, Record, Recovered,
 };
-use super::format::{MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, PAGE, Place, encode_group, group_bytes};
+use super::format::{
+    FRAME, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, PAGE, Place, encode_group, group_bytes, padded,
+};
 use super::head::{self, HeadFile, Mark};
 use super::recover::{Tail, recover};
+use super::reserve;
 use super::segment::{self, Segment};
 use crate::store::disk::{Disk, DiskFile};
 
 const DAY_MS: u64 = 86_400_000;
+/// How long a disk that was full is not asked for space again, in seconds: each attempt writes
+/// all that is left of it.
+pub const RETRY_S: u64 = 10;
+const RETRY_MS: u64 = RETRY_S * 1000;
 
 /// A journal in one directory of this machine.
 pub struct LocalJournal {
@@ -30,6 +36,10 @@ pub struct LocalJournal {
     current: Option<Current>,
     head_file: HeadFile,
     buffer: Vec<u8>,
+    /// Length of the reserve, if it is there.
+    reserve: Option<u64>,
+    /// When the disk was last found full.
+    full_ms: Option<u64>,
     /// fail-stop: the first error; nothing is appended after it.
     stopped: Option<String>,
 }
@@ -65,6 +75,7 @@ impl LocalJournal {
         }
         let head_file =
             HeadFile::replace(&*disk, dir, Mark { log_id, count: 1, head, segment: 0, offset: 0 })?;
+        let reserve = reserve::look(&*disk, dir)?;
         Ok(LocalJournal {
             disk,
             dir: dir.to_path_buf(),
@@ -74,6 +85,8 @@ impl LocalJournal {
             current: None,
             head_file,
             buffer: Vec::new(),
+            reserve,
+            full_ms: None,
             stopped: None,
         })
     }
@@ -111,6 +124,7 @@ impl LocalJournal {
             offset: current.as_ref().map_or(0, |c| c.at),
         };
         let head_file = HeadFile::replace(&*disk, dir, mark)?;
+        let reserve = reserve::look(&*disk, dir)?;
         let (groups, events) = (head.gno - found.base.gno, head.seq - found.base.seq);
         let recovered = Recovered { groups, events, base: found.base, cut: found.cut };
         let journal = LocalJournal {
@@ -122,6 +136,8 @@ impl LocalJournal {
             current,
             head_file,
             buffer: Vec::new(),
+            reserve,
+            full_ms: None,
             stopped: None,
         };
         Ok((journal, recovered))
@@ -138,11 +154,7 @@ impl LocalJournal {
     /// prepared has changed nothing and is not one.
     fn latch<T>(&mut self, result: Result<T, JournalError>) -> Result<T, AppendError> {
         result.map_err(|error| match error {
-            JournalError::Disk { what: "prepare", source, .. }
-                if source.kind() == io::ErrorKind::StorageFull =>
-            {
-                AppendError::Full { bytes: self.options.segment_bytes }
-            }
+            error if segment::is_full(&error) => AppendError::Full { bytes: self.next_len() },
             error => {
                 self.stopped = Some(error.to_string());
                 AppendError::Failed(error)
@@ -172,15 +184,84 @@ impl LocalJournal {
     /// Whether the current segment takes a group of `bytes` at `now_ms`: it has room, and
     /// was begun on the same day, by the same incarnation.
     fn takes(&self, bytes: u64, now_ms: u64) -> bool {
-        self.current.as_ref().is_some_and(|current| {
-            current.segment.base.incarnation == self.head.incarnation
-                && current.at + bytes <= current.segment.len
-                && now_ms / DAY_MS <= current.segment.created_ms / DAY_MS
-        })
+        let begun = self.current.as_ref().map_or(0, |current| current.segment.created_ms / DAY_MS);
+        self.left() >= bytes && now_ms / DAY_MS <= begun
+    }
+
+    /// Bytes that the current segment has room for.
+    fn left(&self) -> u64 {
+        let current = self.current.as_ref();
+        let ours = current.filter(|current| current.segment.base.incarnation == self.head.incarnation);
+        ours.map_or(0, |current| current.segment.len - current.at)
+    }
+
+    /// Bytes to preallocate for the next segment (spec 5.3.12): twice what the one before holds.
+    fn next_len(&self) -> u64 {
+        let held = self.current.as_ref().map_or(0, |current| current.at);
+        (2 * held).next_multiple_of(MIN_SEGMENT).clamp(MIN_SEGMENT, self.options.segment_bytes)
+    }
+
+    /// Runs `prepare` and notes whether the disk is full; asks a disk that was full a moment ago
+    /// nothing.
+    fn with_space(
+        &mut self,
+        now_ms: u64,
+        prepare: impl FnOnce(&mut Self) -> Result<(), JournalError>,
+    ) -> Result<(), AppendError> {
+        if self.full_ms.is_some_and(|at| (at..at.saturating_add(RETRY_MS)).contains(&now_ms)) {
+            return Err(AppendError::Full { bytes: self.next_len() });
+        }
+        let prepared = prepare(self);
+        let prepared = self.latch(prepared);
+        self.full_ms = matches!(prepared, Err(AppendError::Full { .. })).then_some(now_ms);
+        prepared
+    }
+
+    /// Finds room for a group of `bytes`: in a new segment; if the disk is full, in the current
+    /// one though its day is over; at last in the reserve.
+    fn find_room(&mut self, bytes: u64, now_ms: u64) -> Result<(), AppendError> {
+        let full = match self.with_space(now_ms, |journal| journal.roll(bytes, now_ms)) {
+            Err(full @ AppendError::Full { .. }) => full,
+            other => return other,
+        };
+        if self.left() >= bytes {
+            return Ok(());
+        }
+        match self.reserve {
+            Some(len) if PAGE + bytes <= len => {
+                let taken = self.take_reserve(len, now_ms);
+                self.latch(taken)
+            }
+            _ => Err(full),
+        }
     }
 
     /// Closes the current segment and begins the next.
     fn roll(&mut self, bytes: u64, now_ms: u64) -> Result<(), JournalError> {
+        let segment = self.next_segment(self.next_len().max(PAGE + bytes), now_ms)?;
+        let file = segment::create(&*self.disk, &segment)?;
+        self.current = Some(Current { file, segment, at: PAGE, dirty_end: PAGE });
+        Ok(())
+    }
+
+    /// Closes the current segment and begins the next in the reserve.
+    fn take_reserve(&mut self, len: u64, now_ms: u64) -> Result<(), JournalError> {
+        let segment = self.next_segment(len, now_ms)?;
+        let file = reserve::take(&*self.disk, &self.dir, &segment)?;
+        self.current = Some(Current { file, segment, at: PAGE, dirty_end: PAGE });
+        self.reserve = None;
+        Ok(())
+    }
+
+    fn prepare_reserve(&mut self) -> Result<(), JournalError> {
+        let len = reserve::len_beside(self.options.segment_bytes);
+        reserve::prepare(&*self.disk, &self.dir, len)?;
+        self.reserve = Some(len);
+        Ok(())
+    }
+
+    /// The segment after the current one, in which nothing of a cut group is left.
+    fn next_segment(&mut self, len: u64, now_ms: u64) -> Result<Segment, JournalError> {
         let mut number = 1;
         if let Some(current) = &mut self.current {
             number = current.segment.number.checked_add(1).expect("2^32 segments are 4 PiB at least");
@@ -190,17 +271,14 @@ impl LocalJournal {
                 current.dirty_end = current.at;
             }
         }
-        let segment = Segment {
+        Ok(Segment {
             path: segment::path(&self.dir, number),
             number,
             log_id: self.log_id,
-            len: self.options.segment_bytes.max(PAGE + bytes),
+            len,
             created_ms: now_ms,
             base: self.head,
-        };
-        let file = segment::create(&*self.disk, &segment)?;
-        self.current = Some(Current { file, segment, at: PAGE, dirty_end: PAGE });
-        Ok(())
+        })
     }
 
     fn write_group(&mut self, records: &[Record], now_ms: u64) -> Result<Head, JournalError> {
@@ -258,13 +336,28 @@ impl Journal for LocalJournal {
         self.alive()?;
         let bytes = self.check(expect, records)?;
         if !self.takes(bytes, now_ms) {
-            let rolled = self.roll(bytes, now_ms);
-            self.latch(rolled)?;
+            self.find_room(bytes, now_ms)?;
         }
         // durable-before-receipt: the head moves, and is returned, only after the sync.
         let written = self.write_group(records, now_ms);
         self.head = self.latch(written)?;
         Ok(self.head)
+    }
+
+    fn make_room(&mut self, bytes: u64, now_ms: u64) -> Result<(), AppendError> {
+        self.alive()?;
+        let bytes = padded(bytes.saturating_add(FRAME as u64).min(MAX_GROUP));
+        if !self.takes(bytes, now_ms) {
+            self.with_space(now_ms, |journal| journal.roll(bytes, now_ms))?;
+        }
+        if self.reserve.is_none() {
+            self.with_space(now_ms, Self::prepare_reserve)?;
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> u64 {
+        self.left() + self.reserve.map_or(0, |len| len - PAGE)
     }
 
     fn head(&self) -> Head {
@@ -288,6 +381,7 @@ impl Journal for LocalJournal {
     fn trim(&mut self, below_gno: u64) -> Result<(), AppendError> {
         self.alive()?;
         let dropped = self.drop_below(below_gno);
+        self.full_ms = None;
         self.latch(dropped)
     }
 }
@@ -295,7 +389,7 @@ impl Journal for LocalJournal {
 impl Current {
     /// Writes `bytes` where the next group begins, and makes them durable.
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
-        let written = self.file.write_all_at(bytes, self.at).and_then(|()| self.file.sync());
+        let written = self.file.write_durable_at(bytes, self.at);
         written.map_err(|source| JournalError::Disk {
             what: "write",
             file: self.segment.path.clone(),
@@ -332,11 +426,11 @@ fn resume(disk: &dyn Disk, tail: Tail, rewrite: bool) -> Result<Current, Journal
         let file = path.clone();
         move |source| JournalError::Disk { what, file, source }
     };
-    let file = disk.open_write(&path).map_err(fail("open"))?;
+    let file = disk.open_direct(&path).map_err(fail("open"))?;
     if let (true, Some((offset, len))) = (rewrite, tail.last) {
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, offset).map_err(fail("read"))?;
-        file.write_all_at(&bytes, offset).and_then(|()| file.sync()).map_err(fail("write"))?;
+        file.write_durable_at(&bytes, offset).map_err(fail("write"))?;
     }
     Ok(Current { file, segment: tail.segment, at: tail.at, dirty_end: tail.at + tail.dirty })
 }

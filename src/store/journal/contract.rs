@@ -89,7 +89,7 @@ pub enum Durability {
 /// How a local journal lays out its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of a preallocated segment, [`MIN_SEGMENT`](super::MIN_SEGMENT) to
+    /// Bytes up to which preallocated segments grow, [`MIN_SEGMENT`](super::MIN_SEGMENT) to
     /// [`MAX_SEGMENT`](super::MAX_SEGMENT), whole pages.
     pub segment_bytes: u64,
     /// Whether `open` reads every group, or only the headers and the last segment.
@@ -184,7 +184,10 @@ pub enum AppendError {
     TooLarge { bytes: u64, max: u64 },
     #[error("a group needs at least one record")]
     Empty,
-    #[error("no space for a new journal segment of {bytes} bytes; the journal is unharmed")]
+    #[error(
+        "the disk has no space for {bytes} bytes of a new journal segment; the journal is unharmed: \
+         free space on its disk"
+    )]
     Full { bytes: u64 },
     #[error("the journal failed, nothing is confirmed any more: {0}")]
     Failed(#[from] JournalError),
@@ -199,8 +202,20 @@ pub trait Journal: Send {
 
     /// Appends one group if the head is still `expect`, and returns once it is durable.
     /// `now_ms` is Unix milliseconds. After any error but `Conflict`, `Sequence`,
-    /// `TooLarge`, `Empty` and `Full` nothing is appended ever again.
+    /// `TooLarge`, `Empty` and `Full` nothing is appended ever again. On a full disk it uses
+    /// what room is left, the reserve last.
     fn append(&mut self, expect: &Head, records: &[Record], now_ms: u64) -> Result<Head, AppendError>;
+
+    /// Makes sure, before anything is decided, that records of `bytes` ([`record_bytes`]) in one
+    /// group find room at `now_ms` beside a whole reserve: begins a segment or prepares the
+    /// reserve if need be. `Full` says that the disk has none; it is asked again at most every
+    /// few seconds. Who appends what can wait asks first; who appends what cannot does not.
+    ///
+    /// [`record_bytes`]: super::record_bytes
+    fn make_room(&mut self, bytes: u64, now_ms: u64) -> Result<(), AppendError>;
+
+    /// Bytes of groups, padding included, that can be appended if the disk gives nothing more.
+    fn room(&self) -> u64;
 
     /// The last acknowledged head.
     fn head(&self) -> Head;

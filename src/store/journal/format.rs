@@ -34,7 +34,7 @@ const END_MAGIC: [u8; 4] = *b"TEND";
 const CHAIN_LABEL: &[u8] = b"tekd-group-v0";
 
 /// Bytes of a group around its records.
-const FRAME: usize = size_of::<GroupHeader>() + size_of::<GroupTrailer>();
+pub(super) const FRAME: usize = size_of::<GroupHeader>() + size_of::<GroupTrailer>();
 
 const _: () = assert!(size_of::<SegmentHeader>() as u64 == PAGE && size_of::<HeadSlot>() as u64 == PAGE);
 const _: () = assert!(size_of::<GroupHeader>() == 128 && size_of::<GroupTrailer>() == 64);

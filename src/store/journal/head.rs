@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::contract::{Head, JournalError, LogId};
 use super::format::{FORMAT, HEAD_MAGIC, HeadSlot, MAX_NUMBER, PAGE, page_crc};
-use crate::store::disk::{Disk, DiskFile, replace_file};
+use crate::store::disk::{Disk, DiskFile, has_no_space, replace_file};
 
 /// What the newest valid slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,10 +106,25 @@ impl HeadFile {
         let path = path(dir);
         let slot = encode(&mark);
         let fail = |what, source| JournalError::Disk { what, file: path.clone(), source };
-        replace_file(disk, &path, [slot.as_bytes(), slot.as_bytes()].concat().as_slice())
-            .map_err(|source| fail("write", source))?;
+        match replace_file(disk, &path, [slot.as_bytes(), slot.as_bytes()].concat().as_slice()) {
+            Err(source) if has_no_space(&source) => {
+                let file = disk.open_write(&path).map_err(|_| fail("write", source))?;
+                return HeadFile::overwrite(file, path, mark);
+            }
+            replaced => replaced.map_err(|source| fail("write", source))?,
+        }
         let file = disk.open_write(&path).map_err(|source| fail("open", source))?;
         Ok(HeadFile { file, path, mark })
+    }
+
+    /// Writes both slots in place, for a disk without space for another file: the one that does
+    /// not hold first, so that one is whole at any time (spec 5.4.6).
+    fn overwrite(file: Box<dyn DiskFile>, path: PathBuf, mark: Mark) -> Result<HeadFile, JournalError> {
+        let before = Mark { count: mark.count.saturating_sub(1), ..mark };
+        let mut held = HeadFile { file, path, mark: before };
+        held.write(mark.head, mark.segment, mark.offset)?;
+        held.write(mark.head, mark.segment, mark.offset)?;
+        Ok(held)
     }
 
     /// The group the file names as acknowledged.

@@ -8,13 +8,14 @@ mod contract;
 mod format;
 mod head;
 mod segment;
+mod reserve;
 mod read;
 mod recover;
 mod append;
 #[cfg(test)]
 mod tests;
 
-pub use append::LocalJournal;
+pub use append::{LocalJournal, RETRY_S};
 pub use contract::{
     AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record, Recovered,
 };

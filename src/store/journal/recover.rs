@@ -53,7 +53,8 @@ pub(super) fn recover(
     let start = if check_all { 0 } else { segments.len() - 1 };
     let mut rest = segments.into_iter().skip(start).peekable();
     while let Some(segment) = rest.next() {
-        let mut walk = Walk::open(disk, segment)?;
+        let open = if rest.peek().is_some() { Walk::open } else { Walk::open_direct };
+        let mut walk = open(disk, segment)?;
         let (fault, last) = walk_through(&mut walk, &mark)?;
         if let Some(next) = rest.peek() {
             if !next.continues(&walk.head) {

@@ -15,7 +15,7 @@ use super::format::{
     SegmentHeader, check_group, is_at_home, padded_len, page_crc,
 };
 use super::head::Mark;
-use crate::store::disk::{Disk, DiskFile};
+use crate::store::disk::{Disk, DiskFile, has_no_space};
 
 /// Bytes read at once while walking, and written at once while preallocating.
 const WINDOW: usize = 1 << 20;
@@ -53,7 +53,7 @@ fn number_of(path: &Path) -> Option<u32> {
     (digits.len() == 10).then(|| digits.parse().ok())?
 }
 
-fn disk_error(what: &'static str, file: &Path) -> impl FnOnce(io::Error) -> JournalError {
+pub(super) fn disk_error(what: &'static str, file: &Path) -> impl FnOnce(io::Error) -> JournalError {
     let file = file.to_path_buf();
     move |source| JournalError::Disk { what, file, source }
 }
@@ -126,11 +126,24 @@ fn read_header(disk: &dyn Disk, path: PathBuf, number: u32, log_id: &LogId) -> R
 }
 
 /// Creates `segment` full of zeros behind its header, durable in content and name, and
-/// opens it for writing. An error before the rename has left nothing but a `.new` file.
+/// opens it for writing.
 pub(super) fn create(disk: &dyn Disk, segment: &Segment) -> Result<Box<dyn DiskFile>, JournalError> {
-    let path = &segment.path;
-    let temporary = path.with_extension("journal.new");
-    let written = prepare(disk, &temporary, segment);
+    birth(disk, &segment.path, segment.len, &encode_header(segment))?;
+    disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))
+}
+
+/// Makes the file `path`: a first page and zeros to `len`, durable in content and name. An
+/// error before the rename has left nothing but a `.new` file.
+pub(super) fn birth(
+    disk: &dyn Disk,
+    path: &Path,
+    len: u64,
+    first: &SegmentHeader,
+) -> Result<(), JournalError> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".new");
+    let temporary = path.with_file_name(name);
+    let written = prepare(disk, &temporary, len, first);
     if let Err(source) = written {
         // Best effort: the next birth of this segment removes it too.
         let _ = disk.remove(&temporary);
@@ -138,11 +151,10 @@ pub(super) fn create(disk: &dyn Disk, segment: &Segment) -> Result<Box<dyn DiskF
     }
     disk.rename(&temporary, path).map_err(disk_error("create", path))?;
     let dir = path.parent().unwrap_or(Path::new(""));
-    disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
-    disk.open_write(path).map_err(disk_error("open", path))
+    disk.sync_dir(dir).map_err(disk_error("sync", dir))
 }
 
-fn prepare(disk: &dyn Disk, temporary: &Path, segment: &Segment) -> io::Result<()> {
+fn prepare(disk: &dyn Disk, temporary: &Path, len: u64, first: &SegmentHeader) -> io::Result<()> {
     match disk.remove(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -150,16 +162,21 @@ fn prepare(disk: &dyn Disk, temporary: &Path, segment: &Segment) -> io::Result<(
     let file = disk.create(temporary)?;
     let zeros = vec![0; WINDOW];
     let mut at = PAGE;
-    while at < segment.len {
-        let len = (segment.len - at).min(WINDOW as u64);
-        file.write_all_at(&zeros[..len as usize], at)?;
-        at += len;
+    while at < len {
+        let step = (len - at).min(WINDOW as u64);
+        file.write_all_at(&zeros[..step as usize], at)?;
+        at += step;
     }
-    file.write_all_at(encode_header(segment).as_bytes(), 0)?;
+    file.write_all_at(first.as_bytes(), 0)?;
     file.sync()
 }
 
-fn encode_header(segment: &Segment) -> SegmentHeader {
+/// Whether what failed was to get space for a file that is not part of the journal yet.
+pub(super) fn is_full(error: &JournalError) -> bool {
+    matches!(error, JournalError::Disk { what: "prepare", source, .. } if has_no_space(source))
+}
+
+pub(super) fn encode_header(segment: &Segment) -> SegmentHeader {
     let mut header = SegmentHeader {
         magic: SEGMENT_MAGIC,
         format: U32::new(FORMAT),
@@ -203,8 +220,19 @@ impl Walk {
     /// Stands before the first group of `segment`.
     pub(super) fn open(disk: &dyn Disk, segment: Segment) -> Result<Walk, JournalError> {
         let file = disk.open(&segment.path).map_err(disk_error("open", &segment.path))?;
+        Ok(Walk::of(file, segment))
+    }
+
+    /// As [`Walk::open`], but reads what the disk has: a sync that failed may have left in memory
+    /// what is nowhere else.
+    pub(super) fn open_direct(disk: &dyn Disk, segment: Segment) -> Result<Walk, JournalError> {
+        let file = disk.open_direct_read(&segment.path).map_err(disk_error("open", &segment.path))?;
+        Ok(Walk::of(file, segment))
+    }
+
+    fn of(file: Box<dyn DiskFile>, segment: Segment) -> Walk {
         let head = segment.base;
-        Ok(Walk { file, segment, head, at: PAGE, window: Vec::new(), window_at: 0 })
+        Walk { file, segment, head, at: PAGE, window: Vec::new(), window_at: 0 }
     }
 
     /// The next group, checked, or the end. A whole group that does not belong here is

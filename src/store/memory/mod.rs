@@ -109,6 +109,8 @@ struct State {
     operations: Vec<Operation>,
     faults: Vec<(OperationKind, u64, Fault)>,
     budget: Option<u64>,
+    /// Directory whose files have so many bytes together at most.
+    quota: Option<(PathBuf, u64)>,
     frozen: bool,
 }
 
@@ -155,6 +157,17 @@ impl MemoryDisk {
     /// Lets the `nth` operation of `kind` from now on (1 = the next) fail with `fault`.
     pub fn fail(&self, kind: OperationKind, nth: u64, fault: Fault) {
         guard(&self.state).faults.push((kind, nth.max(1), fault));
+    }
+
+    /// Lets the files of `dir` have `bytes` together at most, what they have now included; what
+    /// would grow beyond is `ENOSPC`. None: as much as they want.
+    pub fn set_quota(&self, dir: &Path, bytes: Option<u64>) {
+        guard(&self.state).quota = bytes.map(|bytes| (dir.to_path_buf(), bytes));
+    }
+
+    /// Bytes that the files of `dir` have together.
+    pub fn used(&self, dir: &Path) -> u64 {
+        guard(&self.state).used(dir)
     }
 
     /// Cuts the power during the operation after the next `operations`: that one and
@@ -229,6 +242,19 @@ impl fmt::Debug for MemoryDisk {
 impl State {
     fn alive(&self) -> io::Result<()> {
         if self.frozen { Err(power_cut()) } else { Ok(()) }
+    }
+
+    fn used(&self, dir: &Path) -> u64 {
+        let names = self.names.iter().filter(|(path, _)| path.parent() == Some(dir));
+        names.map(|(_, node)| guard(&node.content).bytes.len() as u64).sum()
+    }
+
+    /// Bytes a file at `path` may grow by.
+    fn space(&self, path: &Path) -> u64 {
+        match &self.quota {
+            Some((dir, bytes)) if path.parent() == Some(dir) => bytes.saturating_sub(self.used(dir)),
+            _ => u64::MAX,
+        }
     }
 
     fn begin(&mut self, operation: Operation) -> Outcome {
@@ -328,9 +354,17 @@ impl DiskFile for MemoryFile {
         let mut state = guard(&self.disk.state);
         let at = usize::try_from(offset).map_err(io::Error::other)?;
         let outcome = state.begin(Operation::Write { path: self.path.clone(), offset, len: buf.len() });
+        let space = state.space(&self.path);
         let mut content = guard(&self.node.content);
         match outcome {
-            Outcome::Run => content.write(buf, at),
+            Outcome::Run => {
+                let end = usize::try_from(space).unwrap_or(usize::MAX).saturating_add(content.bytes.len());
+                let fits = end.saturating_sub(at).min(buf.len());
+                content.write(&buf[..fits], at);
+                if fits < buf.len() {
+                    return Err(Fault::Enospc.error());
+                }
+            }
             Outcome::Fail(error) if state.frozen => return Err(error),
             Outcome::Fail(error) => {
                 content.write(&buf[..buf.len() / 2], at);

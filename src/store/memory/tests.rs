@@ -108,3 +108,20 @@ fn a_chosen_cut_does_what_it_was_told_to_each_loose_thing() {
         [vec![1; SECTOR], vec![2; 9], vec![1; SECTOR - 9]].concat()
     );
 }
+
+#[test]
+fn a_quota_stops_what_grows_and_nothing_else() {
+    let disk = MemoryDisk::new();
+    let dir = Path::new("/d");
+    disk.create_dir(dir).unwrap();
+    let file = disk.create(&dir.join("a")).unwrap();
+    file.write_all_at(&[1; 1000], 0).unwrap();
+    disk.set_quota(dir, Some(1500));
+    let full = file.write_all_at(&[2; 1000], 900).unwrap_err();
+    assert_eq!((full.kind(), file.len().unwrap()), (io::ErrorKind::StorageFull, 1500));
+    file.write_all_at(&[3; 1500], 0).unwrap();
+    disk.create(Path::new("/elsewhere")).unwrap().write_all_at(&[4; 5000], 0).unwrap();
+    disk.remove(&dir.join("a")).unwrap();
+    assert_eq!(disk.used(dir), 0);
+    disk.create(&dir.join("b")).unwrap().write_all_at(&[5; 1500], 0).unwrap();
+}

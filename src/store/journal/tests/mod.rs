@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod room;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,91 @@
+//! A disk of the journal that is full: what comes in, what is turned away, and that it ends by itself.
+
+use std::path::{Path, PathBuf};
+
+use tekd::authority::Code;
+use tekd::engine::{Input, Refusal, Reply};
+use tekd::store::Disk;
+use tekd::wire::Key;
+use tekd::wire::report::Outcome;
+
+use super::phone::{Phone, days};
+use super::world::{Dice, NOON, World, keys_of_day};
+
+const SET: u32 = 1;
+
+fn journal() -> PathBuf {
+    Path::new("/data").join("journal")
+}
+
+fn import(world: &mut World, dice: &mut Dice, n: usize) -> Result<Reply, Refusal> {
+    let keys = keys_of_day(dice, NOON, 1, n);
+    world.turn(Input::Import { set: SET, provider: "import".to_owned(), keys })
+}
+
+/// An origin with keys and codes whose journal finds no more space than it has.
+fn filled(dice: &mut Dice) -> (World, Vec<Code>, Key) {
+    let mut world = World::new(NOON, 5);
+    let keys = keys_of_day(dice, NOON, 1, 30);
+    let first = keys[0].key;
+    world.import(SET, keys);
+    let provider = world.provider("ward");
+    let codes = world.codes(provider, SET, 4).codes;
+    world.disk.set_quota(&journal(), Some(world.disk.used(&journal())));
+    // Until what is left of the segment is too little for one more.
+    while import(&mut world, dice, 2000).is_ok() {}
+    (world, codes, first)
+}
+
+#[test]
+fn a_full_disk_turns_reports_imports_and_codes_away_until_it_has_space_again() {
+    let mut dice = Dice::new(5);
+    let (mut world, codes, _) = filled(&mut dice);
+    let refused = import(&mut world, &mut dice, 2000);
+    assert!(matches!(refused, Err(Refusal::JournalFull { room, .. }) if room > 1 << 20), "{refused:?}");
+    let keys = days(&mut dice, world.now.unix, 2, 3);
+    let ask = Phone::new(&mut dice, SET).submit(codes[0], keys);
+    world.disk.set_quota(&journal(), None);
+    world.pass(9);
+    world.disk.set_quota(&journal(), Some(0));
+    let refused = import(&mut world, &mut dice, 2000);
+    assert!(matches!(refused, Err(Refusal::JournalFull { .. })), "{refused:?}");
+    let small = world.turn(Input::Report(Box::new(ask.clone())));
+    assert!(matches!(&small, Ok(Reply::Report(reply)) if reply.outcome == Outcome::Done), "{small:?}");
+    assert_eq!(world.origin.journal_full(), None, "what is small enough for the room left comes in");
+
+    // A new day wants a new segment, for which there is no space.
+    world.pass(43_200);
+    let keys = days(&mut dice, world.now.unix, 2, 3);
+    let ask = Phone::new(&mut dice, SET).submit(codes[1], keys);
+    let busy = world.turn(Input::Report(Box::new(ask.clone())));
+    assert!(matches!(&busy, Ok(Reply::Report(reply)) if reply.outcome == Outcome::Busy), "{busy:?}");
+    assert!(world.origin.journal_full().is_some_and(|text| text.contains("free space")));
+
+    world.disk.set_quota(&journal(), None);
+    world.pass(10);
+    world.tick();
+    assert_eq!(world.origin.journal_full(), None, "it is noticed without anybody asking");
+    let taken = world.turn(Input::Report(Box::new(ask)));
+    let done = matches!(&taken, Ok(Reply::Report(reply)) if reply.outcome == Outcome::Done);
+    assert!(done, "the code was not spent: {taken:?}");
+}
+
+#[test]
+fn a_full_disk_takes_withdrawals_and_releases_also_after_midnight_and_a_restart() {
+    let mut dice = Dice::new(6);
+    let (mut world, _, first) = filled(&mut dice);
+    world.pass(86_400);
+    assert!(import(&mut world, &mut dice, 1).is_err());
+    assert_eq!(world.withdraw(SET, first, true).map(|count| count.claims.keys), Ok(1));
+    for _ in 0..100 {
+        world.pass(900);
+        let released = world.turn(Input::Release { set: SET, allow_small: true });
+        assert!(matches!(released, Ok(Reply::Released(_))), "{released:?}");
+    }
+    let reserve = journal().join("segment-0000000002.journal");
+    assert!(world.disk.inode(&reserve).is_ok(), "the reserve became a segment");
+    let mut world = world.restart();
+    assert!(import(&mut world, &mut dice, 1).is_err(), "the disk is as full after a restart");
+    let released = world.turn(Input::Release { set: SET, allow_small: true });
+    assert!(matches!(released, Ok(Reply::Released(_))), "{released:?}");
+}
