@@ -275,9 +275,7 @@ fn damage(server: &Server) {
     }
     let verify = ["--json", "journal", "verify", "--data", text(&copy)];
     assert_eq!(tekctl(&verify).ok()["ok"], true);
-    let mut segments: Vec<_> = std::fs::read_dir(copy.join("journal")).expect("copied").flatten().collect();
-    segments.sort_by_key(|file| std::cmp::Reverse(file.metadata().map_or(0, |m| m.len())));
-    let path = segments[0].path();
+    let path = copy.join("journal/segment-0000000001.journal");
     let mut bytes = std::fs::read(&path).expect("a segment");
     bytes[3 * 4096 + 100] ^= 1;
     std::fs::write(&path, bytes).expect("written back");

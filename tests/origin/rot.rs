@@ -74,7 +74,8 @@ fn stopped() -> Stopped {
     drop(world);
     let journal = journal_path(Path::new(DIR));
     let names = disk.list(&journal).expect("a journal").into_iter();
-    let segments: Vec<PathBuf> = names.filter(|name| name.extension().is_some()).collect();
+    let segments: Vec<PathBuf> =
+        names.filter(|name| name.extension().is_some_and(|e| e == "journal")).collect();
     assert_eq!(segments.len(), 2);
     let log_id = Identity::open(&disk, Path::new(DIR)).expect("an identity").log_id;
     let head = head(&disk).expect("a whole journal");
