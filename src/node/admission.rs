@@ -15,6 +15,8 @@ const KEY_BYTES: u64 = 96;
 fn bytes_of(input: &Input) -> Option<u64> {
     let keys = match input {
         Input::Report(request) => match request.kind {
+            // An amendment that brings no key takes back, or says otherwise of what is there.
+            RequestKind::Amend if request.keys.is_empty() => return None,
             RequestKind::Submit | RequestKind::Dummy | RequestKind::Amend => request.keys.len(),
             RequestKind::Status | RequestKind::Cancel => return None,
         },

@@ -60,6 +60,14 @@ fn a_full_disk_turns_reports_imports_and_codes_away_until_it_has_space_again() {
     let busy = world.turn(Input::Report(Box::new(ask.clone())));
     assert!(matches!(&busy, Ok(Reply::Report(reply)) if reply.outcome == Outcome::Busy), "{busy:?}");
     assert!(world.origin.journal_full().is_some_and(|text| text.contains("free space")));
+    let stranger = Phone::new(&mut dice, SET);
+    let more = days(&mut dice, world.now.unix, 2, 1);
+    assert_eq!(world.report(&stranger.amend(more)).outcome, Outcome::Busy);
+    assert_eq!(
+        world.report(&stranger.amend(Vec::new())).outcome,
+        Outcome::Report,
+        "a *negative* is looked at"
+    );
 
     world.disk.set_quota(&journal(), None);
     world.pass(10);

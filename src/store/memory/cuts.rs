@@ -38,14 +38,7 @@ impl MemoryDisk {
         for node in names.values_mut() {
             *node = Arc::clone(&settled[&node.inode]);
         }
-        let state = State {
-            durable: names.clone(),
-            names,
-            directories: state.directories.clone(),
-            inodes: state.inodes,
-            ..State::default()
-        };
-        MemoryDisk { state: Arc::new(Mutex::new(state)) }
+        state.left(names)
     }
 }
 

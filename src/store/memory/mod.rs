@@ -215,14 +215,7 @@ impl MemoryDisk {
             });
             *node = Arc::clone(kept);
         }
-        let state = State {
-            durable: names.clone(),
-            names,
-            directories: state.directories.clone(),
-            inodes: state.inodes,
-            ..State::default()
-        };
-        MemoryDisk { state: Arc::new(Mutex::new(state)) }
+        state.left(names)
     }
 
     fn file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -240,6 +233,14 @@ impl fmt::Debug for MemoryDisk {
 }
 
 impl State {
+    /// The disk that a power cut leaves with these names, all of them durable.
+    fn left(&self, names: Names) -> MemoryDisk {
+        let durable = names.clone();
+        let (directories, inodes) = (self.directories.clone(), self.inodes);
+        let state = State { durable, names, directories, inodes, ..State::default() };
+        MemoryDisk { state: Arc::new(Mutex::new(state)) }
+    }
+
     fn alive(&self) -> io::Result<()> {
         if self.frozen { Err(power_cut()) } else { Ok(()) }
     }
