@@ -85,6 +85,8 @@ pub enum Event {
     },
     /// A key to seal to was made.
     SealKeyMade(SealKey),
+    /// A snapshot is whole: from here on the journal can be read from there.
+    Based(Based),
 }
 
 /// Who this journal belongs to.
@@ -94,6 +96,19 @@ pub struct Founded {
     pub service: [u8; 8],
     /// Incarnation that starts here.
     pub incarnation: u32,
+}
+
+/// A snapshot that stands for everything up to a head of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Based {
+    /// Number of the last group in it.
+    pub gno: u64,
+    /// Sequence number of the last event in it.
+    pub seq: u64,
+    /// Hash chain up to there.
+    pub chain: [u8; 32],
+    /// SHA-256 of its payload.
+    pub digest: [u8; 32],
 }
 
 /// Parameters of a set from here on.

@@ -2,9 +2,9 @@
 
 use super::codec::{DecodeError, Decoder, Encoder};
 use super::event::{
-    Amended, Authored, Changes, CodesIssued, Configured, EVENT_VERSION, Event, Founded, MAX_KEYS_PER_REPORT,
-    ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported, ReportedKey, SealKey,
-    Told, Withdrawn,
+    Amended, Authored, Based, Changes, CodesIssued, Configured, EVENT_VERSION, Event, Founded,
+    MAX_KEYS_PER_REPORT, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported,
+    ReportedKey, SealKey, Told, Withdrawn,
 };
 use super::params::Params;
 use crate::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
@@ -33,6 +33,7 @@ impl Event {
             Event::BatchRevoked { .. } => 17,
             Event::CodesVoided { .. } => 18,
             Event::SealKeyMade(_) => 19,
+            Event::Based(_) => 20,
         }
     }
 
@@ -59,6 +60,7 @@ impl Event {
             Event::BatchRevoked { .. } => "batch-revoked",
             Event::CodesVoided { .. } => "codes-voided",
             Event::SealKeyMade(_) => "seal-key-made",
+            Event::Based(_) => "based",
         }
     }
 
@@ -127,6 +129,7 @@ impl Event {
                 e.raw(key_id);
             }
             Event::SealKeyMade(k) => k.encode(&mut e),
+            Event::Based(based) => based.encode(&mut e),
         }
         e.finish()
     }
@@ -187,6 +190,7 @@ impl Event {
             17 => Event::BatchRevoked { batch: d.u32()?, retroactive: d.bool()?, reason: d.text()? },
             18 => Event::CodesVoided { key_id: d.array()? },
             19 => Event::SealKeyMade(SealKey::decode(&mut d)?),
+            20 => Event::Based(Based::decode(&mut d)?),
             other => return Err(DecodeError::Value { what: "an event's kind", value: u64::from(other) }),
         };
         d.end()?;
@@ -396,6 +400,16 @@ impl SealKey {
 
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(SealKey { public: d.array()?, id: d.array()?, not_before: d.u64()?, not_after: d.u64()? })
+    }
+}
+
+impl Based {
+    pub(crate) fn encode(&self, e: &mut Encoder) {
+        e.u64(self.gno).u64(self.seq).raw(&self.chain).raw(&self.digest);
+    }
+
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Based { gno: d.u64()?, seq: d.u64()?, chain: d.array()?, digest: d.array()? })
     }
 }
 

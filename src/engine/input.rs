@@ -1,6 +1,6 @@
 //! What the writer is asked, and what it answers.
 
-use super::event::Changes;
+use super::event::{Based, Changes};
 use super::guard::ClockAlarm;
 use super::params::Params;
 use super::releasing::Held;
@@ -28,6 +28,8 @@ pub enum Input {
         /// The incarnation of its identity.
         incarnation: u32,
     },
+    /// A snapshot is written and verified.
+    Base(Based),
     /// Make a set.
     CreateSet {
         /// Its number, not 0.
@@ -356,6 +358,8 @@ pub enum Reply {
     Report(Box<ReportReply>),
     /// A release is published.
     Released(ReleaseSummary),
+    /// The journal names the snapshot.
+    Based(Based),
     /// The clock alarm was lifted.
     Approved {
         /// What it was, if there was one.

@@ -9,7 +9,7 @@ use super::checkpoint::checkpoint_of;
 use super::event::{Event, Published};
 use super::set::{FoldError, ReleaseOutcome};
 use super::state::{Applied, State};
-use super::table::{BuiltTable, Place, TableContext, next_table};
+use super::table::{BuiltTable, Place, TableContext, next_table, table_of};
 use crate::store::generation::GenerationError;
 use crate::store::journal::Record;
 
@@ -69,6 +69,18 @@ impl Rebuild {
     /// Before event one.
     pub fn new() -> Self {
         Rebuild::default()
+    }
+
+    /// From a state that has events already, with the newest table of each set made from it.
+    ///
+    /// # Errors
+    /// [`RebuildError`] if a table cannot be made, or is not the one that was signed.
+    pub fn from_state(state: State) -> Result<Self, RebuildError> {
+        let mut tables = BTreeMap::new();
+        for (id, set) in state.sets().filter(|(_, set)| set.serial() > 0) {
+            tables.insert(id, table_of(&state, set, Place::Memory)?);
+        }
+        Ok(Rebuild { state, tables })
     }
 
     /// The next record.

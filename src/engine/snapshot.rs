@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::codec::{DecodeError, Decoder, Encoder};
-use super::event::{Authored, DECOY_PROVIDER, SealKey, Told};
+use super::event::{Authored, Based, DECOY_PROVIDER, SealKey, Told};
 use super::event_bytes::{day, report_type, standing};
 use super::params::{Params, schema};
 use super::set::{
     Change, Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark,
 };
-use super::state::State;
+use super::state::{Base, State};
 use crate::authority::{
     Batch, BatchStanding, Grant, Issuer, Provider, ProviderCounts, ProviderKey, Registry, SpentCertificate,
     Warrant,
@@ -27,6 +27,11 @@ impl State {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut e = Encoder::new();
         e.u16(SNAPSHOT_LAYOUT).raw(&self.service).u32(self.incarnation).u64(self.seq).u64(self.time);
+        e.flag(self.base.is_some());
+        if let Some(Base { snapshot, event, time }) = &self.base {
+            snapshot.encode(&mut e);
+            e.u64(*event).u64(*time);
+        }
         e.u32(self.key_epoch).bytes(&self.delegation).count(self.earlier_delegations.len());
         for (epoch, delegation) in &self.earlier_delegations {
             e.u32(*epoch).bytes(delegation);
@@ -56,6 +61,7 @@ impl State {
             incarnation: d.u32()?,
             seq: d.u64()?,
             time: d.u64()?,
+            base: if d.bool()? { Some(decode_base(&mut d)?) } else { None },
             key_epoch: d.u32()?,
             delegation: d.bytes()?.to_vec(),
             ..State::default()
@@ -74,6 +80,10 @@ impl State {
         d.end()?;
         Ok(state)
     }
+}
+
+fn decode_base(d: &mut Decoder<'_>) -> Result<Base, DecodeError> {
+    Ok(Base { snapshot: Based::decode(d)?, event: d.u64()?, time: d.u64()? })
 }
 
 fn encode_registry(e: &mut Encoder, r: &Registry) {
@@ -166,7 +176,7 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     s.params.encode(e);
     e.u32(s.manifest_number).bytes(&s.manifest);
     e.u32(s.serial).u64(s.time).u32(s.horizon);
-    e.u32(s.table.serial).u16(s.table.schema.number()).u64(s.table.time).u32(s.table.horizon);
+    e.u64(s.table.version).u16(s.table.schema.number()).u64(s.table.time).u32(s.table.horizon);
     e.u8(u8::from(s.published.is_some()));
     if let Some(p) = &s.published {
         e.u32(p.serial).bytes(&p.manifest).bytes(&p.delegation).bytes(&p.checkpoint).bytes(&p.signatures);
@@ -267,7 +277,7 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
     s.manifest_number = d.u32()?;
     s.manifest = d.bytes()?.to_vec();
     (s.serial, s.time, s.horizon) = (d.u32()?, d.u64()?, d.u32()?);
-    s.table = TableMark { serial: d.u32()?, schema: schema(d)?, time: d.u64()?, horizon: d.u32()? };
+    s.table = TableMark { version: d.u64()?, schema: schema(d)?, time: d.u64()?, horizon: d.u32()? };
     if d.bool()? {
         s.published = Some(PublishedState {
             serial: d.u32()?,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{
-    Amended, CodesIssued, Configured, Event, ProviderAdded, ProviderKeyRevoked, Published, Released,
+    Amended, Based, CodesIssued, Configured, Event, ProviderAdded, ProviderKeyRevoked, Published, Released,
     Reported, SealKey, Told, Withdrawn,
 };
 use super::set::{ClaimCount, FoldError, ReleaseOutcome, SetState, Taker};
@@ -36,8 +36,21 @@ pub struct State {
     pub(crate) seq: u64,
     /// Time of the newest event, Unix seconds.
     pub(crate) time: u64,
+    /// The newest base.
+    pub(crate) base: Option<Base>,
     /// Counts changes of providers and their keys since this state was made or read; no part of it.
     pub(crate) keyring_mark: u64,
+}
+
+/// A snapshot that the journal names (spec 5.5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// The snapshot.
+    pub snapshot: Based,
+    /// Sequence number of the event that names it.
+    pub event: u64,
+    /// When it was named, Unix seconds.
+    pub time: u64,
 }
 
 /// What applying an event changed beyond the state itself.
@@ -65,6 +78,16 @@ impl State {
     /// Sequence number of the newest event applied, 0 for none.
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// Time of the newest event, Unix seconds; 0 before the first.
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// The newest snapshot that the journal names.
+    pub fn base(&self) -> Option<&Base> {
+        self.base.as_ref()
     }
 
     /// Service id.
@@ -205,6 +228,7 @@ impl State {
             Event::Released(r) => return self.released(seq, r).map(Applied::Released),
             Event::Adopted { incarnation } => self.adopted(seq, *incarnation)?,
             Event::Published(p) => return self.published(seq, p),
+            Event::Based(based) => self.based(seq, time, *based)?,
         }
         Ok(Applied::Quiet)
     }
@@ -219,7 +243,8 @@ impl State {
     ) -> Result<(Released, ReleaseOutcome), FoldError> {
         self.seq = seq;
         self.time = self.time.max(time);
-        let outcome = self.set_mut(seq, draft.set)?.released(&draft);
+        let incarnation = self.incarnation;
+        let outcome = self.set_mut(seq, draft.set)?.released(&draft, incarnation);
         self.registry.forget(draft.set, draft.horizon);
         Ok((Released { changes: outcome.changes, bits: outcome.bits, ..draft }, outcome))
     }
@@ -236,6 +261,15 @@ impl State {
         }
         self.incarnation = incarnation;
         self.sets.values_mut().for_each(SetState::adopted);
+        Ok(())
+    }
+
+    fn based(&mut self, seq: u64, time: u64, snapshot: Based) -> Result<(), FoldError> {
+        let before = self.base.map_or(0, |base| base.snapshot.seq);
+        if snapshot.seq <= before || snapshot.seq >= seq {
+            return Err(disagrees(seq, "the event of its snapshot", snapshot.seq, before + 1..seq));
+        }
+        self.base = Some(Base { snapshot, event: seq, time });
         Ok(())
     }
 
@@ -379,6 +413,7 @@ impl State {
     }
 
     fn released(&mut self, seq: u64, r: &Released) -> Result<ReleaseOutcome, FoldError> {
+        let incarnation = self.incarnation;
         let set = self.set_mut(seq, r.set)?;
         if r.serial != set.serial + 1 {
             return Err(disagrees(seq, "the serial", r.serial, set.serial + 1));
@@ -386,7 +421,7 @@ impl State {
         if r.time < set.time {
             return Err(disagrees(seq, "the release time", r.time, set.time));
         }
-        let outcome = set.released(r);
+        let outcome = set.released(r, incarnation);
         if outcome.changes != r.changes {
             return Err(disagrees(seq, "what the release changes", r.changes, outcome.changes));
         }

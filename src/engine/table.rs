@@ -7,8 +7,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::event::Changes;
 use super::input::BuiltRelease;
-use super::set::ReleaseOutcome;
+use super::set::{ReleaseOutcome, SetState, TableMark};
+use super::state::State;
+use crate::release::tree::depth;
 use crate::release::{LIVE, Schema, TreeBuilder};
 use crate::store::generation::{
     Generation, GenerationBuilder, GenerationError, GenerationMeta, add_serial, is_live,
@@ -149,6 +152,28 @@ pub fn build_from(
     make(context, outcome, (entries.len() / len) as u64, place, |emit| {
         entries.chunks_exact(len).try_for_each(emit)
     })
+}
+
+/// Makes the present table of a set again, from its state.
+///
+/// # Errors
+/// Those of the disk.
+pub fn table_of(state: &State, set: &SetState, place: Place<'_>) -> Result<BuiltTable, GenerationError> {
+    let TableMark { version, schema, time, horizon } = set.table();
+    let context = TableContext { service: state.service(), version, schema };
+    let outcome = ReleaseOutcome {
+        set: set.id(),
+        serial: set.serial(),
+        time,
+        horizon,
+        live: set.live(),
+        bits: depth(set.live()),
+        changes: Changes::default(),
+        adds: Vec::new(),
+        dels: Vec::new(),
+        dropped: true,
+    };
+    build_from(&context, &set.history(), &outcome, place)
 }
 
 type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), GenerationError>;

@@ -11,7 +11,7 @@ use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
     BuiltRelease, BuiltTable, DEFAULT_PARAMS, Place, ReleaseOutcome, ReleaseView, SetState, SetView, Shelf,
-    Source, State, TableContext, View, Wish, build_from, next_release, next_table,
+    Source, State, TableContext, View, Wish, build_from, next_release, next_table, table_of,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
@@ -188,19 +188,9 @@ impl Builder {
     /// If it cannot be made even in memory.
     pub fn recover(&mut self, state: &State, set: u32) -> Result<Option<BuiltRelease>, BuildError> {
         let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
-        let mark = s.table();
-        let context = TableContext {
-            service: state.service(),
-            version: state.version(mark.serial),
-            schema: mark.schema,
-        };
         let mut table = match self.file_of(s) {
             Some(table) => table,
-            None => {
-                let outcome = as_outcome(s);
-                let history = s.history();
-                self.placed(set, |place| build_from(&context, &history, &outcome, place))?
-            }
+            None => self.placed(set, |place| table_of(state, s, place))?,
         };
         table.built.serial = s.serial();
         let built = table.built;
@@ -419,23 +409,6 @@ fn outcome_of(checkpoint: &Checkpoint) -> ReleaseOutcome {
         horizon: checkpoint.horizon(),
         live: checkpoint.count(),
         bits: checkpoint.bits(),
-        changes: crate::engine::Changes::default(),
-        adds: Vec::new(),
-        dels: Vec::new(),
-        dropped: true,
-    }
-}
-
-/// The release that made the present table, as far as making the table again needs it.
-fn as_outcome(s: &SetState) -> ReleaseOutcome {
-    let mark = s.table();
-    ReleaseOutcome {
-        set: s.id(),
-        serial: mark.serial,
-        time: mark.time,
-        horizon: mark.horizon,
-        live: s.live(),
-        bits: crate::release::tree::depth(s.live()),
         changes: crate::engine::Changes::default(),
         adds: Vec::new(),
         dels: Vec::new(),

@@ -84,11 +84,12 @@ impl Make for Builder {
     }
 }
 
-/// What of a set can be put off.
+/// What can be put off, of a set or of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Build,
     Show,
+    Snapshot,
 }
 
 enum Task {
@@ -126,7 +127,7 @@ struct Again {
     due_ms: u64,
 }
 
-/// What the builder cannot do at the moment, for health.
+/// What builder and folder cannot do at the moment, for health.
 #[derive(Debug, Default)]
 pub(crate) struct Troubles(Mutex<BTreeMap<(u32, Step), String>>);
 
@@ -134,6 +135,11 @@ impl Troubles {
     /// A sentence for each.
     pub(crate) fn list(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Why no snapshot can be made, if so.
+    pub(crate) fn snapshot(&self, trouble: Option<String>) {
+        self.set((0, Step::Snapshot), trouble);
     }
 
     fn set(&self, place: (u32, Step), trouble: Option<String>) {

@@ -63,8 +63,16 @@ impl Counters {
         self.quic.as_ref().map(|c| c.snapshot()).unwrap_or_default()
     }
 
-    /// The page, for a node that shows `view` at `now`; `held` is what an origin keeps back.
-    pub fn page(&self, view: &View, findings: &[Finding], held: &[HeldKeys], now: u64) -> String {
+    /// The page, for a node that shows `view` at `now`; `held` is what an origin keeps back, `to_base` how
+    /// many bytes of its journal come after its oldest snapshot.
+    pub fn page(
+        &self,
+        view: &View,
+        findings: &[Finding],
+        held: &[HeldKeys],
+        to_base: Option<u64>,
+        now: u64,
+    ) -> String {
         let mut page = MetricsText::new();
         page.gauge(
             "tekd_build_info",
@@ -85,6 +93,10 @@ impl Counters {
         }
         if let Some(writer) = &self.writer {
             writer.write(&mut page, now);
+        }
+        if let Some(bytes) = to_base {
+            let help = "Bytes of the journal's segments from the oldest snapshot on: what a rebuild reads.";
+            page.gauge("tekd_journal_bytes_to_oldest_base", help, &[], bytes as f64);
         }
         for set in held {
             let id = set.set.to_string();

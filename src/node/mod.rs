@@ -27,6 +27,7 @@ mod clock;
 mod entropy;
 mod keys;
 mod directory;
+mod snapshots;
 mod writer_counts;
 mod admission;
 mod origin;
@@ -36,6 +37,8 @@ mod opening_keys;
 mod builder;
 mod building;
 mod latch;
+mod folding;
+mod writing;
 mod handle;
 mod sealed_counts;
 mod desk;
@@ -71,13 +74,13 @@ pub use offline::{lost_codes, read_state};
 pub use opening_keys::Keyhole;
 pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
-    write_snapshot,
 };
 pub use polls::{PollState, Polls};
 pub use sealed_counts::SealedCounts;
 pub use serve::{ServeError, Serving};
 pub use signals::Signals;
 pub use single::{SingleOrigin, TurnError};
+pub use snapshots::{bytes_to_oldest_base, first_state, fold};
 pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};
 pub use writer_counts::WriterCounts;

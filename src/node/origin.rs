@@ -11,6 +11,7 @@ use super::directory::{Known, check_keys, nothing_founded, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
+use super::snapshots;
 use super::writer_counts::WriterCounts;
 use crate::authority::CodesKey;
 use crate::authority::seal::SealSecret;
@@ -53,6 +54,10 @@ pub struct Origin {
     counts: Arc<WriterCounts>,
     /// Whether the journal's disk had no space when it was last asked.
     full: bool,
+    /// When it was opened, Unix seconds.
+    opened: u64,
+    /// The event of the newest base for which what is older was dropped, 0 for none.
+    base: u64,
 }
 
 impl std::fmt::Debug for Origin {
@@ -98,7 +103,7 @@ impl Origin {
             let online = check_keys(&options, &identity, &state)?;
             let codes = open_codes(&options, &identity, &state, &mut *random)?;
             let writer = Writer::new(state, Secrets { online, codes }, random, now);
-            let mut origin = Origin::of(options, identity, journal, head, writer);
+            let mut origin = Origin::of(options, identity, journal, head, writer, now.unix);
             origin.enter_incarnation(now)?;
             origin.find_lost_seals();
             origin
@@ -116,9 +121,23 @@ impl Origin {
         journal: Box<dyn Journal>,
         head: Head,
         writer: Writer,
+        opened: u64,
     ) -> Self {
-        let (lost_seals, counts) = (Vec::new(), Arc::default());
-        Origin { options, identity, journal, head, writer, lost_seals, counts, full: false }
+        let counts: Arc<WriterCounts> = Arc::default();
+        let base = writer.state().base().map_or((0, 0), |base| (base.event, base.time));
+        counts.snapshot_at(base.1);
+        Origin {
+            options,
+            identity,
+            journal,
+            head,
+            writer,
+            lost_seals: Vec::new(),
+            counts,
+            full: false,
+            opened,
+            base: base.0,
+        }
     }
 
     /// After `tekctl adopt`, the first event of the new incarnation.
@@ -151,7 +170,7 @@ impl Origin {
         let codes = Some(keys.make_codes(&mut *random)?);
         let delegation = delegate(identity.service_id, 1, now.unix, &online, &root);
         let writer = Writer::new(State::new(), Secrets { online, codes }, random, now);
-        let mut origin = Origin::of(options, identity, journal, head, writer);
+        let mut origin = Origin::of(options, identity, journal, head, writer, now.unix);
         let (service, incarnation) = (identity.service_id, identity.incarnation);
         let found = Input::Found { service, incarnation, delegation };
         let create = Input::CreateSet { set: 1, params: DEFAULT_PARAMS };
@@ -174,6 +193,12 @@ impl Origin {
         // durable-before-receipt: replies exist only behind this line.
         let mut committed = self.writer.committed();
         committed.replies.extend(turned_away);
+        let base = self.state().base().map(|base| (base.event, base.time));
+        if let Some((event, time)) = base.filter(|(event, _)| *event != self.base) {
+            self.base = event;
+            self.counts.snapshot_at(time);
+            self.drop_old()?;
+        }
         Ok(committed)
     }
 
@@ -238,9 +263,41 @@ impl Origin {
         Ok(self.journal.idle()?)
     }
 
-    /// Everything a snapshot needs; to be written by [`write_snapshot`], on any thread.
-    pub fn snapshot(&self) -> (Head, Vec<u8>) {
-        (self.head, self.state().to_bytes())
+    /// Whether a new base is due: see [`Origin::base`].
+    pub fn base_is_due(&self) -> bool {
+        snapshots::is_due(self.state(), self.opened)
+    }
+
+    /// Makes a snapshot and names it in the journal, if anything came since the newest. It takes as long as
+    /// the state is large: who must not keep receipts waiting has it made by [`super::fold`], on another
+    /// thread, and gives the writer [`Input::Base`].
+    ///
+    /// # Errors
+    /// If the disk fails; where the journal did, the origin must not be used any more (fail-stop).
+    pub fn base(&mut self, now: Moment) -> Result<(), OriginError> {
+        if snapshots::events_since(self.state()) == 0 {
+            return Ok(());
+        }
+        let base = snapshots::write(&self.options, &self.identity, &self.head, self.state())?;
+        self.step(now, vec![(NOBODY, Input::Base(base))])?;
+        Ok(())
+    }
+
+    /// Drops what the newest base makes superfluous: older snapshots but one, and segments whose day, the
+    /// retention and two days are over. Time is that of releases: a clock that is not believed drops
+    /// nothing.
+    fn drop_old(&mut self) -> Result<(), OriginError> {
+        let dir = snapshots_path(&self.options.dir);
+        let oldest = match snapshot::remove_old(&*self.options.disk, &dir) {
+            Ok(Some(oldest)) => oldest,
+            Ok(None) => return Ok(()),
+            Err(e) => {
+                tracing::warn!("older snapshots and segments stay until the next base: {e}");
+                return Ok(());
+            }
+        };
+        let begun_ms = snapshots::begun_before_ms(self.state(), self.state().believed_time());
+        Ok(self.journal.trim(oldest + 1, begun_ms)?)
     }
 
     /// The signed delegation and key of the next epoch, from the root key in `DIR/keys`.
@@ -352,20 +409,6 @@ impl Origin {
         }
         replace_file(disk, &file, text.as_bytes()).map_err(|source| OriginError::Disk { file, source })
     }
-}
-
-/// Writes what [`Origin::snapshot`] gave.
-///
-/// # Errors
-/// If the disk fails; the snapshot before stays.
-pub fn write_snapshot(
-    options: &OriginOptions,
-    identity: &Identity,
-    head: &Head,
-    payload: &[u8],
-) -> Result<[u8; 32], OriginError> {
-    let dir = snapshots_path(&options.dir);
-    Ok(snapshot::write(&*options.disk, &dir, &identity.log_id, head, payload)?)
 }
 
 fn delegate(service: [u8; 8], epoch: u32, now: u64, online: &SigningKey, root: &SigningKey) -> Vec<u8> {

@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tekd::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
-    Amended, Authored, Changes, CodesIssued, Configured, DEFAULT_PARAMS, Event, Founded, Input, Params,
-    ParamsChange, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported,
+    Amended, Authored, Based, Changes, CodesIssued, Configured, DEFAULT_PARAMS, Event, Founded, Input,
+    Params, ParamsChange, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported,
     ReportedKey, SealKey, State, Told, Withdrawn,
 };
 use tekd::release::{Fields, Schema};
@@ -126,6 +126,7 @@ fn events_of_sets_lie_as_the_tables_say() {
     let params = ["0100", "0e00", "84030000", "201c0000", "0a000000", "80510100", "01"].concat();
     let founded = Founded { service: *b"12345678", incarnation: 2 };
     let seal = SealKey { public: [0x31; 32], id: [0x32; 8], not_before: 3, not_after: 4 };
+    let based = Based { gno: 3, seq: 4, chain: [0x33; 32], digest: [0x34; 32] };
     let (threes, fours) = ("0300000000000000", "0400000000000000");
     lie(vec![
         (1, Event::Founded(founded), hexes(&["3132333435363738", "02000000"])),
@@ -154,6 +155,7 @@ fn events_of_sets_lie_as_the_tables_say() {
         ),
         (10, Event::Adopted { incarnation: 2 }, hexes(&["02000000"])),
         (19, Event::SealKeyMade(seal), hexes(&[&"31".repeat(32), &"32".repeat(8), threes, fours])),
+        (20, Event::Based(based), hexes(&[threes, fours, &"33".repeat(32), &"34".repeat(32)])),
     ]);
 }
 
@@ -432,6 +434,8 @@ fn a_snapshot_begins_as_the_table_says() {
         &1u32.to_le_bytes(),
         &6u64.to_le_bytes(),
         &NOON.to_le_bytes(),
+        // No base.
+        &[0],
         &1u32.to_le_bytes(),
         &160u32.to_le_bytes(),
         world.origin.state().delegation(),
@@ -457,7 +461,8 @@ fn a_snapshot_begins_as_the_table_says() {
         &(manifest.len() as u32).to_le_bytes(),
         &manifest,
         &[0; 16],
-        &[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0; 8],
+        &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         &[0],
         &[0; 5 * 4],
     ]

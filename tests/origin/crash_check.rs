@@ -177,6 +177,8 @@ fn spent_with_report(records: &[Record], state: &State) {
             assert!(spending.insert((batch, index, record.seq)));
         }
     }
+    // What no report could spend any more is forgotten.
+    spending.retain(|(batch, ..)| state.registry().batches.contains_key(batch));
     let spent = state.registry().batches.iter();
     let spent =
         spent.flat_map(|(number, batch)| batch.spent.iter().map(|(index, seq)| (*number, *index, *seq)));

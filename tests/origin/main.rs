@@ -20,6 +20,7 @@ mod crash_life;
 mod crash_check;
 mod crash_points;
 mod rot;
+mod bases;
 mod asking;
 mod answers;
 mod refusals;

@@ -96,6 +96,12 @@ fn of_event(event: &Event, keys: bool) -> Value {
         Event::Reinstated { seq } => json!({ "undone": seq }),
         Event::Released(r) => released(r),
         Event::Published(p) => published(p),
+        Event::Based(based) => json!({
+            "gno": based.gno,
+            "event": based.seq,
+            "chain": hex::encode(based.chain),
+            "digest": hex::encode(based.digest),
+        }),
         Event::SealKeyMade(key) => json!({
             "id": hex::encode(key.id),
             "public_key": STANDARD.encode(key.public),

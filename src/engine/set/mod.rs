@@ -204,8 +204,8 @@ impl ReleaseOutcome {
 /// The release that made the present table: releases that change nothing reuse it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableMark {
-    /// Its serial, 0 before the first.
-    pub serial: u32,
+    /// Its version, 0 before the first; also of an earlier incarnation than the newest release.
+    pub version: u64,
     /// Schema of its entries.
     pub schema: Schema,
     /// Its time.
@@ -255,7 +255,7 @@ impl SetState {
             serial: 0,
             time: 0,
             horizon: 0,
-            table: TableMark { serial: 0, schema: params.schema, time: 0, horizon: 0 },
+            table: TableMark { version: 0, schema: params.schema, time: 0, horizon: 0 },
             published: None,
             log: LogTree::new(),
             keys: BTreeMap::new(),

@@ -11,7 +11,7 @@ use crate::wire::Key;
 impl SetState {
     /// Carries out a release: expiry, then withdrawals, then additions. The counts and the depth
     /// are found here; a planner records them, a replay compares them.
-    pub(crate) fn released(&mut self, r: &Released) -> ReleaseOutcome {
+    pub(crate) fn released(&mut self, r: &Released, incarnation: u32) -> ReleaseOutcome {
         let mut changes = Changes::default();
         // What was planned comes in, not what expiry uncovers: another report's claim on a key waits for
         // its own turn.
@@ -41,8 +41,9 @@ impl SetState {
         let (set, serial, time, horizon) = (self.id, r.serial, r.time, r.horizon);
         let outcome = ReleaseOutcome { set, serial, time, horizon, live, bits, changes, adds, dels, dropped };
         let schema = self.params.schema;
-        if !outcome.is_empty() || self.table.serial == 0 || self.table.schema != schema {
-            self.table = TableMark { serial, schema, time, horizon };
+        if !outcome.is_empty() || self.table.version == 0 || self.table.schema != schema {
+            let version = u64::from(incarnation) << 32 | u64::from(serial);
+            self.table = TableMark { version, schema, time, horizon };
         }
         outcome
     }

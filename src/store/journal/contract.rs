@@ -226,6 +226,7 @@ pub trait Journal: Send {
     /// What an acknowledgement of this journal is worth.
     fn class(&self) -> Durability;
 
-    /// Drops the oldest segments all of whose groups are below `below_gno`.
-    fn trim(&mut self, below_gno: u64) -> Result<(), AppendError>;
+    /// Drops the oldest segments all of whose groups are below `below_gno`, if the segment after
+    /// was begun before `begun_ms`, Unix milliseconds.
+    fn trim(&mut self, below_gno: u64, begun_ms: u64) -> Result<(), AppendError>;
 }

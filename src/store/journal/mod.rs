@@ -20,4 +20,4 @@ pub use contract::{
     AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record, Recovered,
 };
 pub use format::{FORMAT, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, record_bytes};
-pub use read::{JournalReader, Verified, verify};
+pub use read::{JournalReader, Verified, segment_bytes_after, verify};

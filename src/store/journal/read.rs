@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::contract::{Group, Head, JournalError};
+use super::contract::{Group, Head, JournalError, LogId};
 use super::format::PAGE;
 use super::head::{self, Mark};
 use super::segment::{self, Segment, Step, Walk};
@@ -69,6 +69,11 @@ impl JournalReader {
             from_seq: seq,
             failed: false,
         })
+    }
+
+    /// The random name of the log it reads.
+    pub fn log_id(&self) -> LogId {
+        self.mark.log_id
     }
 
     /// The head before the oldest group the journal still holds.
@@ -137,6 +142,18 @@ impl Iterator for JournalReader {
         self.failed = group.is_err();
         group.transpose()
     }
+}
+
+/// Bytes of the segment files in `dir` that hold what came after group `gno`.
+pub fn segment_bytes_after(
+    disk: &dyn Disk,
+    dir: &Path,
+    log_id: &LogId,
+    gno: u64,
+) -> Result<u64, JournalError> {
+    let segments = segment::list(disk, dir, log_id)?;
+    let first = segments.iter().rposition(|segment| segment.base.gno <= gno).unwrap_or(0);
+    Ok(segments[first..].iter().map(|segment| segment.len).sum())
 }
 
 /// What [`verify`] found whole.
