@@ -231,8 +231,7 @@ fn sync(
     }
     let kind = if q.history { Kind::History } else { Kind::Live };
     // spec 2.5.5: what cannot be bridged is answered as if nothing were held.
-    let known = q.version < newest && q.version >> 32 == newest >> 32;
-    let from = if known { q.version } else { 0 };
+    let from = if release.leads_from(q.version) { q.version } else { 0 };
     match release.objects.offer(kind, from) {
         Some(offer) => {
             let wait = 0;

@@ -48,6 +48,8 @@ pub enum Event {
     Adopted {
         /// The new incarnation, above all before it.
         incarnation: u32,
+        /// The newest checkpoint of each set that somebody else was known to have: serials go on above.
+        known: Vec<Vec<u8>>,
     },
     /// A report got more keys, or another report type.
     Amended(Amended),

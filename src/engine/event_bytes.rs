@@ -100,8 +100,11 @@ impl Event {
                 e.u32(p.set).u32(p.serial).u64(p.count).raw(&p.root).raw(&p.history_digest);
                 e.bytes(&p.checkpoint).bytes(&p.signatures);
             }
-            Event::Adopted { incarnation } => {
-                e.u32(*incarnation);
+            Event::Adopted { incarnation, known } => {
+                e.u32(*incarnation).count(known.len());
+                known.iter().for_each(|checkpoint| {
+                    e.bytes(checkpoint);
+                });
             }
             Event::Amended(a) => encode_amended(&mut e, a),
             Event::Reinstated { seq } => {
@@ -170,7 +173,7 @@ impl Event {
                 checkpoint: d.bytes()?.to_vec(),
                 signatures: d.bytes()?.to_vec(),
             }),
-            10 => Event::Adopted { incarnation: d.u32()? },
+            10 => Event::Adopted { incarnation: d.u32()?, known: decode_known(&mut d)? },
             11 => Event::Amended(decode_amended(&mut d)?),
             12 => Event::Reinstated { seq: d.u64()? },
             13 => Event::ProviderKeyAdded { provider: d.u32()?, key: ProviderKey::decode(&mut d)? },
@@ -196,6 +199,11 @@ impl Event {
         d.end()?;
         Ok(event)
     }
+}
+
+fn decode_known(d: &mut Decoder<'_>) -> Result<Vec<Vec<u8>>, DecodeError> {
+    let n = d.count(4)?;
+    (0..n).map(|_| Ok(d.bytes()?.to_vec())).collect()
 }
 
 fn encode_since(e: &mut Encoder, since: Option<u64>) {

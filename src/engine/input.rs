@@ -27,6 +27,8 @@ pub enum Input {
     Adopt {
         /// The incarnation of its identity.
         incarnation: u32,
+        /// The newest checkpoint of each set that somebody else is known to have, 208 bytes each.
+        known: Vec<Vec<u8>>,
     },
     /// A snapshot is written and verified.
     Base(Based),

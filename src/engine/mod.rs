@@ -65,7 +65,7 @@ pub use rebuild::{Rebuild, RebuildError, replay};
 pub use refusal::Refusal;
 pub use releasing::{Held, Occasion};
 pub use set::{
-    Change, ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark,
+    Bridge, Change, ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark,
 };
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 pub use state::{Applied, Base, MAX_EARLIER_DELEGATIONS, State};

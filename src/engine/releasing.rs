@@ -63,7 +63,7 @@ pub(crate) fn plan(set: &SetState, now: u64, occasion: Occasion, random: &mut dy
         decoys: Vec::new(),
         release: Released {
             set: set.id,
-            serial: set.serial + 1,
+            serial: set.next_serial(),
             time,
             horizon,
             bits: 0,

@@ -10,7 +10,8 @@ use super::event::{Authored, Based, DECOY_PROVIDER, SealKey, Told};
 use super::event_bytes::{day, report_type, standing};
 use super::params::{Params, schema};
 use super::set::{
-    Change, Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark,
+    Bridge, Change, Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState,
+    TableMark,
 };
 use super::state::{Base, State};
 use crate::authority::{
@@ -181,6 +182,10 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     if let Some(p) = &s.published {
         e.u32(p.serial).bytes(&p.manifest).bytes(&p.delegation).bytes(&p.checkpoint).bytes(&p.signatures);
     }
+    e.u32(s.known_serial).count(s.bridges.len());
+    for bridge in &s.bridges {
+        e.u32(bridge.incarnation).u32(bridge.serial);
+    }
     e.count(s.log.leaves().len());
     for leaf in s.log.leaves() {
         e.raw(leaf);
@@ -286,6 +291,10 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
             checkpoint: d.bytes()?.to_vec(),
             signatures: d.bytes()?.to_vec(),
         });
+    }
+    s.known_serial = d.u32()?;
+    for _ in 0..d.count(8)? {
+        s.bridges.push(Bridge { incarnation: d.u32()?, serial: d.u32()? });
     }
     for _ in 0..d.count(32)? {
         s.log.push(d.array()?);

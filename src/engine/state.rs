@@ -226,7 +226,7 @@ impl State {
                 self.seal_keys.push(key.clone());
             }
             Event::Released(r) => return self.released(seq, r).map(Applied::Released),
-            Event::Adopted { incarnation } => self.adopted(seq, *incarnation)?,
+            Event::Adopted { incarnation, known } => self.adopted(seq, *incarnation, known)?,
             Event::Published(p) => return self.published(seq, p),
             Event::Based(based) => self.based(seq, time, *based)?,
         }
@@ -255,12 +255,19 @@ impl State {
 
     /// A new life of the log: versions of the old one are never signed again, whoever else may still serve
     /// it.
-    fn adopted(&mut self, seq: u64, incarnation: u32) -> Result<(), FoldError> {
+    fn adopted(&mut self, seq: u64, incarnation: u32, known: &[Vec<u8>]) -> Result<(), FoldError> {
         if incarnation <= self.incarnation {
             return Err(disagrees(seq, "the incarnation", incarnation, self.incarnation + 1));
         }
+        let known = known.iter().map(|bytes| {
+            Checkpoint::parse(bytes).map_err(|e| disagrees(seq, "a checkpoint", e, "208 bytes of one"))
+        });
+        let known = known.collect::<Result<Vec<Checkpoint>, _>>()?;
+        for (id, set) in &mut self.sets {
+            let newest = known.iter().filter(|c| c.set() == *id).max_by_key(|c| c.version());
+            set.adopted(self.incarnation, newest);
+        }
         self.incarnation = incarnation;
-        self.sets.values_mut().for_each(SetState::adopted);
         Ok(())
     }
 
@@ -415,8 +422,8 @@ impl State {
     fn released(&mut self, seq: u64, r: &Released) -> Result<ReleaseOutcome, FoldError> {
         let incarnation = self.incarnation;
         let set = self.set_mut(seq, r.set)?;
-        if r.serial != set.serial + 1 {
-            return Err(disagrees(seq, "the serial", r.serial, set.serial + 1));
+        if r.serial != set.next_serial() {
+            return Err(disagrees(seq, "the serial", r.serial, set.next_serial()));
         }
         if r.time < set.time {
             return Err(disagrees(seq, "the release time", r.time, set.time));

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
-    BuiltRelease, BuiltTable, DEFAULT_PARAMS, Place, ReleaseOutcome, ReleaseView, SetState, SetView, Shelf,
-    Source, State, TableContext, View, Wish, build_from, next_release, next_table, table_of,
+    Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Place, ReleaseOutcome, ReleaseView, SetState, SetView,
+    Shelf, Source, State, TableContext, View, Wish, build_from, next_release, next_table, table_of,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
@@ -61,6 +61,7 @@ pub struct SetNews {
     published_manifest: Arc<Vec<u8>>,
     /// Checkpoint and signature list.
     published: Option<(Vec<u8>, Vec<u8>)>,
+    bridges: Arc<Vec<Bridge>>,
     log: LogTree,
     delegation: Vec<u8>,
 }
@@ -82,6 +83,7 @@ impl SetNews {
             manifest: Arc::new(s.manifest().to_vec()),
             published_manifest: Arc::new(s.published_manifest().unwrap_or_default().to_vec()),
             published: s.published_checkpoint().map(|(c, sig)| (c.to_vec(), sig.to_vec())),
+            bridges: Arc::new(s.bridges().to_vec()),
             log: s.log().clone(),
             delegation: s.published_delegation().unwrap_or(state.delegation()).to_vec(),
         })
@@ -106,6 +108,8 @@ impl SetNews {
             manifest: Arc::new(bytes.to_vec()),
             published_manifest: Arc::new(bytes.to_vec()),
             published: Some((checkpoint.as_bytes().to_vec(), answer.signatures.as_bytes().to_vec())),
+            // A history does not say where incarnations ended: who holds an earlier one gets the full set.
+            bridges: Arc::default(),
             log,
             delegation: [answer.delegation.as_bytes(), answer.delegation_signatures.as_bytes()].concat(),
         })
@@ -348,6 +352,7 @@ impl Builder {
             checkpoint: parsed,
             checkpoint_answer: Arc::new(compose_answer_body(checkpoint, signatures, &news.delegation)),
             generation,
+            bridges: Arc::clone(&news.bridges),
             log: Arc::new(news.log.clone()),
             objects,
         }))

@@ -14,7 +14,7 @@ use crate::release::{
 };
 use crate::store::journal::{AppendError, Head, JournalError, JournalReader, LocalJournal, LogId};
 use crate::store::snapshot::{self, Snapshot, SnapshotError};
-use crate::store::{Disk, Identity, IdentityError, read_file};
+use crate::store::{AdoptionError, Disk, Identity, IdentityError, read_file};
 
 /// Why an origin cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum OriginError {
     /// The journal cannot be written. Nothing is confirmed any more (fail-stop).
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// What an adoption knows from elsewhere cannot be used.
+    #[error(transparent)]
+    Adoption(#[from] AdoptionError),
     /// A snapshot directory cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -101,8 +104,8 @@ pub enum OriginError {
     },
     /// What is between the newest snapshot and the oldest segment is gone.
     #[error(
-        "the journal begins after event {begins}, and the newest whole snapshot stands at event {snapshot}: what is \
-         between them is gone; nothing was changed: put back a newer snapshot, or older segments, from a backup"
+        "the journal begins after event {begins}, and the newest whole snapshot stands at event {snapshot}: what \
+         is between them is gone; nothing was changed: put back a newer snapshot, or older segments, from a backup"
     )]
     Gap {
         /// The event before the oldest that the journal holds.

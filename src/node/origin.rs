@@ -23,7 +23,7 @@ use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Tru
 use crate::store::journal::{
     AppendError, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, record_bytes,
 };
-use crate::store::{Identity, IdentityError, replace_file, snapshot};
+use crate::store::{Identity, IdentityError, adoption, replace_file, snapshot};
 
 /// How long a delegation lasts, in seconds: a quarter of a year.
 const DELEGATION_S: u64 = 90 * 86_400;
@@ -145,7 +145,8 @@ impl Origin {
         let incarnation = self.identity.incarnation;
         if incarnation > self.state().incarnation() {
             tracing::warn!("this directory goes on as incarnation {incarnation}");
-            let adopt = (NOBODY, Input::Adopt { incarnation });
+            let known = adoption::kept(&*self.options.disk, &self.options.dir)?;
+            let adopt = (NOBODY, Input::Adopt { incarnation, known });
             let void = (NOBODY, Input::VoidCodes);
             for (_, reply) in self.step(now, vec![adopt, void])?.replies {
                 if let Ok(Reply::Voided(codes @ 1..)) = reply {
@@ -153,7 +154,7 @@ impl Origin {
                 }
             }
         }
-        Ok(())
+        Ok(adoption::forget(&*self.options.disk, &self.options.dir)?)
     }
 
     fn found(

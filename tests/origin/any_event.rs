@@ -211,7 +211,8 @@ fn pages() -> impl Strategy<Value = Event> {
     prop_oneof![
         any::<([u8; 8], u32)>()
             .prop_map(|(service, incarnation)| Event::Founded(Founded { service, incarnation })),
-        any::<u32>().prop_map(|incarnation| Event::Adopted { incarnation }),
+        (any::<u32>(), vec(blob(), 0..3))
+            .prop_map(|(incarnation, known)| Event::Adopted { incarnation, known }),
         any::<(u64, u64, [u8; 32], [u8; 32])>().prop_map(|(gno, seq, chain, digest)| Event::Based(Based {
             gno,
             seq,

@@ -153,7 +153,11 @@ fn events_of_sets_lie_as_the_tables_say() {
                 "88",
             ]),
         ),
-        (10, Event::Adopted { incarnation: 2 }, hexes(&["02000000"])),
+        (
+            10,
+            Event::Adopted { incarnation: 2, known: vec![vec![0x55]] },
+            hexes(&["02000000", "01000000", "01000000", "55"]),
+        ),
         (19, Event::SealKeyMade(seal), hexes(&[&"31".repeat(32), &"32".repeat(8), threes, fours])),
         (20, Event::Based(based), hexes(&[threes, fours, &"33".repeat(32), &"34".repeat(32)])),
     ]);
@@ -464,6 +468,8 @@ fn a_snapshot_begins_as_the_table_says() {
         &[0; 8],
         &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         &[0],
+        // No serial is known from elsewhere, no incarnation ended.
+        &[0; 2 * 4],
         &[0; 5 * 4],
     ]
     .concat();

@@ -55,7 +55,7 @@ impl Reference {
             rebuild.push(record).expect("it was lived");
             states.push(hashed(&state.to_bytes()));
             match event(record) {
-                Event::Adopted { incarnation: next } => incarnation = next,
+                Event::Adopted { incarnation: next, .. } => incarnation = next,
                 Event::Published(p) => {
                     let version = u64::from(incarnation) << 32 | u64::from(p.serial);
                     assert!(roots.insert((p.set, version), p.root).is_none(), "each version once");

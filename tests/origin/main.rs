@@ -21,6 +21,7 @@ mod crash_check;
 mod crash_points;
 mod rot;
 mod bases;
+mod lineage;
 mod asking;
 mod answers;
 mod refusals;

@@ -17,10 +17,13 @@ pub use standing::ReportStanding;
 
 use super::event::{Changes, Published};
 use super::params::Params;
-use crate::release::{Fields, LIVE, LogTree, Schema};
+use crate::release::{Checkpoint, Fields, LIVE, LogTree, Schema};
 use crate::time;
 use crate::wire::Key;
 use crate::wire::report::ReportType;
+
+/// Most earlier incarnations whose end a set remembers.
+pub(crate) const MAX_BRIDGES: usize = 64;
 
 /// Why an event does not fit the state it is applied to: the journal is not one this program wrote.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -214,6 +217,15 @@ pub struct TableMark {
     pub horizon: u32,
 }
 
+/// Where an incarnation of the log ended: versions of it up to there are versions of this journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bridge {
+    /// The incarnation.
+    pub incarnation: u32,
+    /// The last serial it has in the journal.
+    pub serial: u32,
+}
+
 /// One set.
 #[derive(Debug, Clone)]
 pub struct SetState {
@@ -227,6 +239,9 @@ pub struct SetState {
     pub(crate) table: TableMark,
     pub(crate) published: Option<PublishedState>,
     pub(crate) log: LogTree,
+    /// The greatest serial that somebody else was known to have when the directory was adopted.
+    pub(crate) known_serial: u32,
+    pub(crate) bridges: Vec<Bridge>,
     pub(crate) keys: BTreeMap<Key, KeyState>,
     pub(crate) pending: BTreeMap<Key, Pending>,
     pub(crate) leaving: BTreeMap<Key, Leaving>,
@@ -258,6 +273,8 @@ impl SetState {
             table: TableMark { version: 0, schema: params.schema, time: 0, horizon: 0 },
             published: None,
             log: LogTree::new(),
+            known_serial: 0,
+            bridges: Vec::new(),
             keys: BTreeMap::new(),
             pending: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -384,13 +401,31 @@ impl SetState {
         if self.unexpired == 0 { plain } else { plain.max(self.horizon) }
     }
 
-    /// A new incarnation has a checkpoint log of its own, whose first leaf is the last checkpoint before it
-    /// (spec 3.4.5).
-    pub(crate) fn adopted(&mut self) {
+    /// `before` is over. The new incarnation has a checkpoint log of its own, whose first leaf is the last
+    /// checkpoint before it (spec 3.4.5): its own, or a later one that somebody else is known to have. Its
+    /// serials go on above both.
+    pub(crate) fn adopted(&mut self, before: u32, known: Option<&Checkpoint>) {
+        let own = self.published.as_ref().map(|last| &last.checkpoint[..]);
+        let own = own.and_then(|bytes| Checkpoint::parse(bytes).ok());
+        let last = own.into_iter().chain(known.copied()).max_by_key(Checkpoint::version);
         self.log = LogTree::new();
-        if let Some(last) = &self.published {
-            self.log.push(crate::release::log_leaf_hash(&last.checkpoint));
+        if let Some(last) = last {
+            self.log.push(crate::release::log_leaf_hash(last.as_bytes()));
         }
+        self.known_serial = self.known_serial.max(known.map_or(0, Checkpoint::serial));
+        // bounded: who holds a version of one that is forgotten gets the full set.
+        self.bridges.truncate(MAX_BRIDGES - 1);
+        self.bridges.insert(0, Bridge { incarnation: before, serial: self.serial });
+    }
+
+    /// Serial of the next release.
+    pub(crate) fn next_serial(&self) -> u32 {
+        self.serial.max(self.known_serial) + 1
+    }
+
+    /// Where earlier incarnations ended, the newest first.
+    pub fn bridges(&self) -> &[Bridge] {
+        &self.bridges
     }
 
     pub(crate) fn published(&mut self, p: &Published, delegation: Vec<u8>) {

@@ -193,8 +193,8 @@ impl Writer {
                 self.record(now, &Event::Delegated(delegation));
                 Ok(Some(Reply::Done))
             }
-            Input::Adopt { incarnation } => {
-                self.record(now, &Event::Adopted { incarnation });
+            Input::Adopt { incarnation, known } => {
+                self.record(now, &Event::Adopted { incarnation, known });
                 Ok(Some(Reply::Done))
             }
             Input::Base(based) => {
