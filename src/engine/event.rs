@@ -15,7 +15,7 @@ pub const MAX_KEYS_PER_REPORT: usize = 30;
 /// Longest text (a name, a reason) in an event, in bytes.
 pub const MAX_TEXT: usize = 500;
 /// Version of every event's layout written by this program.
-pub const EVENT_VERSION: u16 = 0;
+pub const EVENT_VERSION: u16 = 1;
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]

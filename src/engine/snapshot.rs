@@ -21,7 +21,7 @@ use crate::authority::{
 use crate::release::LIVE;
 
 /// Layout of a snapshot's payload (file format 5.8).
-pub(crate) const SNAPSHOT_LAYOUT: u16 = 0;
+pub(crate) const SNAPSHOT_LAYOUT: u16 = 1;
 
 impl State {
     /// All of the state.

@@ -105,7 +105,8 @@ pub enum OriginError {
     /// What is between the newest snapshot and the oldest segment is gone.
     #[error(
         "the journal begins after event {begins}, and the newest whole snapshot stands at event {snapshot}: what \
-         is between them is gone; nothing was changed: put back a newer snapshot, or older segments, from a backup"
+         is between them is gone; nothing was changed: put back a newer snapshot, or older segments, from a \
+         backup"
     )]
     Gap {
         /// The event before the oldest that the journal holds.

@@ -10,7 +10,7 @@ use super::disk::{Disk, read_file, replace_file};
 
 const MAGIC: &[u8; 8] = b"TEKDADOP";
 /// Format of the file.
-const FORMAT: u32 = 0;
+const FORMAT: u32 = 1;
 /// Magic, format and count.
 const HEAD: usize = 16;
 /// Most bytes of the file.

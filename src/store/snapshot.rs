@@ -14,7 +14,7 @@ use super::disk::Disk;
 use super::journal::{Head, LogId};
 
 /// Format of a snapshot file.
-const FORMAT: u32 = 0;
+const FORMAT: u32 = 1;
 const MAGIC: [u8; 8] = *b"TEKDSNAP";
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".tekd";

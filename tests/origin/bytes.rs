@@ -433,7 +433,7 @@ fn a_snapshot_begins_as_the_table_says() {
     let service = world.origin.identity().service_id;
     let seal = world.origin.state().seal_keys()[0].clone();
     let head = [
-        &0u16.to_le_bytes()[..],
+        &1u16.to_le_bytes()[..],
         &service,
         &1u32.to_le_bytes(),
         &6u64.to_le_bytes(),
@@ -456,7 +456,7 @@ fn a_snapshot_begins_as_the_table_says() {
     .concat();
     assert_eq!(bytes[..head.len()], head);
     let mut other = bytes.clone();
-    other[0] = 1;
+    other[0] = 2;
     assert!(State::from_bytes(&other).is_err(), "another layout");
     let manifest = world.set(1).manifest().to_vec();
     let set = [

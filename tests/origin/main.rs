@@ -28,3 +28,4 @@ mod refusals;
 mod exchanges;
 mod any_event;
 mod bytes;
+mod formats;

@@ -10,6 +10,7 @@ mod report_args;
 mod args;
 mod output;
 mod tables;
+mod upgrade;
 mod progress;
 mod entry;
 mod operator;
@@ -54,6 +55,7 @@ fn run(cli: &args::Cli) -> Done {
         }
         Command::Operator(OperatorCommand::Backup { to }) => backup::run(global, to),
         Command::Operator(OperatorCommand::Adopt) => adopt::run(global),
+        Command::Operator(OperatorCommand::Upgrade(command)) => upgrade::run(global, *command),
         Command::Operator(OperatorCommand::Provider(command)) => providers::run(global, command),
         Command::Operator(OperatorCommand::Codes(command)) => codes::run(global, command),
         Command::Operator(command) => {

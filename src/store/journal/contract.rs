@@ -25,10 +25,10 @@ pub struct Head {
 }
 
 impl Head {
-    /// The head of a log without groups: its chain is `SHA-256("tekd-genesis-v0" ‖ log id)`
+    /// The head of a log without groups: its chain is `SHA-256("tekd-genesis-v1" ‖ log id)`
     /// (spec 5.3.3).
     pub fn genesis(log_id: &LogId, incarnation: u32) -> Head {
-        let chain = Sha256::new().chain_update(b"tekd-genesis-v0").chain_update(log_id).finalize();
+        let chain = Sha256::new().chain_update(b"tekd-genesis-v1").chain_update(log_id).finalize();
         Head { incarnation, gno: 0, seq: 0, chain: chain.into() }
     }
 }
