@@ -2,10 +2,10 @@
 
 use super::codec::{DecodeError, Decoder, Encoder};
 use super::event::{
-    Amended, Authored, Based, Changes, CodesIssued, Configured, EVENT_VERSION, Event, Founded,
-    MAX_KEYS_PER_REPORT, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported,
-    ReportedKey, SealKey, Told, Withdrawn,
+    Amended, Authored, Based, Changes, CodesIssued, Configured, EVENT_VERSION, Event, Founded, ProviderAdded,
+    ProviderKeyRevoked, ProviderStood, Published, Released, Reported, SealKey, Told, Withdrawn,
 };
+use super::event_keys::{decode_keys, encode_keys};
 use super::params::Params;
 use crate::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use crate::wire::report::{MAX_SENT_KEYS, ReportType, Verdict};
@@ -217,22 +217,6 @@ fn decode_since(d: &mut Decoder<'_>) -> Result<Option<u64>, DecodeError> {
     Ok(if d.bool()? { Some(d.u64()?) } else { None })
 }
 
-fn encode_keys(e: &mut Encoder, keys: &[ReportedKey]) {
-    e.count(keys.len());
-    for k in keys {
-        e.key(&k.key).fields(&k.fields).u64(k.embargo_end);
-    }
-}
-
-fn decode_keys(d: &mut Decoder<'_>, least: usize) -> Result<Vec<ReportedKey>, DecodeError> {
-    let n = d.count(34)?;
-    if n < least || n > MAX_KEYS_PER_REPORT {
-        return Err(d.value(n as u64));
-    }
-    let key = |_| Ok(ReportedKey { key: d.key()?, fields: d.fields()?, embargo_end: d.u64()? });
-    (0..n).map(key).collect()
-}
-
 fn encode_reported(e: &mut Encoder, r: &Reported) {
     e.u32(r.set).u32(r.provider).raw(&r.report);
     r.grant.encode(e);
@@ -279,25 +263,37 @@ fn decode_amended(d: &mut Decoder<'_>) -> Result<Amended, DecodeError> {
 
 impl Told {
     pub(crate) fn encode(&self, e: &mut Encoder) {
-        e.raw(&self.content).raw(&self.receipt).raw(&self.signatures).count(self.verdicts.len());
-        for verdict in &self.verdicts {
-            e.u8(verdict.number());
+        e.raw(&self.content).raw(&self.receipt).raw(&self.signatures);
+        let others =
+            || self.verdicts.iter().enumerate().filter(|(_, verdict)| **verdict != Verdict::Accepted);
+        e.u8(small(self.verdicts.len())).u8(small(others().count()));
+        for (at, verdict) in others() {
+            e.u8(small(at)).u8(verdict.number());
         }
     }
 
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let (content, receipt, signatures) = (d.array()?, d.array()?, d.array()?);
-        let n = d.count(1)?;
-        if n > MAX_SENT_KEYS {
-            return Err(d.value(n as u64));
+        let (n, others) = (d.u8()?, d.u8()?);
+        if usize::from(n) > MAX_SENT_KEYS {
+            return Err(d.value(n.into()));
         }
-        let verdict = |_| {
-            let number = d.u8()?;
-            Verdict::from_number(number).ok_or(d.value(number.into()))
-        };
-        let verdicts = (0..n).map(verdict).collect::<Result<_, _>>()?;
+        let mut verdicts = vec![Verdict::Accepted; n.into()];
+        let mut least = 0;
+        for _ in 0..others {
+            let (at, number) = (d.u8()?, d.u8()?);
+            let verdict = Verdict::from_number(number).filter(|verdict| *verdict != Verdict::Accepted);
+            // One event has one form: the others ascend.
+            let place = verdicts.get_mut(usize::from(at)).filter(|_| at >= least);
+            *place.ok_or(d.value(at.into()))? = verdict.ok_or(d.value(number.into()))?;
+            least = at + 1;
+        }
         Ok(Told { content, verdicts, receipt, signatures })
     }
+}
+
+fn small(n: usize) -> u8 {
+    u8::try_from(n).expect("at most 36 keys are sent")
 }
 
 impl Authored {

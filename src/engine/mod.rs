@@ -13,6 +13,7 @@ mod random;
 mod codec;
 mod params;
 mod event;
+mod event_keys;
 mod event_bytes;
 mod set;
 mod state;
