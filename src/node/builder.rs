@@ -11,7 +11,8 @@ use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
     BuiltRelease, BuiltTable, DEFAULT_PARAMS, Place, ReleaseOutcome, ReleaseView, SetState, SetView, Shelf,
-    Source, State, TableContext, View, Wish, build_from, next_release, next_table,
+    Source, State, TableContext, View, Wish, build_from, is_as_signed, next_release, next_table,
+    present_table,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
@@ -129,16 +130,6 @@ impl std::fmt::Debug for TableStore {
     }
 }
 
-/// A table made again has to be the one that was signed (state-is-a-fold).
-fn check_recovered(s: &SetState, built: &BuiltRelease) -> Result<(), BuildError> {
-    let published = s.published_checkpoint().filter(|_| !s.in_flight());
-    let Some(checkpoint) = published.and_then(|(c, _)| Checkpoint::parse(c).ok()) else { return Ok(()) };
-    if (checkpoint.root(), checkpoint.history()) == (built.root, built.history_digest) {
-        return Ok(());
-    }
-    Err(BuildError::Deviates { set: s.id(), serial: s.serial() })
-}
-
 /// Makes what readers see.
 #[derive(Debug)]
 pub struct Builder {
@@ -188,23 +179,13 @@ impl Builder {
     /// If it cannot be made even in memory.
     pub fn recover(&mut self, state: &State, set: u32) -> Result<Option<BuiltRelease>, BuildError> {
         let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
-        let mark = s.table();
-        let context = TableContext {
-            service: state.service(),
-            version: state.version(mark.serial),
-            schema: mark.schema,
-        };
-        let mut table = match self.file_of(s) {
+        let table = match self.file_of(s) {
             Some(table) => table,
-            None => {
-                let outcome = as_outcome(s);
-                let history = s.history();
-                self.placed(set, |place| build_from(&context, &history, &outcome, place))?
-            }
+            None => self.placed(set, |place| present_table(state, s, place))?,
         };
-        table.built.serial = s.serial();
         let built = table.built;
-        check_recovered(s, &built)?;
+        // A table made again has to be the one that was signed (state-is-a-fold).
+        is_as_signed(s, &built).map_err(|_| BuildError::Deviates { set, serial: s.serial() })?;
         self.tables.insert(set, table);
         Ok(Some(built))
     }
@@ -419,23 +400,6 @@ fn outcome_of(checkpoint: &Checkpoint) -> ReleaseOutcome {
         horizon: checkpoint.horizon(),
         live: checkpoint.count(),
         bits: checkpoint.bits(),
-        changes: crate::engine::Changes::default(),
-        adds: Vec::new(),
-        dels: Vec::new(),
-        dropped: true,
-    }
-}
-
-/// The release that made the present table, as far as making the table again needs it.
-fn as_outcome(s: &SetState) -> ReleaseOutcome {
-    let mark = s.table();
-    ReleaseOutcome {
-        set: s.id(),
-        serial: mark.serial,
-        time: mark.time,
-        horizon: mark.horizon,
-        live: s.live(),
-        bits: crate::release::tree::depth(s.live()),
         changes: crate::engine::Changes::default(),
         adds: Vec::new(),
         dels: Vec::new(),

@@ -31,6 +31,9 @@ mod writer_counts;
 mod admission;
 mod origin;
 mod offline;
+mod verifying;
+mod rebuilding;
+mod auditing;
 mod backup;
 mod opening_keys;
 mod builder;
@@ -55,6 +58,7 @@ mod streams;
 mod serve;
 pub mod demo;
 
+pub use auditing::{Audited, AuditingError, audit_journal};
 pub use backup::{Backup, BackupError, back_up};
 pub use builder::{BuildError, Builder, SetNews, TableStore};
 pub use clock::{Clock, SteppedClock, SystemClock};
@@ -74,10 +78,12 @@ pub use origin::{
     write_snapshot,
 };
 pub use polls::{PollState, Polls};
+pub use rebuilding::{RebuildingError, RebuiltJournal, rebuild_journal};
 pub use sealed_counts::SealedCounts;
 pub use serve::{ServeError, Serving};
 pub use signals::Signals;
 pub use single::{SingleOrigin, TurnError};
 pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};
+pub use verifying::verify_journal;
 pub use writer_counts::WriterCounts;

@@ -26,3 +26,4 @@ mod refusals;
 mod exchanges;
 mod any_event;
 mod bytes;
+mod whole;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tekd::engine::{ImportedKey, Input, Params, ParamsChange, Rebuild, Reply, ReportRequest};
+use tekd::engine::{ImportedKey, Input, Params, ParamsChange, Rebuild, Rebuilt, Reply, ReportRequest};
 use tekd::node::set_path;
 use tekd::release::{Fields, ONSET_NONE, Schema};
 use tekd::store::Disk;
@@ -343,7 +343,7 @@ impl History {
         for record in self.world.records(1) {
             rebuild.push(&record).expect("the journal gives what was signed");
         }
-        let (state, tables) = rebuild.finish();
+        let Rebuilt { state, tables, .. } = rebuild.finish().expect("its newest tables");
         assert!(state.to_bytes() == self.world.origin.state().to_bytes(), "the state is a fold");
         let made = tables.get(&SET).map(|t| t.generation.bytes().to_vec());
         assert!(made == shown(&self.world), "rebuilt generations have the same bytes");
