@@ -31,6 +31,7 @@ mod opening;
 mod redacted;
 mod deadlines;
 mod rebuild;
+mod audit;
 mod objects;
 mod view;
 mod cookie;
@@ -38,6 +39,7 @@ mod limiter;
 mod answer;
 mod gate;
 
+pub use audit::{Audit, AuditError, Signed, SignedKind, Unverifiable};
 pub use codec::DecodeError;
 pub use codes::Codes;
 pub use cookie::{Cookies, Proof};
@@ -62,7 +64,7 @@ pub use opening::{
 };
 pub use params::{DEFAULT_PARAMS, Params, ParamsError};
 pub use random::{Random, Seeded};
-pub use rebuild::{Rebuild, RebuildError, replay};
+pub use rebuild::{Rebuild, RebuildError, Rebuilt, Recompute, is_as_signed, read_event, replay};
 pub use refusal::Refusal;
 pub use releasing::{Held, Occasion};
 pub use set::{
@@ -70,7 +72,7 @@ pub use set::{
 };
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 pub use state::{Applied, Base, MAX_EARLIER_DELEGATIONS, State};
-pub use table::{BuiltTable, Place, TableContext, build_from, next_table, table_of};
+pub use table::{BuiltTable, Place, TableContext, build_from, next_table, present_table};
 pub use view::{ReleaseView, SetView, View, WISHES_MAX, Wish};
 pub use writer::{
     Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SEAL_KEYS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work,

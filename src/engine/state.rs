@@ -178,6 +178,18 @@ impl State {
     /// # Errors
     /// [`FoldError`] if the event cannot follow those before it; the state is then not to be used.
     pub fn apply(&mut self, seq: u64, time: u64, event: &Event) -> Result<Applied, FoldError> {
+        self.fold(seq, time, event, true)
+    }
+
+    /// As [`State::apply`]. Unless `listed`, what a release adds and takes away is counted, not listed: for
+    /// whoever makes no table of it.
+    pub(crate) fn fold(
+        &mut self,
+        seq: u64,
+        time: u64,
+        event: &Event,
+        listed: bool,
+    ) -> Result<Applied, FoldError> {
         if seq != self.seq + 1 {
             return Err(disagrees(seq, "its sequence number", seq, self.seq + 1));
         }
@@ -225,7 +237,7 @@ impl State {
                 self.seal_keys.retain(|old| is_remembered(old, time));
                 self.seal_keys.push(key.clone());
             }
-            Event::Released(r) => return self.released(seq, r).map(Applied::Released),
+            Event::Released(r) => return self.released(seq, r, listed).map(Applied::Released),
             Event::Adopted { incarnation, known } => self.adopted(seq, *incarnation, known)?,
             Event::Published(p) => return self.published(seq, p),
             Event::Based(based) => self.based(seq, time, *based)?,
@@ -244,7 +256,7 @@ impl State {
         self.seq = seq;
         self.time = self.time.max(time);
         let incarnation = self.incarnation;
-        let outcome = self.set_mut(seq, draft.set)?.released(&draft, incarnation);
+        let outcome = self.set_mut(seq, draft.set)?.released(&draft, incarnation, true);
         self.registry.forget(draft.set, draft.horizon);
         Ok((Released { changes: outcome.changes, bits: outcome.bits, ..draft }, outcome))
     }
@@ -419,7 +431,7 @@ impl State {
         (!taken.is_empty()).then_some(count)
     }
 
-    fn released(&mut self, seq: u64, r: &Released) -> Result<ReleaseOutcome, FoldError> {
+    fn released(&mut self, seq: u64, r: &Released, listed: bool) -> Result<ReleaseOutcome, FoldError> {
         let incarnation = self.incarnation;
         let set = self.set_mut(seq, r.set)?;
         if r.serial != set.next_serial() {
@@ -428,7 +440,7 @@ impl State {
         if r.time < set.time {
             return Err(disagrees(seq, "the release time", r.time, set.time));
         }
-        let outcome = set.released(r, incarnation);
+        let outcome = set.released(r, incarnation, listed);
         if outcome.changes != r.changes {
             return Err(disagrees(seq, "what the release changes", r.changes, outcome.changes));
         }

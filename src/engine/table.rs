@@ -154,13 +154,14 @@ pub fn build_from(
     })
 }
 
-/// Makes the present table of a set again, from its state.
+/// The table of the newest decided release of a set, made from the state alone.
 ///
 /// # Errors
 /// Those of the disk.
-pub fn table_of(state: &State, set: &SetState, place: Place<'_>) -> Result<BuiltTable, GenerationError> {
+pub fn present_table(state: &State, set: &SetState, place: Place<'_>) -> Result<BuiltTable, GenerationError> {
     let TableMark { version, schema, time, horizon } = set.table();
     let context = TableContext { service: state.service(), version, schema };
+    // The release that made it, as far as making it again needs that one.
     let outcome = ReleaseOutcome {
         set: set.id(),
         serial: set.serial(),
@@ -173,7 +174,13 @@ pub fn table_of(state: &State, set: &SetState, place: Place<'_>) -> Result<Built
         dels: Vec::new(),
         dropped: true,
     };
-    build_from(&context, &set.history(), &outcome, place)
+    let history = set.history();
+    let mut table = match place {
+        Place::Memory => keep(&context, &outcome, history)?,
+        Place::File(..) => build_from(&context, &history, &outcome, place)?,
+    };
+    table.built.serial = set.serial();
+    Ok(table)
 }
 
 type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), GenerationError>;
@@ -186,21 +193,18 @@ fn make(
     entries: impl FnOnce(Emit<'_>) -> Result<(), GenerationError>,
 ) -> Result<BuiltTable, GenerationError> {
     let schema = context.schema;
-    let meta = meta(context, outcome);
-    let mut tree = TreeBuilder::new(outcome.live);
     let generation = match place {
         Place::Memory => {
             let mut all = Vec::new();
             entries(&mut |entry| {
-                grow(&mut tree, schema, entry);
                 all.extend_from_slice(entry);
                 Ok(())
             })?;
-            let nodes = tree.finish().nodes;
-            Generation::in_memory(meta, all, nodes)?
+            return keep(context, outcome, all);
         }
         Place::File(disk, dir, mode) => {
-            let mut file = GenerationBuilder::create(disk, dir, meta, at_most)?;
+            let mut tree = TreeBuilder::new(outcome.live);
+            let mut file = GenerationBuilder::create(disk, dir, meta(context, outcome), at_most)?;
             entries(&mut |entry| {
                 grow(&mut tree, schema, entry);
                 file.push(entry)
@@ -209,6 +213,23 @@ fn make(
             file.finish(&nodes, mode)?
         }
     };
+    Ok(built(outcome, generation))
+}
+
+/// The table of all these entries, in memory.
+fn keep(
+    context: &TableContext,
+    outcome: &ReleaseOutcome,
+    entries: Vec<u8>,
+) -> Result<BuiltTable, GenerationError> {
+    let schema = context.schema;
+    let mut tree = TreeBuilder::new(outcome.live);
+    entries.chunks_exact(schema.entry_len()).for_each(|entry| grow(&mut tree, schema, entry));
+    let nodes = tree.finish().nodes;
+    Ok(built(outcome, Generation::in_memory(meta(context, outcome), entries, nodes)?))
+}
+
+fn built(outcome: &ReleaseOutcome, generation: Generation) -> BuiltTable {
     let built = BuiltRelease {
         set: outcome.set,
         serial: outcome.serial,
@@ -216,7 +237,7 @@ fn make(
         root: *generation.root(),
         history_digest: *generation.digest(),
     };
-    Ok(BuiltTable { generation: Arc::new(generation), built })
+    BuiltTable { generation: Arc::new(generation), built }
 }
 
 fn grow(tree: &mut TreeBuilder, schema: Schema, entry: &[u8]) {

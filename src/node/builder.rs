@@ -11,7 +11,8 @@ use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
     Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Place, ReleaseOutcome, ReleaseView, SetState, SetView,
-    Shelf, Source, State, TableContext, View, Wish, build_from, next_release, next_table, table_of,
+    Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_release, next_table,
+    present_table,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
@@ -133,16 +134,6 @@ impl std::fmt::Debug for TableStore {
     }
 }
 
-/// A table made again has to be the one that was signed (state-is-a-fold).
-fn check_recovered(s: &SetState, built: &BuiltRelease) -> Result<(), BuildError> {
-    let published = s.published_checkpoint().filter(|_| !s.in_flight());
-    let Some(checkpoint) = published.and_then(|(c, _)| Checkpoint::parse(c).ok()) else { return Ok(()) };
-    if (checkpoint.root(), checkpoint.history()) == (built.root, built.history_digest) {
-        return Ok(());
-    }
-    Err(BuildError::Deviates { set: s.id(), serial: s.serial() })
-}
-
 /// Makes what readers see.
 #[derive(Debug)]
 pub struct Builder {
@@ -192,13 +183,13 @@ impl Builder {
     /// If it cannot be made even in memory.
     pub fn recover(&mut self, state: &State, set: u32) -> Result<Option<BuiltRelease>, BuildError> {
         let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
-        let mut table = match self.file_of(s) {
+        let table = match self.file_of(s) {
             Some(table) => table,
-            None => self.placed(set, |place| table_of(state, s, place))?,
+            None => self.placed(set, |place| present_table(state, s, place))?,
         };
-        table.built.serial = s.serial();
         let built = table.built;
-        check_recovered(s, &built)?;
+        // A table made again has to be the one that was signed (state-is-a-fold).
+        is_as_signed(s, &built).map_err(|_| BuildError::Deviates { set, serial: s.serial() })?;
         self.tables.insert(set, table);
         Ok(Some(built))
     }

@@ -32,6 +32,9 @@ mod writer_counts;
 mod admission;
 mod origin;
 mod offline;
+mod verifying;
+mod rebuilding;
+mod auditing;
 mod backup;
 mod opening_keys;
 mod builder;
@@ -58,6 +61,7 @@ mod streams;
 mod serve;
 pub mod demo;
 
+pub use auditing::{Audited, AuditingError, audit_journal};
 pub use backup::{Backup, BackupError, back_up};
 pub use builder::{BuildError, Builder, SetNews, TableStore};
 pub use clock::{Clock, SteppedClock, SystemClock};
@@ -76,6 +80,7 @@ pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
 };
 pub use polls::{PollState, Polls};
+pub use rebuilding::{RebuildingError, RebuiltJournal, rebuild_journal};
 pub use sealed_counts::SealedCounts;
 pub use serve::{ServeError, Serving};
 pub use signals::Signals;
@@ -83,4 +88,5 @@ pub use single::{SingleOrigin, TurnError};
 pub use snapshots::{bytes_to_oldest_base, first_state, fold};
 pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};
+pub use verifying::verify_journal;
 pub use writer_counts::WriterCounts;

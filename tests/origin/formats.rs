@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tekd::engine::{Moment, ParamsChange, Rebuild, ReportReply, ReportRequest};
+use tekd::engine::{Moment, ParamsChange, Rebuild, Rebuilt, Recompute, ReportReply, ReportRequest};
 use tekd::node::{first_state, journal_path, set_path, snapshots_path};
 use tekd::store::{DIRECTORY_FORMAT, Disk, Identity, MemoryDisk, read_file};
 use tekd::wire::report::Outcome;
@@ -138,9 +138,11 @@ fn what_was_frozen_is_served_and_rebuilt() {
     let (disk, dir) = (thawed(&lived), Path::new(DIR));
     let kept = records(&disk, 1);
     let medium: std::sync::Arc<dyn Disk> = std::sync::Arc::new(disk.clone());
-    let mut rebuild = Rebuild::from_state(first_state(&medium, dir).expect("event one")).expect("no table");
+    let mut rebuild =
+        Rebuild::from_state(first_state(&medium, dir).expect("event one"), Recompute::EverySerial)
+            .expect("no table");
     kept.iter().for_each(|record| rebuild.push(record).expect("every root as it was signed"));
-    let (state, tables) = rebuild.finish();
+    let Rebuilt { state, tables, .. } = rebuild.finish().expect("as it was signed");
     let newest = disk.list(&set_path(dir, SET)).expect("generations").pop().expect("one");
     assert!(tables[&SET].generation.bytes() == read_file(&disk, &newest, 1 << 20).expect("a generation"));
     // From the snapshot it is the same, and who was confirmed is told the same.

@@ -29,3 +29,4 @@ mod exchanges;
 mod any_event;
 mod bytes;
 mod formats;
+mod whole;

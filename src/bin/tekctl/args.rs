@@ -266,12 +266,17 @@ pub(crate) enum JournalCommand {
         #[arg(long)]
         keys: bool,
     },
-    /// Compute every release again and write the newest generations
+    /// Carry out every event again, compare with what was signed, and write the newest generations
     Rebuild {
         /// A directory that holds no sets yet
         #[arg(long, value_name = "DIR")]
         into: PathBuf,
+        /// Make the table of every release, not of the newest alone
+        #[arg(long)]
+        every_serial: bool,
     },
+    /// Verify every signature the journal holds, under trust.json of the data directory or --trust FILE
+    Audit,
 }
 
 #[derive(Debug, Subcommand)]

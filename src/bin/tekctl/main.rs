@@ -19,6 +19,7 @@ mod codes;
 mod reports;
 mod import;
 mod journal;
+mod audit;
 mod dump;
 mod backup;
 mod remote;
@@ -47,11 +48,12 @@ fn run(cli: &args::Cli) -> Done {
     match &cli.command {
         Command::Operator(OperatorCommand::Import(args)) => import::run(global, args),
         Command::Operator(OperatorCommand::Journal(JournalCommand::Verify)) => journal::verify(global),
+        Command::Operator(OperatorCommand::Journal(JournalCommand::Audit)) => audit::run(global),
         Command::Operator(OperatorCommand::Journal(JournalCommand::Dump { from, keys })) => {
             dump::run(global, *from, *keys)
         }
-        Command::Operator(OperatorCommand::Journal(JournalCommand::Rebuild { into })) => {
-            journal::rebuild(global, into)
+        Command::Operator(OperatorCommand::Journal(JournalCommand::Rebuild { into, every_serial })) => {
+            journal::rebuild(global, into, *every_serial)
         }
         Command::Operator(OperatorCommand::Backup { to }) => backup::run(global, to),
         Command::Operator(OperatorCommand::Adopt) => adopt::run(global),

@@ -4,14 +4,22 @@
 //! same for a fresh event and for a replayed one: claims come and go in `claims.rs`, a release turns the
 //! public page in `turn.rs`.
 
+mod few;
+mod claim;
+mod key_index;
+mod key_table;
 mod record;
 mod claims;
 mod turn;
 mod standing;
+mod history;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+pub(crate) use claim::{Claim, Course};
 pub use claims::ClaimCount;
+pub(crate) use few::Few;
+pub(crate) use key_table::{Handle, KeyTable};
 pub use record::{Change, ReportRecord};
 pub use standing::ReportStanding;
 
@@ -20,7 +28,6 @@ use super::params::Params;
 use crate::release::{Checkpoint, Fields, LIVE, LogTree, Schema};
 use crate::time;
 use crate::wire::Key;
-use crate::wire::report::ReportType;
 
 /// Most earlier incarnations whose end a set remembers.
 pub(crate) const MAX_BRIDGES: usize = 64;
@@ -67,40 +74,6 @@ pub(crate) enum Taker {
     Operator(u64),
 }
 
-/// A report's claim on a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Claim {
-    /// The report, by the sequence number of its event.
-    pub(crate) report: u64,
-    /// Sequence number of the event that brought it: the report's or an amendment's.
-    pub(crate) seq: u64,
-    /// Sequence number of the event that brought the grant it stands on.
-    pub(crate) under: u64,
-    pub(crate) fields: Fields,
-    pub(crate) embargo_end: u64,
-    pub(crate) decoy: bool,
-    /// When that event was recorded, Unix seconds.
-    pub(crate) received: u64,
-    /// Since when it has been as it is: made, revised or reinstated.
-    pub(crate) since: u64,
-    /// Operators' events that took it back and were not undone, the oldest first.
-    pub(crate) taken_back: Vec<u64>,
-    /// Its author took it back.
-    pub(crate) cancelled: bool,
-}
-
-impl Claim {
-    /// Whether nobody took it back.
-    pub(crate) fn is_there(&self) -> bool {
-        self.taken_back.is_empty() && !self.cancelled
-    }
-
-    /// Whether it counts for its key.
-    pub(crate) fn stands(&self) -> bool {
-        self.is_there() && self.fields.report != ReportType::Negative.number()
-    }
-}
-
 /// One published entry of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryState {
@@ -114,9 +87,9 @@ pub(crate) struct EntryState {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyState {
     /// Unexpired claims in the order they were made, those that were taken back among them.
-    pub(crate) claims: Vec<Claim>,
+    pub(crate) claims: Few<Claim>,
     /// Unexpired entries in the order of their serials; at most the last is live.
-    pub(crate) entries: Vec<EntryState>,
+    pub(crate) entries: Few<EntryState>,
 }
 
 impl KeyState {
@@ -135,7 +108,7 @@ impl KeyState {
 }
 
 /// A key that waits for a release.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
     pub(crate) fields: Fields,
     pub(crate) embargo_end: u64,
@@ -147,8 +120,8 @@ pub(crate) struct Pending {
 
 impl Pending {
     fn of(claim: &Claim) -> Self {
-        let Claim { report, fields, embargo_end, decoy, since, .. } = *claim;
-        Pending { fields, embargo_end, report, decoy, since: since.max(embargo_end) }
+        let Claim { report, fields, embargo_end, decoy, .. } = *claim;
+        Pending { fields, embargo_end, report, decoy, since: claim.since().max(embargo_end) }
     }
 }
 
@@ -242,16 +215,17 @@ pub struct SetState {
     /// The greatest serial that somebody else was known to have when the directory was adopted.
     pub(crate) known_serial: u32,
     pub(crate) bridges: Vec<Bridge>,
-    pub(crate) keys: BTreeMap<Key, KeyState>,
-    pub(crate) pending: BTreeMap<Key, Pending>,
+    pub(crate) keys: KeyTable,
     pub(crate) leaving: BTreeMap<Key, Leaving>,
     pub(crate) reports: BTreeMap<u64, ReportRecord>,
     /// Reports by the id their authors call them by; decoys and imports too.
-    pub(crate) by_id: BTreeMap<[u8; 16], u64>,
+    pub(crate) by_id: HashMap<[u8; 16], u64>,
+    /// Reports by the interval in which they were received: those that may be over are at the front.
+    pub(crate) received: BTreeMap<u32, Vec<u64>>,
     /// Reports of decoys.
     pub(crate) decoys: BTreeSet<u64>,
     /// Keys by the interval at which a claim or entry of theirs ends.
-    pub(crate) ends: BTreeMap<u64, Vec<Key>>,
+    pub(crate) ends: BTreeMap<u64, Vec<Handle>>,
     pub(crate) live: u64,
     pub(crate) unexpired: u64,
 }
@@ -275,11 +249,11 @@ impl SetState {
             log: LogTree::new(),
             known_serial: 0,
             bridges: Vec::new(),
-            keys: BTreeMap::new(),
-            pending: BTreeMap::new(),
+            keys: KeyTable::default(),
             leaving: BTreeMap::new(),
             reports: BTreeMap::new(),
-            by_id: BTreeMap::new(),
+            by_id: HashMap::new(),
+            received: BTreeMap::new(),
             decoys: BTreeSet::new(),
             ends: BTreeMap::new(),
             live: 0,
@@ -314,7 +288,7 @@ impl SetState {
 
     /// Keys that wait for a release.
     pub fn waiting(&self) -> usize {
-        self.pending.len()
+        self.keys.waiting().len()
     }
 
     /// Whether no entry is unexpired, none waits and no claim could be reinstated: the schema may change.
@@ -364,8 +338,8 @@ impl SetState {
 
     /// Waiting keys by reason at `now`: still under embargo, or ready for the next release.
     pub fn waiting_at(&self, now: u64) -> (usize, usize) {
-        let embargoed = self.pending.values().filter(|p| p.embargo_end > now).count();
-        (embargoed, self.pending.len() - embargoed)
+        let embargoed = self.keys.waiting().iter().filter(|(_, p)| p.embargo_end > now).count();
+        (embargoed, self.waiting() - embargoed)
     }
 
     /// Live keys that leave with the next release.
@@ -373,20 +347,20 @@ impl SetState {
         self.leaving.len()
     }
 
-    /// Keys that come in with a release of that horizon if their embargo ended by `until`, in key order. A
-    /// withdrawn key that was reported again waits until its old entry has left: by `withdraw`, or because
-    /// it expires.
-    pub(crate) fn ready(
-        &self,
-        until: u64,
-        horizon: u32,
-        withdraw: bool,
-    ) -> impl Iterator<Item = (&Key, &Pending)> {
-        self.pending.iter().filter(move |(key, p)| {
-            let unexpired = time::is_live(p.fields.start, p.fields.period, horizon);
-            let free = withdraw || !self.leaving.contains_key(key) || !self.is_unexpired(key, horizon);
-            unexpired && free && p.embargo_end <= until
-        })
+    /// Keys that come in with a release of that horizon if their embargo ended by `until`, in no order that
+    /// means anything. A withdrawn key that was reported again waits until its old entry has left: by
+    /// `withdraw`, or because it expires.
+    pub(crate) fn ready(&self, until: u64, horizon: u32, withdraw: bool) -> impl Iterator<Item = Handle> {
+        let free = move |at: Handle| withdraw || self.leaving.is_empty() || !self.stays(at, horizon);
+        let comes = move |(at, p): &&(Handle, Pending)| {
+            p.embargo_end <= until && time::is_live(p.fields.start, p.fields.period, horizon) && free(*at)
+        };
+        self.keys.waiting().iter().filter(comes).map(|(at, _)| *at)
+    }
+
+    /// Whether a key that is to leave is live and stays so under `horizon`.
+    fn stays(&self, at: Handle, horizon: u32) -> bool {
+        self.leaving.contains_key(self.keys.key(at)) && self.is_unexpired(self.keys.key(at), horizon)
     }
 
     /// Whether a key is live and stays so under `horizon`.
@@ -437,21 +411,5 @@ impl SetState {
             checkpoint: p.checkpoint.clone(),
             signatures: p.signatures.clone(),
         });
-    }
-
-    /// All unexpired entries in order, as history entries (spec 3.1.4).
-    pub fn history(&self) -> Vec<u8> {
-        let schema = self.params.schema;
-        let unexpired =
-            usize::try_from(self.unexpired).expect("a set in memory has fewer entries than addresses");
-        let mut out = Vec::with_capacity(unexpired * schema.entry_len());
-        for (key, state) in &self.keys {
-            for e in &state.entries {
-                schema.public_entry(key.as_bytes(), &e.fields, &mut out);
-                out.extend_from_slice(&e.add_serial.to_le_bytes());
-                out.extend_from_slice(&e.del_serial.to_le_bytes());
-            }
-        }
-        out
     }
 }

@@ -10,6 +10,7 @@ mod head;
 mod segment;
 mod reserve;
 mod read;
+mod verify;
 mod recover;
 mod append;
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use contract::{
     AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record, Recovered,
 };
 pub use format::{FORMAT, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, record_bytes};
-pub use read::{JournalReader, Verified, segment_bytes_after, verify};
+pub use read::{JournalReader, segment_bytes_after};
+pub use verify::{Verification, Verified, verify};
