@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::builder::{BuildError, Builder, SetNews, TableStore};
+use super::builder::{BuildError, Builder, Mend, SetNews, TableStore};
 use super::building::{Building, Finished, Held, Job, Make, Troubles, Unbuilt};
 use super::clock::Clock;
 use super::directory::snapshots_path;
@@ -350,7 +350,7 @@ struct WriterThread {
     /// Who waits for a release of which set. bounded: one for each set in flight.
     releasing: Vec<(u32, Ticket)>,
     next: u64,
-    /// Jobs the builder has no room for yet. bounded: one table and one show for each set.
+    /// Jobs the builder has no room for yet. bounded: two tables and one show for each set.
     outbox: VecDeque<Job>,
     /// Sequence number of the newest snapshot made here.
     snapshot_at: u64,
@@ -455,6 +455,7 @@ impl WriterThread {
                     inputs.push((NOBODY, Input::Built(built)));
                 }
                 Command::Finished(Finished::Waits(unbuilt)) => self.release_waits(&unbuilt),
+                Command::Finished(Finished::Hurt(set)) => self.mend(set),
                 Command::Stop => return (inputs, true),
             }
         }
@@ -524,6 +525,12 @@ impl WriterThread {
         self.releasing.retain(|(_, ticket)| self.waiting.contains_key(ticket));
         self.hand_out();
         Ok(())
+    }
+
+    /// Gives the builder what it takes to make the table of a set again, and to show it.
+    fn mend(&mut self, set: u32) {
+        self.outbox.extend(Mend::of(self.origin.state(), set).map(Job::Mend));
+        self.show(set, self.clock.now().unix, Vec::new());
     }
 
     /// Puts the newest news of a set in the outbox, in place of older ones that are still there.

@@ -214,6 +214,7 @@ impl Follower {
     fn run(mut self, stop: &Receiver<()>) {
         loop {
             for followed in &mut self.sets {
+                mend(&self.builder, &followed.history);
                 let went = followed.client.sync(&mut followed.history, false);
                 if let Err(TryRecvError::Disconnected) = stop.try_recv() {
                     return;
@@ -233,6 +234,21 @@ impl Follower {
                 return;
             }
         }
+    }
+}
+
+/// Makes the table of a set again if it was changed under the node, from what was verified.
+fn mend(builder: &Mutex<Builder>, history: &HistoryClient) {
+    let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(file) =
+        builder.hurt().find(|(set, _)| *set == history.set()).map(|(_, file)| file.to_path_buf())
+    else {
+        return;
+    };
+    let error = BuildError::Hurt { set: history.set(), file };
+    match show(&mut builder, history) {
+        Ok(_) => tracing::error!("{error}: that is done"),
+        Err(e) => tracing::error!("{error}: that failed: {e}"),
     }
 }
 

@@ -21,3 +21,4 @@ mod operator;
 mod account;
 mod sigkill;
 mod injected;
+mod generations;
