@@ -26,6 +26,8 @@ use crate::store::{Published, read_file};
 
 /// How often wishes of readers are looked at.
 const WISH_PAUSE: Duration = Duration::from_millis(20);
+/// How often a node looks whether a reader found a mapped table changed.
+const MEND_PAUSE: Duration = Duration::from_millis(100);
 /// How long a stop waits for a poll under way.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
@@ -214,7 +216,6 @@ impl Follower {
     fn run(mut self, stop: &Receiver<()>) {
         loop {
             for followed in &mut self.sets {
-                mend(&self.builder, &followed.history);
                 let went = followed.client.sync(&mut followed.history, false);
                 if let Err(TryRecvError::Disconnected) = stop.try_recv() {
                     return;
@@ -230,8 +231,25 @@ impl Follower {
                 }
                 self.polls.note(set, went);
             }
-            if !matches!(stop.recv_timeout(self.every), Err(RecvTimeoutError::Timeout)) {
+            if !self.rest(stop) {
                 return;
+            }
+        }
+    }
+
+    /// Waits until the next polls are due, and mends what is found changed meanwhile; `false` if it is to stop.
+    fn rest(&self, stop: &Receiver<()>) -> bool {
+        let due = Instant::now() + self.every;
+        loop {
+            for followed in &self.sets {
+                mend(&self.builder, &followed.history);
+            }
+            let left = due.saturating_duration_since(Instant::now());
+            if !matches!(stop.recv_timeout(left.min(MEND_PAUSE)), Err(RecvTimeoutError::Timeout)) {
+                return false;
+            }
+            if left <= MEND_PAUSE {
+                return true;
             }
         }
     }

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use tekd::release::Trust;
 use tekd::service::control::{ControlRequest, Exit};
 
 use super::account::{ask_again, settle};
@@ -114,19 +115,19 @@ fn has_stopped(server: &Server, code: &str, dice: &mut Dice, ledger: &Shared) {
     assert!(import(server, &dice.keys(1)).is_ok_and(|reply| !reply.ok), "an import is refused");
     let mut phone = Phone::new(server, Way::Tls, dice.draw(), ledger).impatient();
     assert!(matches!(phone.submit(code), Err(Failed::Refused(_))), "a report is refused");
-    answers(server, ledger);
+    answers(server, &server.trust(), ledger);
 }
 
 /// Readers find the newest release that was told of, or a newer one, and can verify it.
-pub(crate) fn answers(server: &Server, ledger: &Shared) {
+pub(crate) fn answers(server: &Server, trust: &Trust, ledger: &Shared) {
     let newest = open(ledger).releases.last_key_value().map_or(0, |(serial, _)| *serial);
     if newest == 0 {
         return;
     }
-    let checkpoint = udp_client(server.udp(), server.trust()).checkpoint().expect("a verified checkpoint");
+    let checkpoint = udp_client(server.udp(), trust.clone()).checkpoint().expect("a verified checkpoint");
     assert!(u64::from(checkpoint.serial()) >= newest, "what was told of is seen");
-    let mut phone = SetClient::new(server.trust(), 1);
-    let synced = tls_client(server.tls(), server.trust()).sync(&mut phone, false).expect("a verified sync");
+    let mut phone = SetClient::new(trust.clone(), 1);
+    let synced = tls_client(server.tls(), trust.clone()).sync(&mut phone, false).expect("a verified sync");
     assert_eq!(synced.root, checkpoint.root());
 }
 
@@ -158,7 +159,7 @@ fn suffer(call: &str, error: &str, when: u32, dice: &mut Dice, struck: &mut Stru
                 has_stopped(&server, &last, dice, &ledger);
             } else {
                 struck.nothing_that_matters += 1;
-                answers(&server, &ledger);
+                answers(&server, &server.trust(), &ledger);
             }
             let before = open(&ledger).receipts();
             println!("{what}: {} faults, {before} receipts", faults(&place));
@@ -250,7 +251,7 @@ fn a_segment_without_space_turns_away_and_is_prepared_later() {
     assert_eq!(faults(&place), 1);
     assert!(server.place.log().contains("the disk of the journal is full"), "{}", server.place.log());
     open(&ledger).decide(many.iter().copied(), Fate::Out);
-    answers(&server, &ledger);
+    answers(&server, &server.trust(), &ledger);
     withdraw_key(&server, &mut dice, &ledger).expect("a withdrawal goes on");
     until("it goes on by itself", || bring(&server, &many, &ledger).ok());
     settle(&server, &mut open(&ledger), dir.path());

@@ -13,6 +13,9 @@ mod keys;
 #[allow(dead_code)]
 #[path = "../real/asker.rs"]
 mod asker;
+#[allow(dead_code)]
+#[path = "../real/tree.rs"]
+mod tree;
 mod dice;
 mod tekctl;
 mod ledger;
@@ -22,3 +25,8 @@ mod account;
 mod sigkill;
 mod injected;
 mod generations;
+mod damaged;
+mod mounted;
+mod full;
+mod clock;
+mod ownership;

@@ -128,7 +128,7 @@ fn missing_and_damaged_files_are_named_with_what_to_do() {
     let mut journal = open(&disk).unwrap().0;
     append(&mut journal, &[1], NOON + 3 * DAY_MS).unwrap();
     disk.remove(&segment(2)).unwrap();
-    says(open(&disk).map(|_| ()).map_err(|e| e.to_string()), "the segment before it is missing");
+    says(open(&disk).map(|_| ()).map_err(|e| e.to_string()), "which comes before it, is missing");
 }
 
 #[test]
