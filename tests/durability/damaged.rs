@@ -27,10 +27,12 @@ enum Damage {
     Cut,
     Flip,
     Remove,
-    /// Renamed over it, as `cp --remove-destination` and most programs that put something back do it.
+    /// An older copy renamed over it, as most programs that put something back do it.
     Older,
+    /// An older copy written over it, as `cp` does it.
+    Over,
 }
-use Damage::{Cut, Flip, Older, Remove};
+use Damage::{Cut, Flip, Older, Over, Remove};
 
 /// How a start after it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,12 +91,17 @@ impl World {
             }
             Remove => std::fs::remove_file(file).expect("removed"),
             Older => {
-                let from = self.older.join(file.strip_prefix(&self.server.place.data).expect("below it"));
                 let aside = file.with_extension("aside");
-                std::fs::copy(from, &aside).expect("copied");
+                std::fs::copy(self.before(file), &aside).expect("copied");
                 std::fs::rename(aside, file).expect("renamed");
             }
+            Over => drop(std::fs::copy(self.before(file), file).expect("copied")),
         }
+    }
+
+    /// The file as it was a while before.
+    fn before(&self, file: &Path) -> PathBuf {
+        self.older.join(file.strip_prefix(&self.server.place.data).expect("below it"))
     }
 
     /// Goes on under the damage, stops, and starts again.
@@ -154,14 +161,18 @@ fn segments() {
     suffer(
         "the segment that is written",
         |data| newest(&data.join("journal"), "segment-", ".journal"),
-        &[(Cut, Refused), (Flip, Refused), (Remove, Refused), (Older, Refused)],
+        &[(Cut, Refused), (Flip, Refused), (Remove, Refused), (Older, Refused), (Over, Refused)],
     );
 }
 
 #[test]
 fn the_head_file() {
     let head = |data: &Path| data.join("journal/head");
-    suffer("the head file", head, &[(Cut, Served), (Flip, Served), (Remove, Refused), (Older, Served)]);
+    suffer(
+        "the head file",
+        head,
+        &[(Cut, Served), (Flip, Served), (Remove, Refused), (Older, Served), (Over, Served)],
+    );
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn a_generation_in_memory_or_replaced_beside_its_map_is_answered_from_as_before(
 fn a_node_makes_a_mapped_generation_again_from_what_it_verified() {
     let mut world = in_mode("copy");
     let place = Place::new(world.dir.path(), "node").under(&["env", "TEKD_MEMORY_MODE=map"]);
-    let node = place.following(world.server.tls(), &world.server.ready.trust).start();
+    let node = place.following(world.server.udp(), &world.server.ready.trust).start();
     let files = || generations(&RealDisk, &node.place.data.join("sets/1")).unwrap_or_default();
     let shown = |serial| until("the release", || (node.serial() >= serial).then_some(()));
     shown(2);

@@ -17,6 +17,7 @@ mod asker;
 #[path = "../real/tree.rs"]
 mod tree;
 mod dice;
+mod shim;
 mod tekctl;
 mod ledger;
 mod phone;

@@ -1,5 +1,6 @@
 //! SIGKILL at any moment loses nothing that was confirmed, and doubles nothing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -11,9 +12,10 @@ use super::account::{ask_again, settle};
 use super::dice::Dice;
 use super::keys::fresh_seed;
 use super::ledger::Ledger;
-use super::operator::{codes, work};
+use super::operator::{codes, turn, work};
 use super::phone::{Failed, Phone, Shared, Way, open};
 use super::server::{Place, Server};
+use super::shim::under;
 
 /// Rounds unless `TEKD_KILL_ROUNDS` says otherwise.
 const ROUNDS: u64 = 20;
@@ -129,4 +131,34 @@ fn what_was_confirmed_before_sigkill_is_there_once_after_it() {
     }
     assert!(receipts >= all && replies >= all, "the server was busy: {receipts} receipts, {replies} replies");
     println!("{all} rounds: {receipts} receipts and {replies} replies were confirmed; 0 lost, 0 doubled");
+}
+
+/// That the account is no formality: a disk on which nothing arrives for a while is found out.
+#[test]
+fn a_disk_that_lies_is_found_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let lying = dir.path().join("lying");
+    let place = under(Place::new(dir.path(), "origin"), dir.path(), "lie.c", "LYING", &lying);
+    let mut dice = Dice::new(fresh_seed("a disk that lies"));
+    let ledger: Shared = Arc::new(Mutex::new(Ledger::default()));
+    let server = place.start().without_decoys();
+    let hand = codes(&server, "clinic", 2);
+    let mut phone = Phone::new(&server, Way::Tls, dice.draw(), &ledger);
+    turn(&server, &mut dice, &ledger).expect("confirmed");
+    phone.submit(&hand[0]).expect("a receipt");
+    server.kill();
+    let server = place.start();
+    settle(&server, &mut open(&ledger), dir.path());
+    std::fs::write(&lying, "").expect("a file");
+    let mut phone = Phone::new(&server, Way::Tls, dice.draw(), &ledger);
+    phone.submit(&hand[1]).expect("a receipt that is a lie");
+    server.kill();
+    std::fs::remove_file(&lying).expect("removed");
+    let server = place.start();
+    let found = catch_unwind(AssertUnwindSafe(|| settle(&server, &mut open(&ledger), dir.path())));
+    let why = found.expect_err("a report was lost");
+    let why = why
+        .downcast::<String>()
+        .map_or_else(|other| format!("{:?}", other.downcast_ref::<&str>()), |text| *text);
+    assert!(why.contains("a key was confirmed and is missing"), "{why}");
 }

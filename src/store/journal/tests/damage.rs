@@ -122,7 +122,8 @@ fn missing_and_damaged_files_are_named_with_what_to_do() {
         disk.remove(&name).unwrap();
         open(&disk).map(|_| ()).map_err(|error| error.to_string())
     };
-    says(without(segment(2)), "ends at group 2, but group 4 was acknowledged: a segment is missing");
+    let missing = "ends at group 2, but group 4 was acknowledged: segment-0000000002.journal is missing";
+    says(without(segment(2)), missing);
     says(without(head), "holds no journal");
     let disk = two_segments();
     let mut journal = open(&disk).unwrap().0;
