@@ -382,6 +382,7 @@ mod tests {
         let tell = |finished| match finished {
             Finished::Waits(unbuilt) => waits.borrow_mut().push(unbuilt.serial),
             Finished::Built(_) => built.set(built.get() + 1),
+            Finished::Hurt(set) => panic!("the table of set {set} is whole"),
         };
         let ticking = Arc::clone(&clock) as Arc<dyn Clock>;
         let failing = Failing { well: false, asked: 0 };

@@ -148,16 +148,18 @@ struct Place {
 }
 
 impl Place {
-    const FREE: Place = Place {
-        start: AtomicUsize::new(0),
-        len: AtomicUsize::new(0),
-        taken: AtomicBool::new(false),
-        hurt: AtomicBool::new(false),
-    };
+    const fn free() -> Place {
+        Place {
+            start: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            taken: AtomicBool::new(false),
+            hurt: AtomicBool::new(false),
+        }
+    }
 }
 
 /// Every mapped range of the process, for the handler of SIGBUS, which may neither lock nor allocate.
-static GUARDS: [Place; MAPPED_MAX] = [Place::FREE; MAPPED_MAX];
+static GUARDS: [Place; MAPPED_MAX] = [const { Place::free() }; MAPPED_MAX];
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 /// What SIGBUS did before.
 static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut());
@@ -254,14 +256,14 @@ fn handle_bus_errors() -> io::Result<()> {
 #[allow(unsafe_code)]
 extern "C" fn fill_hole(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     // SAFETY: the kernel gives a handler with SA_SIGINFO its information.
-    let code = unsafe { (*info).si_code };
-    // SAFETY: as above; what it means depends on the code, and it is only compared.
-    let at = unsafe { (*info).si_addr() } as usize;
+    let info = unsafe { &*info };
+    // SAFETY: what it means depends on the code, and it is only compared.
+    let at = unsafe { info.si_addr() } as usize;
     let covers = |place: &&Place| {
         let start = place.start.load(Ordering::SeqCst);
         start != 0 && (start..start + place.len.load(Ordering::SeqCst)).contains(&at)
     };
-    if code > 0
+    if info.si_code > 0
         && let Some(place) = GUARDS.iter().find(covers)
     {
         // Before the zeros are there: who reads them finds it hurt.

@@ -13,6 +13,8 @@ use tekd::wire::Key;
 use tekd::wire::report::Outcome;
 
 use super::account::{ask_again, settle};
+use super::asker::tls_client;
+use super::clock::{Clock, DAY, is_held, is_let_go};
 use super::dice::Dice;
 use super::injected::answers;
 use super::keys::{fresh_seed, import};
@@ -127,7 +129,7 @@ fn a_loop_file_system_that_fills_up_and_is_freed() {
     match Mounted::ext4(dir.path(), MIB) {
         Ok(small) => suffer(&small, dir.path()),
         Err(why) => {
-            println!("SKIPPED: no loop file system can be mounted here ({why}); a tmpfs is filled instead")
+            println!("SKIPPED: no loop file system can be mounted here ({why}); a tmpfs is filled instead");
         }
     }
 }
@@ -139,4 +141,31 @@ fn a_tmpfs_that_fills_up_and_is_freed() {
         Ok(small) => suffer(&small, dir.path()),
         Err(why) => println!("SKIPPED: no tmpfs can be mounted here, not in a user namespace either: {why}"),
     }
+}
+
+#[test]
+fn keys_expire_while_the_disk_is_full() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let small = match Mounted::tmpfs(dir.path(), MIB) {
+        Ok(small) => small,
+        Err(why) => return println!("SKIPPED: no tmpfs can be mounted here: {why}"),
+    };
+    let clock = Clock::new(dir.path());
+    let place = clock.before(Place::new(&small.parent(), small.name()), dir.path());
+    let server = place.start().without_decoys();
+    let ledger: Shared = Arc::new(Mutex::new(Ledger::default()));
+    let mut dice = Dice::new(fresh_seed("expiry"));
+    bring(&server, &dice.keys(50), &ledger).expect("room");
+    release(&server, &ledger).expect("room");
+    let ballast = place.data.join("ballast");
+    fill(&ballast);
+    use_up(&server, &mut dice, &ledger);
+    clock.set(15 * DAY);
+    is_held(&server, &ledger);
+    is_let_go(&server, &ledger);
+    let checkpoint = tls_client(server.tls(), server.trust()).checkpoint().expect("a verified checkpoint");
+    assert_eq!(checkpoint.count(), 0, "what is too old has left");
+    open(&ledger).fates.values_mut().for_each(|fate| *fate = Fate::Out);
+    settle(&server, &mut open(&ledger), dir.path());
+    server.stop();
 }

@@ -58,7 +58,7 @@ const UNDER_A_MAP: [(&str, Damage); 7] = [
         writable(file).set_len(long).expect("longer");
     }),
     ("a bit of each entry's page", |file, _| {
-        (5000..length(file)).step_by(4096).for_each(|at| flip(file, at))
+        (5000..length(file)).step_by(4096).for_each(|at| flip(file, at));
     }),
     ("a bit of an entry", |file, _| flip(file, 4096 + 77 * 32 + 3)),
     ("a bit of the root", |file, _| {

@@ -91,7 +91,7 @@ fn strain(server: &Server, hands: Vec<Vec<String>>, dice: &mut Dice, ledger: &Sh
         for _ in 0..TURNS {
             match turn(server, dice, ledger) {
                 Ok(()) => {}
-                Err(Unconfirmed::Refused(reply)) if reply.error.as_ref().is_some_and(is_stopped) => {
+                Err(Unconfirmed::Refused(reply)) if reply.error.as_deref().is_some_and(is_stopped) => {
                     return true;
                 }
                 Err(other) => panic!("{other:?}"),
@@ -101,7 +101,7 @@ fn strain(server: &Server, hands: Vec<Vec<String>>, dice: &mut Dice, ledger: &Sh
     })
 }
 
-fn is_stopped(error: &String) -> bool {
+fn is_stopped(error: &str) -> bool {
     error.contains("the writer has stopped")
 }
 

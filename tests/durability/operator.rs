@@ -52,7 +52,7 @@ pub(crate) fn codes(server: &Server, clinic: &str, count: u32) -> Vec<String> {
         provider: u32::try_from(provider).expect("a small number"),
         set: 1,
         count,
-        lifetime_s: 86_400,
+        lifetime_s: 7 * 86_400,
         report_type: "confirmed".to_owned(),
         onset_day: None,
     });

@@ -67,7 +67,7 @@ fn round(server: Server, dice: &mut Dice, ledger: &Shared) {
             work(&server, &mut operators, ledger, || {
                 // The first one counts.
                 let _ = begun.send(());
-            })
+            });
         });
         begins.recv().expect("a first turn");
         std::thread::sleep(after);
