@@ -72,7 +72,7 @@ pub use set::{
 };
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 pub use state::{Applied, Base, MAX_EARLIER_DELEGATIONS, State};
-pub use table::{BuiltTable, Place, TableContext, build_from, next_table, present_table};
+pub use table::{BuiltTable, Mend, Place, TableContext, build_from, next_table};
 pub use view::{ReleaseView, SetView, View, WISHES_MAX, Wish};
 pub use writer::{
     Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SEAL_KEYS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work,

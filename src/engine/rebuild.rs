@@ -10,7 +10,7 @@ use super::event::{Event, Published};
 use super::input::BuiltRelease;
 use super::set::{FoldError, ReleaseOutcome, SetState};
 use super::state::{Applied, State};
-use super::table::{BuiltTable, Place, TableContext, next_table, present_table};
+use super::table::{BuiltTable, Mend, Place, TableContext, next_table};
 use crate::release::Checkpoint;
 use crate::store::generation::GenerationError;
 use crate::store::journal::Record;
@@ -216,7 +216,7 @@ impl Rebuild {
 fn present_tables(state: &State) -> Result<BTreeMap<u32, BuiltTable>, RebuildError> {
     let mut tables = BTreeMap::new();
     for (id, set) in state.sets().filter(|(_, set)| set.serial() > 0) {
-        let table = present_table(state, set, Place::Memory)?;
+        let table = Mend::of(state, set).into_table()?;
         is_as_signed(set, &table.built)?;
         tables.insert(id, table);
     }

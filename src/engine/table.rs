@@ -154,33 +154,57 @@ pub fn build_from(
     })
 }
 
-/// The table of the newest decided release of a set, made from the state alone.
-///
-/// # Errors
-/// Those of the disk.
-pub fn present_table(state: &State, set: &SetState, place: Place<'_>) -> Result<BuiltTable, GenerationError> {
-    let TableMark { version, schema, time, horizon } = set.table();
-    let context = TableContext { service: state.service(), version, schema };
-    // The release that made it, as far as making it again needs that one.
-    let outcome = ReleaseOutcome {
-        set: set.id(),
-        serial: set.serial(),
-        time,
-        horizon,
-        live: set.live(),
-        bits: depth(set.live()),
-        changes: Changes::default(),
-        adds: Vec::new(),
-        dels: Vec::new(),
-        dropped: true,
-    };
-    let history = set.history();
-    let mut table = match place {
-        Place::Memory => keep(&context, &outcome, history)?,
-        Place::File(..) => build_from(&context, &history, &outcome, place)?,
-    };
-    table.built.serial = set.serial();
-    Ok(table)
+/// All that it takes to make the table of the newest decided release of a set again.
+#[derive(Debug)]
+pub struct Mend {
+    context: TableContext,
+    history: Vec<u8>,
+    /// The release that made it, as far as making it again needs that one.
+    outcome: ReleaseOutcome,
+}
+
+impl Mend {
+    /// Taken from the state alone, at one moment.
+    #[must_use]
+    pub fn of(state: &State, set: &SetState) -> Self {
+        let TableMark { version, schema, time, horizon } = set.table();
+        let context = TableContext { service: state.service(), version, schema };
+        let outcome = ReleaseOutcome {
+            set: set.id(),
+            serial: set.serial(),
+            time,
+            horizon,
+            live: set.live(),
+            bits: depth(set.live()),
+            changes: Changes::default(),
+            adds: Vec::new(),
+            dels: Vec::new(),
+            dropped: true,
+        };
+        Mend { context, history: set.history(), outcome }
+    }
+
+    /// The set it is about.
+    #[must_use]
+    pub fn set(&self) -> u32 {
+        self.outcome.set
+    }
+
+    /// Makes the table.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn make(&self, place: Place<'_>) -> Result<BuiltTable, GenerationError> {
+        build_from(&self.context, &self.history, &self.outcome, place)
+    }
+
+    /// Makes the table in memory, of the very entries it holds.
+    ///
+    /// # Errors
+    /// If they are not in order.
+    pub fn into_table(self) -> Result<BuiltTable, GenerationError> {
+        keep(&self.context, &self.outcome, self.history)
+    }
 }
 
 type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), GenerationError>;

@@ -4,15 +4,14 @@
 //! own, at its own pace, and answers the writer with the root of each table.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
-    Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Place, ReleaseOutcome, ReleaseView, SetState, SetView,
+    Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Place, ReleaseOutcome, ReleaseView, SetState, SetView,
     Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_release, next_table,
-    present_table,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
@@ -44,6 +43,18 @@ pub enum BuildError {
         set: u32,
         /// Its newest release.
         serial: u32,
+    },
+    /// Somebody changed or cut the file of a mapped generation, or the disk lost a part of it.
+    #[error(
+        "the generation {} was changed or cut under the server: set {set} is not answered from it any more, and it \
+         is made again; nobody but tekd writes there, so look after the disk",
+        file.display()
+    )]
+    Hurt {
+        /// The set.
+        set: u32,
+        /// Its file.
+        file: PathBuf,
     },
     /// Readers of an old view never leave.
     #[error(transparent)]
@@ -134,6 +145,15 @@ impl std::fmt::Debug for TableStore {
     }
 }
 
+/// A mapped table as it was verified, or why nothing may be made of it.
+fn whole(table: &BuiltTable) -> Result<(), BuildError> {
+    let generation = &table.generation;
+    if generation.vouches(generation.bytes()) {
+        return Ok(());
+    }
+    Err(BuildError::Hurt { set: table.built.set, file: generation.path().to_path_buf() })
+}
+
 /// Makes what readers see.
 #[derive(Debug)]
 pub struct Builder {
@@ -169,7 +189,10 @@ impl Builder {
         outcome: &ReleaseOutcome,
     ) -> Result<BuiltRelease, BuildError> {
         let before = self.tables.get(&outcome.set);
+        before.map_or(Ok(()), whole)?;
         let table = self.placed(outcome.set, |place| next_table(context, before, outcome, place))?;
+        // Bad data never replaces good data: what was read was whole until it was read.
+        before.map_or(Ok(()), whole)?;
         let built = table.built;
         self.tables.insert(outcome.set, table);
         self.retire(outcome.set);
@@ -185,13 +208,49 @@ impl Builder {
         let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
         let table = match self.file_of(s) {
             Some(table) => table,
-            None => self.placed(set, |place| present_table(state, s, place))?,
+            None => self.made_again(&Mend::of(state, s))?,
         };
         let built = table.built;
         // A table made again has to be the one that was signed (state-is-a-fold).
         is_as_signed(s, &built).map_err(|_| BuildError::Deviates { set, serial: s.serial() })?;
         self.tables.insert(set, table);
         Ok(Some(built))
+    }
+
+    fn made_again(&self, mend: &Mend) -> Result<BuiltTable, BuildError> {
+        self.placed(mend.set(), |place| mend.make(place))
+    }
+
+    /// The sets whose mapped table was found changed, and its file.
+    pub(crate) fn hurt(&self) -> impl Iterator<Item = (u32, &Path)> {
+        let hurt = self.tables.iter().filter(|(_, table)| table.generation.is_hurt());
+        hurt.map(|(set, table)| (*set, table.generation.path()))
+    }
+
+    /// Makes the table of a set again that was found changed. Readers see it with the next news.
+    ///
+    /// # Errors
+    /// If it cannot be made even in memory.
+    pub(crate) fn mend(&mut self, mend: &Mend) -> Result<BuiltRelease, BuildError> {
+        let set = mend.set();
+        let table = self.made_again(mend)?;
+        let built = table.built;
+        let signed = self.tables.get(&set).map(|before| before.built).filter(|b| b.serial == built.serial);
+        if signed.is_some_and(|before| before != built) {
+            return Err(BuildError::Deviates { set, serial: built.serial });
+        }
+        self.put(table);
+        Ok(built)
+    }
+
+    /// Puts a table in the place of one that nothing more is made of.
+    fn put(&mut self, table: BuiltTable) {
+        let set = table.built.set;
+        if self.tables.get(&set).is_some_and(|before| before.generation.is_hurt()) {
+            self.shelves.remove(&set);
+        }
+        self.tables.insert(set, table);
+        self.retire(set);
     }
 
     /// The generation file whose digest the newest published checkpoint names, if no release came after it.
@@ -232,8 +291,7 @@ impl Builder {
         let outcome = outcome_of(checkpoint);
         let table =
             self.placed(checkpoint.set(), |place| build_from(&context, data.entries(), &outcome, place))?;
-        self.tables.insert(checkpoint.set(), table);
-        self.retire(checkpoint.set());
+        self.put(table);
         Ok(())
     }
 
@@ -311,7 +369,7 @@ impl Builder {
         let view = self.view.load();
         let shown = view.set(news.set).and_then(|s| s.release.as_ref());
         let Ok(parsed) = Checkpoint::parse(checkpoint) else { return Ok(shown.cloned()) };
-        if let Some(shown) = shown.filter(|r| r.checkpoint == parsed) {
+        if let Some(shown) = shown.filter(|r| r.checkpoint == parsed && !r.generation.is_hurt()) {
             return Ok(Some(shown.clone()));
         }
         let names =
@@ -335,9 +393,11 @@ impl Builder {
             leaves: Arc::new(leaves.to_vec()),
             manifest: Arc::clone(&news.published_manifest),
         };
+        whole(table)?;
         let (shelf, newest) = self.shelves.entry(news.set).or_insert_with(|| (Shelf::new(), source.clone()));
         let objects = shelf.release(&source)?;
         *newest = source;
+        whole(table)?;
         let generation = Arc::clone(&table.generation);
         Ok(Some(ReleaseView {
             checkpoint: parsed,
@@ -363,6 +423,7 @@ impl Builder {
         for of_set in wishes.chunk_by(|a, b| a.set == b.set) {
             let id = of_set[0].set;
             let Some((shelf, source)) = self.shelves.get_mut(&id) else { continue };
+            self.tables.get(&id).map_or(Ok(()), whole)?;
             for wish in of_set {
                 shelf.want(source, wish.kind, wish.from)?;
             }
@@ -377,7 +438,7 @@ impl Builder {
     /// While nobody waits, makes one object that somebody asked for at a release before.
     fn remember_wish(&mut self) -> Result<(), BuildError> {
         for (id, (shelf, source)) in &mut self.shelves {
-            if shelf.remember(source)? {
+            if !source.generation.is_hurt() && shelf.remember(source)? {
                 let id = *id;
                 return self.show_objects(id);
             }
@@ -387,7 +448,11 @@ impl Builder {
 
     fn show_objects(&self, id: u32) -> Result<(), BuildError> {
         let now = self.view.load();
-        let Some((shelf, _)) = self.shelves.get(&id) else { return Ok(()) };
+        let Some((shelf, source)) = self.shelves.get(&id) else { return Ok(()) };
+        // What was made of a table that was found changed meanwhile is shown to nobody.
+        if !source.generation.vouches(source.generation.bytes()) {
+            return Ok(());
+        }
         let Some(set) = now.set(id) else { return Ok(()) };
         let Some(release) = &set.release else { return Ok(()) };
         let release = ReleaseView { objects: shelf.objects(), ..release.clone() };

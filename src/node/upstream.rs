@@ -26,6 +26,8 @@ use crate::store::{Published, read_file};
 
 /// How often wishes of readers are looked at.
 const WISH_PAUSE: Duration = Duration::from_millis(20);
+/// How often a node looks whether a reader found a mapped table changed.
+const MEND_PAUSE: Duration = Duration::from_millis(100);
 /// How long a stop waits for a poll under way.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
@@ -229,10 +231,42 @@ impl Follower {
                 }
                 self.polls.note(set, went);
             }
-            if !matches!(stop.recv_timeout(self.every), Err(RecvTimeoutError::Timeout)) {
+            if !self.rest(stop) {
                 return;
             }
         }
+    }
+
+    /// Waits until the next polls are due, and mends what is found changed meanwhile; `false` if it is to stop.
+    fn rest(&self, stop: &Receiver<()>) -> bool {
+        let due = Instant::now() + self.every;
+        loop {
+            for followed in &self.sets {
+                mend(&self.builder, &followed.history);
+            }
+            let left = due.saturating_duration_since(Instant::now());
+            if !matches!(stop.recv_timeout(left.min(MEND_PAUSE)), Err(RecvTimeoutError::Timeout)) {
+                return false;
+            }
+            if left <= MEND_PAUSE {
+                return true;
+            }
+        }
+    }
+}
+
+/// Makes the table of a set again if it was changed under the node, from what was verified.
+fn mend(builder: &Mutex<Builder>, history: &HistoryClient) {
+    let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(file) =
+        builder.hurt().find(|(set, _)| *set == history.set()).map(|(_, file)| file.to_path_buf())
+    else {
+        return;
+    };
+    let error = BuildError::Hurt { set: history.set(), file };
+    match show(&mut builder, history) {
+        Ok(_) => tracing::error!("{error}: that is done"),
+        Err(e) => tracing::error!("{error}: that failed: {e}"),
     }
 }
 

@@ -14,7 +14,7 @@ use super::folding::{Folded, Folding};
 use super::latch::Latch;
 use super::opening_keys::KeyWatch;
 use super::origin::{NOBODY, Origin, OriginError};
-use crate::engine::{Committed, Input, Moment, Refusal, Reply, Ticket, Work};
+use crate::engine::{Committed, Mend, Input, Moment, Refusal, Reply, Ticket, Work};
 
 /// Commands that wait for the writer at most; beyond that a caller is told to come back.
 pub const QUEUE_MAX: usize = 1024;
@@ -95,7 +95,7 @@ pub(super) struct WriterThread {
     /// Who waits for a release of which set. bounded: one for each set in flight.
     releasing: Vec<(u32, Ticket)>,
     next: u64,
-    /// Jobs the builder has no room for yet. bounded: one table and one show for each set.
+    /// Jobs the builder has no room for yet. bounded: two tables and one show for each set.
     outbox: VecDeque<Job>,
     folding: Folding,
     /// When the newest release of a set was given to the builder. bounded: one for each set.
@@ -238,6 +238,7 @@ impl WriterThread {
                 }
                 Command::Folded(folded) => self.folded(folded, &mut inputs),
                 Command::Finished(Finished::Waits(unbuilt)) => self.release_waits(&unbuilt),
+                Command::Finished(Finished::Hurt(set)) => self.mend(set),
                 Command::Stop => return (inputs, true),
             }
         }
@@ -307,6 +308,13 @@ impl WriterThread {
         self.releasing.retain(|(_, ticket)| self.waiting.contains_key(ticket));
         self.hand_out();
         Ok(())
+    }
+
+    /// Gives the builder what it takes to make the table of a set again, and to show it.
+    fn mend(&mut self, set: u32) {
+        let state = self.origin.state();
+        self.outbox.extend(state.set(set).map(|s| Job::Mend(Mend::of(state, s))));
+        self.show(set, self.clock.now().unix, Vec::new());
     }
 
     /// Puts the newest news of a set in the outbox, in place of older ones that are still there.

@@ -47,6 +47,15 @@ impl Make for Moody {
         self.builder.show(news)
     }
 
+    fn mend(&mut self, mend: &Mend) -> Result<BuiltRelease, BuildError> {
+        self.fails_in(Mood::BuildsNothing)?;
+        self.builder.mend(mend)
+    }
+
+    fn hurt(&self) -> Vec<(u32, BuildError)> {
+        Vec::new()
+    }
+
     fn tidy(&mut self) -> Result<(), BuildError> {
         self.builder.grant_wishes().map(drop)
     }

@@ -152,11 +152,12 @@ pub enum JournalError {
     HeadDamaged { file: PathBuf },
     #[error(
         "the journal in {} ends at group {last}, but group {acked} was acknowledged: \
-         a segment is missing; nothing was changed: \
+         {} is missing; nothing was changed: \
          put back the missing file from another copy of the directory",
-        dir.display()
+        dir.display(),
+        missing.file_name().unwrap_or_default().display()
     )]
-    Short { dir: PathBuf, last: u64, acked: u64 },
+    Short { dir: PathBuf, last: u64, acked: u64, missing: PathBuf },
     #[error(
         "{} belongs to another log ({}, not {})",
         file.display(), hex::encode(found), hex::encode(expected)

@@ -39,7 +39,8 @@ pub(super) fn extent(disk: &dyn Disk, dir: &Path) -> Result<Extent, JournalError
         until = until.max(Walk::open(disk, last.clone())?.scan(from + PAGE)?.acked);
     }
     if until > 0 && segments.is_empty() {
-        return Err(JournalError::Short { dir: dir.to_path_buf(), last: 0, acked: until });
+        let missing = segment::path(dir, mark.segment);
+        return Err(JournalError::Short { dir: dir.to_path_buf(), last: 0, acked: until, missing });
     }
     let genesis = Head::genesis(&mark.log_id, mark.head.incarnation);
     let base = segments.first().map_or(genesis, |first| first.base);
