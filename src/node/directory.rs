@@ -12,7 +12,7 @@ use crate::engine::{DecodeError, FoldError, State, replay};
 use crate::release::{
     DELEGATION_LEN, Delegation, MAX_TRUST_FILE, SigningKey, Trust, TrustError, TrustFileError,
 };
-use crate::store::journal::{AppendError, Head, JournalError, JournalReader, LocalJournal};
+use crate::store::journal::{AppendError, Head, JournalError, JournalReader, LocalJournal, MirrorError};
 use crate::store::snapshot::{self, SnapshotError};
 use crate::store::{Disk, Identity, IdentityError, read_file};
 
@@ -28,6 +28,9 @@ pub enum OriginError {
     /// The journal cannot be written. Nothing is confirmed any more (fail-stop).
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// The journal and its mirror cannot be brought together.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     /// A snapshot directory cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),

@@ -29,6 +29,7 @@ mod keys;
 mod directory;
 mod writer_counts;
 mod admission;
+mod mirror;
 mod origin;
 mod offline;
 mod backup;

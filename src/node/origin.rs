@@ -3,6 +3,7 @@
 //! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are
 //! assembled around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use super::directory::{Known, check_keys, nothing_founded, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
+use super::mirror::MirrorDisk;
 use super::writer_counts::WriterCounts;
 use crate::authority::CodesKey;
 use crate::authority::seal::SealSecret;
@@ -51,6 +53,8 @@ pub struct Origin {
     /// Seal keys of the state whose secrets were not here when it was opened.
     lost_seals: Vec<[u8; 8]>,
     counts: Arc<WriterCounts>,
+    /// The directory of the journal's mirror, if it has one.
+    mirror: Option<PathBuf>,
     /// Whether the journal's disk had no space when it was last asked.
     full: bool,
 }
@@ -69,12 +73,22 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError`]; nothing is changed in a directory that is refused.
-    pub fn open(
-        options: OriginOptions,
+    pub fn open(options: OriginOptions, now: Moment, random: Box<dyn Random>) -> Result<Self, OriginError> {
+        Origin::open_mirrored(options, None, now, random)
+    }
+
+    /// As [`Origin::open`]; if there is a `mirror`, a directory on another disk, the journal is kept there too.
+    ///
+    /// # Errors
+    /// [`OriginError`]; of a directory that is refused, at most the journal is brought level with its mirror.
+    pub fn open_mirrored(
+        mut options: OriginOptions,
+        mirror: Option<&Path>,
         now: Moment,
         mut random: Box<dyn Random>,
     ) -> Result<Self, OriginError> {
         let disk = &*options.disk;
+        mirror.map_or(Ok(()), |mirror| MirrorDisk::find(disk, mirror))?;
         let identity = match Identity::open(disk, &options.dir) {
             Err(IdentityError::Missing { .. }) => {
                 nothing_founded(&options, "its identity file is missing", Some(&journal_path(&options.dir)))?;
@@ -86,8 +100,16 @@ impl Origin {
             }
             other => other?,
         };
+        let attach = |mirror| MirrorDisk::attach(Arc::clone(&options.disk), &options.dir, mirror, &identity);
+        let mirror = mirror.map(attach).transpose()?;
+        if let Some(mirror) = &mirror {
+            options.disk = Arc::new(mirror.clone());
+        }
         // Read first, write after: a directory that is refused stays as it was.
-        let known = Known::read(&options, &identity)?;
+        let known = Known::read(&options, &identity).map_err(|error| match &mirror {
+            Some(mirror) => mirror.explain(error, &identity),
+            None => error,
+        })?;
         let mut journal = open_journal(&options, &identity)?;
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
@@ -106,6 +128,10 @@ impl Origin {
         if let Some(input) = origin.next_seal_key(now.unix, spare)? {
             origin.step(now, vec![(NOBODY, input)])?;
         }
+        if let Some(mirror) = &mirror {
+            origin.mirror = Some(mirror.path().to_path_buf());
+            origin.counts.has_mirror(mirror.counts());
+        }
         origin.write_trust()?;
         Ok(origin)
     }
@@ -118,7 +144,7 @@ impl Origin {
         writer: Writer,
     ) -> Self {
         let (lost_seals, counts) = (Vec::new(), Arc::default());
-        Origin { options, identity, journal, head, writer, lost_seals, counts, full: false }
+        Origin { options, identity, journal, head, writer, lost_seals, counts, mirror: None, full: false }
     }
 
     /// After `tekctl adopt`, the first event of the new incarnation.
@@ -223,6 +249,11 @@ impl Origin {
     /// What it was opened with.
     pub fn options(&self) -> &OriginOptions {
         &self.options
+    }
+
+    /// The directory of the journal's mirror, if it has one.
+    pub fn mirror(&self) -> Option<&Path> {
+        self.mirror.as_deref()
     }
 
     /// The identity of its directory.

@@ -12,12 +12,16 @@ mod reserve;
 mod read;
 mod recover;
 mod append;
+mod closed;
+mod mirror;
 #[cfg(test)]
 mod tests;
 
 pub use append::{LocalJournal, RETRY_S};
+pub use closed::{ClosedSegment, closed_segments};
 pub use contract::{
     AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record, Recovered,
 };
 pub use format::{FORMAT, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, record_bytes};
+pub use mirror::{CaughtUp, Levelled, MirrorError, level, whole_in};
 pub use read::{JournalReader, Verified, verify};
