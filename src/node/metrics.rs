@@ -6,6 +6,7 @@ use super::desk::Desk;
 use super::health::{Finding, PROPERTIES};
 use super::polls::Polls;
 use super::sealed_counts::SealedCounts;
+use super::verifying::Verifying;
 use super::writer_counts::WriterCounts;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
@@ -39,6 +40,8 @@ pub struct Counters {
     pub desk: Option<Arc<Desk>>,
     /// Of the writer, at an origin.
     pub writer: Option<Arc<WriterCounts>>,
+    /// Of the verifier, at an origin.
+    pub verifying: Option<Arc<Verifying>>,
     /// Of the upstream, at a public node.
     pub polls: Option<Arc<Polls>>,
 }
@@ -85,6 +88,9 @@ impl Counters {
         }
         if let Some(writer) = &self.writer {
             writer.write(&mut page, now);
+        }
+        if let Some(verifying) = &self.verifying {
+            verifying.write(&mut page);
         }
         for set in held {
             let id = set.set.to_string();

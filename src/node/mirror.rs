@@ -67,12 +67,6 @@ impl MirrorDisk {
         Ok(MirrorDisk { disk, dir, mirror: mirror.to_path_buf(), counts: Arc::default() })
     }
 
-    /// Fails if there is no mirror to attach: before anything is made.
-    pub(super) fn find(disk: &dyn Disk, mirror: &Path) -> Result<(), MirrorError> {
-        let missing = |_| MirrorError::Missing { mirror: mirror.to_path_buf() };
-        disk.list(mirror).map(drop).map_err(missing)
-    }
-
     /// The directory of the mirror.
     pub(super) fn path(&self) -> &Path {
         &self.mirror
@@ -296,5 +290,87 @@ impl Disk for MirrorDisk {
 
     fn inode(&self, path: &Path) -> io::Result<u64> {
         self.disk.inode(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::journal::{Journal, LocalJournal, MIN_SEGMENT, Options, Record};
+    use crate::store::{MemoryDisk, read_file};
+
+    const LOG: [u8; 16] = [5; 16];
+    const DATA: &str = "/data";
+    const MIRROR: &str = "/mirror";
+    const DAY_MS: u64 = 86_400_000;
+
+    fn opened(disk: &MemoryDisk) -> (MirrorDisk, LocalJournal) {
+        let identity = Identity { log_id: LOG, service_id: [1; 8], incarnation: 1 };
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mirror = MirrorDisk::attach(shared, Path::new(DATA), Path::new(MIRROR), &identity).unwrap();
+        let (medium, dir): (Arc<dyn Disk>, _) = (Arc::new(mirror.clone()), journal_path(Path::new(DATA)));
+        let options = Options { segment_bytes: MIN_SEGMENT, check_all: true };
+        let journal = match LocalJournal::open(Arc::clone(&medium), &dir, LOG, 1, options) {
+            Ok((journal, _)) => journal,
+            Err(_) => LocalJournal::create(medium, &dir, LOG, 1, options).unwrap(),
+        };
+        (mirror, journal)
+    }
+
+    fn append(journal: &mut LocalJournal, day: u64) {
+        let head = journal.head();
+        let record = Record { kind: 1, version: 0, seq: head.seq + 1, time_s: 1, payload: vec![3; 900] };
+        journal.append(&head, &[record], (100 + day) * DAY_MS).unwrap();
+    }
+
+    fn segments(disk: &MemoryDisk, dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let files =
+            disk.list(dir).unwrap().into_iter().filter(|f| f.extension().is_some_and(|e| e == "journal"));
+        files.map(|f| (f.file_name().unwrap().into(), read_file(disk, &f, 1 << 26).unwrap())).collect()
+    }
+
+    #[test]
+    fn what_the_journal_drops_goes_from_the_mirror_with_what_is_older() {
+        let disk = MemoryDisk::new();
+        disk.create_dir(Path::new(MIRROR)).unwrap();
+        let (dir, mirror) = (journal_path(Path::new(DATA)), Path::new(MIRROR));
+        let (_, mut journal) = opened(&disk);
+        for day in 0..6 {
+            append(&mut journal, day);
+        }
+        journal.idle().unwrap();
+        drop(journal);
+        // The mirror was away when the first was dropped.
+        disk.remove(&dir.join("segment-0000000001.journal")).unwrap();
+        let (_, mut journal) = opened(&disk);
+        assert_eq!((segments(&disk, &dir).len(), segments(&disk, mirror).len()), (5, 6));
+        journal.trim(4).unwrap();
+        assert_eq!(segments(&disk, &dir).len(), 3);
+        assert!(segments(&disk, &dir) == segments(&disk, mirror));
+        let names = disk.operations().into_iter().rev().take(12).collect::<Vec<_>>();
+        assert!(
+            names.iter().filter(|o| matches!(o, crate::store::Operation::SyncDir(d) if d == mirror)).count()
+                >= 3
+        );
+        drop(journal);
+        let (_, journal) = opened(&disk);
+        assert_eq!(journal.head().gno, 6);
+    }
+
+    #[test]
+    fn a_group_is_timed_in_the_mirror_and_other_files_have_none() {
+        let disk = MemoryDisk::new();
+        disk.create_dir(Path::new(MIRROR)).unwrap();
+        let (mirror, mut journal) = opened(&disk);
+        append(&mut journal, 0);
+        append(&mut journal, 0);
+        let counts = super::super::writer_counts::WriterCounts::default();
+        counts.has_mirror(mirror.counts());
+        let mut page = crate::service::metrics::MetricsText::new();
+        counts.write(&mut page, 1);
+        let page = page.render();
+        assert!(page.contains("tekd_mirror_write_seconds_count 2"), "{page}");
+        mirror.create(&Path::new(DATA).join("note")).map(drop).unwrap();
+        assert!(disk.inode(&Path::new(MIRROR).join("note")).is_err());
     }
 }

@@ -9,6 +9,7 @@
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
 //! | `tekd-writer` | `handle.rs`, turning `origin.rs` | decides, makes durable, then answers |
 //! | `tekd-builder` | `building.rs`, driving `builder.rs` | makes tables and shows views |
+//! | `tekd-verifier` | `verifying.rs` | reads closed segments of the journal and its mirror, once a day |
 //! | `tekd-upstream` | `upstream.rs` | a public node's polls; its builder is there too |
 //! | `tekd-control`, `tekd-command` | `control.rs`, `commands/` | what operators ask |
 //! | `tekd-metrics` | `metrics_page.rs` | the page of `metrics.rs` |
@@ -46,6 +47,7 @@ mod listing;
 mod authority_listing;
 mod polls;
 mod health;
+mod verifying;
 mod metrics;
 mod commands;
 mod control;
@@ -81,4 +83,5 @@ pub use signals::Signals;
 pub use single::{SingleOrigin, TurnError};
 pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};
+pub use verifying::Verifying;
 pub use writer_counts::WriterCounts;

@@ -101,14 +101,14 @@ pub fn level(
     incarnation: u32,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Levelled, MirrorError> {
-    let names = names(disk, mirror)?.ok_or_else(|| MirrorError::Missing { mirror: mirror.to_path_buf() })?;
+    check_mirror(disk, mirror)?;
+    let names = names(disk, mirror)?.unwrap_or_default();
     let mirrored = names.iter().any(|name| segment::is_segment(name));
     if disk.inode(&head::path(dir)).is_err() {
         let lost = MirrorError::Lost { dir: dir.to_path_buf(), mirror: mirror.to_path_buf() };
-        return if mirrored { Err(lost) } else { empty(mirror, &names).map(|()| Levelled::default()) };
+        return if mirrored { Err(lost) } else { Ok(Levelled::default()) };
     }
     if !names.contains(&head::path(mirror)) {
-        empty(mirror, &names)?;
         // It is there before the first segment, so that what an interrupted filling leaves is a journal.
         let before =
             Mark { log_id: *log_id, count: 0, head: Head::genesis(log_id, 0), segment: 0, offset: 0 };
@@ -138,6 +138,18 @@ pub fn level(
         reserve::remove(disk, mirror)?;
     }
     Ok(Levelled { caught_up, cuts, older, damaged_slot: head::damaged_slot(disk, mirror)? })
+}
+
+/// Fails unless `mirror` is a directory that holds a mirror or can become one.
+///
+/// # Errors
+/// [`MirrorError::Missing`] and [`MirrorError::NotEmpty`].
+pub fn check_mirror(disk: &dyn Disk, mirror: &Path) -> Result<(), MirrorError> {
+    let names = names(disk, mirror)?.ok_or_else(|| MirrorError::Missing { mirror: mirror.to_path_buf() })?;
+    if names.contains(&head::path(mirror)) || names.iter().any(|name| segment::is_segment(name)) {
+        return Ok(());
+    }
+    empty(mirror, &names)
 }
 
 /// The files of a directory; none if it is not there.
@@ -178,10 +190,10 @@ fn judge(disk: &dyn Disk, dir: &Path, mirror: &Path, log_id: &LogId) -> Result<(
             JournalError::HeadDamaged { .. } => 0,
             _ => return error.into(),
         };
-        match needed <= gno {
-            true => MirrorError::OneWhole { error: Box::new(error), other: whole.dir, gno },
-            false => error.into(),
+        if needed > gno {
+            return error.into();
         }
+        MirrorError::OneWhole { error: Box::new(error), other: whole.dir, gno }
     };
     match (side(dir), side(mirror)) {
         (Err(error), Ok(whole)) | (Ok(whole), Err(error)) => Err(damaged(error, whole)),
