@@ -8,6 +8,7 @@
 //! | those of the runtime | `streams.rs`, `answering.rs` | frames over TLS and QUIC, sealed ones to the desk |
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
 //! | `tekd-writer` | `handle.rs`, turning `origin.rs` | decides, makes durable, then answers |
+//! | one for each group | `mirror.rs` | writes it to the mirror, while the writer writes it to the journal |
 //! | `tekd-builder` | `building.rs`, driving `builder.rs` | makes tables and shows views |
 //! | `tekd-verifier` | `verifying.rs` | reads closed segments of the journal and its mirror, once a day |
 //! | `tekd-upstream` | `upstream.rs` | a public node's polls; its builder is there too |

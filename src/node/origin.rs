@@ -23,7 +23,7 @@ use crate::engine::{
 use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Trust};
 use crate::store::journal::{
     AppendError, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, check_mirror,
-    record_bytes,
+    check_new_mirror, record_bytes,
 };
 use crate::store::{Identity, IdentityError, replace_file, snapshot};
 
@@ -96,6 +96,7 @@ impl Origin {
                 if disk.inode(&options.dir.join("keys").join(COOKIE_KEY)).is_ok() {
                     return Err(OriginError::NodeHere { dir: options.dir });
                 }
+                mirror.map_or(Ok(()), |mirror| check_new_mirror(disk, mirror))?;
                 let (log, service) = (entropy::bytes(&mut *random), entropy::bytes(&mut *random));
                 Identity::create(disk, &options.dir, log, service)?
             }

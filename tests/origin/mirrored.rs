@@ -123,7 +123,10 @@ fn a_mirror_that_is_not_there_stops_the_start_and_an_empty_one_is_filled() {
     for dir in [Path::new(DIR), &journal(), &Path::new(DIR).join("keys")] {
         empty(&disk, dir);
     }
-    assert!(opened(&disk).is_err());
+    let before = disk.operations().len();
+    let error = opened(&disk).map(drop).expect_err("another log is there").to_string();
+    assert!(error.contains("/mirror is to become a mirror, but"), "{error}");
+    assert_eq!(disk.operations().len(), before, "nothing was changed");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! where it is not right, and rot told while the other copy is whole.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tekd::service::control::{ControlRequest, Exit};
 
@@ -54,6 +55,36 @@ fn a_lost_journal_is_put_back_from_its_mirror() {
         contents(dir).into_iter().filter(|(name, _)| name != Path::new("lock")).collect::<Vec<_>>()
     };
     assert_eq!(same(&journal(&place)), same(&mirror));
+}
+
+#[test]
+fn a_lost_directory_is_a_backup_with_the_journal_of_the_mirror() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (place, mirror) = mirrored(dir.path(), "origin");
+    let origin = place.start().without_decoys();
+    import_all(&origin, &keys(1, 200));
+    let backup = dir.path().join("backup");
+    tekctl(&place.data, &["backup", backup.to_str().expect("text")]);
+    import_all(&origin, &keys(2, 100));
+    let (serial, root) = origin.release();
+    origin.kill();
+    std::fs::remove_dir_all(&place.data).expect("the disk is lost");
+    copy(&backup, &place.data);
+    std::fs::remove_dir_all(journal(&place)).expect("that of the backup is older");
+    copy(&mirror, &journal(&place));
+    tekctl(&place.data, &["adopt"]);
+    let origin = place.start();
+    assert_eq!(origin.serial(), serial, "what came after the backup is there");
+    let (after, same) = origin.release();
+    assert!(after > serial && same == root, "another incarnation of the same keys");
+    origin.stop();
+    place.start().stop();
+}
+
+fn tekctl(data: &Path, words: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tekctl"));
+    let done = command.arg("--data").arg(data).args(words).env_remove("TEKD_DATA").output().expect("it runs");
+    assert!(done.status.success(), "{words:?}: {done:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A journal and its mirror: two directories with the same files, made level at a start (spec 5.4.10–5.4.13).
+//! A journal and its mirror: two directories with the same files, made level at a start (spec 5.9.3–5.9.6).
 //!
 //! Each is judged alone, as a start judges one, and no group of one repairs the other. Then the one that is
 //! behind gets what it lacks: in the segment that both have, group by group as a writer would have written
@@ -150,6 +150,19 @@ pub fn check_mirror(disk: &dyn Disk, mirror: &Path) -> Result<(), MirrorError> {
         return Ok(());
     }
     empty(mirror, &names)
+}
+
+/// Fails if `mirror` holds a journal already: before a log is founded.
+///
+/// # Errors
+/// [`MirrorError::Missing`] and [`MirrorError::NotEmpty`].
+pub fn check_new_mirror(disk: &dyn Disk, mirror: &Path) -> Result<(), MirrorError> {
+    check_mirror(disk, mirror)?;
+    let names = names(disk, mirror)?.unwrap_or_default();
+    match names.into_iter().find(|file| *file == head::path(mirror) || segment::is_segment(file)) {
+        Some(file) => Err(MirrorError::NotEmpty { mirror: mirror.to_path_buf(), file }),
+        None => Ok(()),
+    }
 }
 
 /// The files of a directory; none if it is not there.

@@ -23,5 +23,5 @@ pub use contract::{
     AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record, Recovered,
 };
 pub use format::{FORMAT, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, record_bytes};
-pub use mirror::{CaughtUp, Levelled, MirrorError, check_mirror, level, whole_in};
+pub use mirror::{CaughtUp, Levelled, MirrorError, check_mirror, check_new_mirror, level, whole_in};
 pub use read::{JournalReader, Verified, verify};
