@@ -39,9 +39,10 @@ fn moment() -> Moment {
     Moment { unix: NOW, monotonic_ms: 1000 }
 }
 
-fn founded(disk: Arc<dyn Disk>, dir: &Path, reports: u32) -> Bench {
+fn founded(disk: Arc<dyn Disk>, dir: &Path, mirror: Option<&Path>, reports: u32) -> Bench {
     let options = OriginOptions { disk, dir: dir.to_path_buf(), segment_bytes: 64 << 20 };
-    let mut origin = Origin::open(options, moment(), Box::new(Seeded::new(1))).expect("an empty directory");
+    let random = Box::new(Seeded::new(1));
+    let mut origin = Origin::open_mirrored(options, mirror, moment(), random).expect("an empty directory");
     let provider = Input::AddProvider { name: "bench".to_owned(), issuer: None, key: None };
     let order = CodeOrder {
         provider: 1,
@@ -169,17 +170,24 @@ fn main() {
     let reports = u32::try_from(keys.div_ceil(KEYS_PER_REPORT)).expect("a bounded number");
     println!("{reports} reports of {KEYS_PER_REPORT} keys{}", if smoke { ", a smoke test" } else { "" });
     let rounds = if smoke { 1 } else { 5 };
-    let mut rates: [Vec<f64>; 3] = Default::default();
+    let mut rates: [Vec<f64>; 4] = Default::default();
     for _ in 0..rounds {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut real = founded(Arc::new(RealDisk), dir.path(), reports);
-        let mut memory = founded(Arc::new(MemoryDisk::new()), Path::new("/bench"), reports);
-        let seconds = [bare(&real), confirm(&mut memory), confirm(&mut real)];
+        let (other, mirror) = (tempfile::tempdir().expect("another"), tempfile::tempdir().expect("a third"));
+        let mut real = founded(Arc::new(RealDisk), dir.path(), None, reports);
+        let mut both = founded(Arc::new(RealDisk), other.path(), Some(mirror.path()), reports);
+        let mut memory = founded(Arc::new(MemoryDisk::new()), Path::new("/bench"), None, reports);
+        let seconds = [bare(&real), confirm(&mut memory), confirm(&mut real), confirm(&mut both)];
         for (rates, seconds) in rates.iter_mut().zip(seconds) {
             rates.push(f64::from(reports) / seconds);
         }
     }
-    let names = ["public-key operations alone", "reports confirmed, no disk", "reports confirmed, synced"];
+    let names = [
+        "public-key operations alone",
+        "reports confirmed, no disk",
+        "reports confirmed, synced",
+        "the same with a mirror beside it",
+    ];
     for (name, rates) in names.iter().zip(&mut rates) {
         rates.sort_by(f64::total_cmp);
         let (least, most) = (rates[0], rates[rounds - 1]);

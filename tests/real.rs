@@ -26,6 +26,8 @@ mod stopped;
 mod directories;
 #[path = "real/rotten.rs"]
 mod rotten;
+#[path = "real/mirrored.rs"]
+mod mirrored;
 #[path = "real/configuration.rs"]
 mod configuration;
 #[path = "real/malformed.rs"]

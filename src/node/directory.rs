@@ -12,7 +12,9 @@ use crate::engine::{Based, DecodeError, FoldError, State, replay};
 use crate::release::{
     DELEGATION_LEN, Delegation, MAX_TRUST_FILE, SigningKey, Trust, TrustError, TrustFileError,
 };
-use crate::store::journal::{AppendError, Head, JournalError, JournalReader, LocalJournal, LogId};
+use crate::store::journal::{
+    AppendError, Head, JournalError, JournalReader, LocalJournal, LogId, MirrorError,
+};
 use crate::store::snapshot::{self, Snapshot, SnapshotError};
 use crate::store::{AdoptionError, Disk, Identity, IdentityError, read_file};
 
@@ -31,6 +33,9 @@ pub enum OriginError {
     /// What an adoption knows from elsewhere cannot be used.
     #[error(transparent)]
     Adoption(#[from] AdoptionError),
+    /// The journal and its mirror cannot be brought together.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     /// A snapshot directory cannot be used.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),

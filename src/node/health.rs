@@ -16,7 +16,7 @@ const DELEGATION_WARNING_S: u64 = 14 * 86_400;
 const SEAL_KEY_WARNING_S: u64 = 6 * 86_400;
 
 /// The names of all properties, as findings have them.
-pub(crate) const PROPERTIES: [&str; 14] = [
+pub(crate) const PROPERTIES: [&str; 16] = [
     "building",
     "clock",
     "codes-key",
@@ -24,6 +24,8 @@ pub(crate) const PROPERTIES: [&str; 14] = [
     "delegation",
     "fresh",
     "guessing",
+    "journal",
+    "mirror",
     "released",
     "root-key-offline",
     "seal-key",
@@ -53,6 +55,8 @@ pub struct OriginHealth {
     pub building: Vec<String>,
     /// What a full disk of the journal turns away.
     pub journal_full: Option<String>,
+    /// What is damaged in closed segments of the journal and of its mirror.
+    pub damage: Vec<Finding>,
     /// Why releases are held.
     pub clock_alarm: Option<String>,
     /// Whether the root key is still on this machine.
@@ -136,6 +140,9 @@ pub fn findings(
     }
     if let Some(full) = &origin.journal_full {
         add("space", full.clone());
+    }
+    for damage in &origin.damage {
+        add(damage.property, damage.text.clone());
     }
     if let Some(alarm) = &origin.clock_alarm {
         add("clock", alarm.clone());
@@ -239,6 +246,31 @@ mod tests {
         assert_eq!(found(&well()), []);
         let kept = OriginHealth { deadlines: Punctuality { all: 9, missed: 0 }, ..well() };
         assert_eq!(found(&kept), []);
+    }
+
+    #[test]
+    fn what_is_found_is_one_of_the_stated_properties() {
+        let damage = ["journal", "mirror"].map(|property| Finding { property, text: String::new() }).to_vec();
+        let ill = OriginHealth {
+            stopped: Some("stopped".to_owned()),
+            building: vec!["waits".to_owned()],
+            journal_full: Some("full".to_owned()),
+            damage,
+            clock_alarm: Some("held".to_owned()),
+            root_here: true,
+            delegation_ends: Some(NOW),
+            deadlines: Punctuality { all: 2, missed: 1 },
+            reporting: Some(ReportingHealth {
+                guessing: vec![(None, Level::Alarm)],
+                codes_without_key: 1,
+                sealed_until: None,
+            }),
+            ..OriginHealth::default()
+        };
+        let told = found(&ill);
+        assert_eq!(told.len(), 12);
+        assert!(told.iter().all(|(property, _)| PROPERTIES.contains(property)), "{told:?}");
+        assert!(PROPERTIES.is_sorted());
     }
 
     #[test]

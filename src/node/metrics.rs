@@ -6,6 +6,7 @@ use super::desk::Desk;
 use super::health::{Finding, PROPERTIES};
 use super::polls::Polls;
 use super::sealed_counts::SealedCounts;
+use super::scrubbing::Scrubbing;
 use super::writer_counts::WriterCounts;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
@@ -39,6 +40,8 @@ pub struct Counters {
     pub desk: Option<Arc<Desk>>,
     /// Of the writer, at an origin.
     pub writer: Option<Arc<WriterCounts>>,
+    /// Of the scrubber, at an origin.
+    pub scrubbing: Option<Arc<Scrubbing>>,
     /// Of the upstream, at a public node.
     pub polls: Option<Arc<Polls>>,
 }
@@ -97,6 +100,9 @@ impl Counters {
         if let Some(bytes) = to_base {
             let help = "Bytes of the journal's segments from the oldest snapshot on: what a rebuild reads.";
             page.gauge("tekd_journal_bytes_to_oldest_base", help, &[], bytes as f64);
+        }
+        if let Some(scrubbing) = &self.scrubbing {
+            scrubbing.write(&mut page);
         }
         for set in held {
             let id = set.set.to_string();

@@ -8,7 +8,9 @@
 //! | those of the runtime | `streams.rs`, `answering.rs` | frames over TLS and QUIC, sealed ones to the desk |
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
 //! | `tekd-writer` | `handle.rs`, turning `origin.rs` | decides, makes durable, then answers |
+//! | one for each group | `mirror.rs` | writes it to the mirror, while the writer writes it to the journal |
 //! | `tekd-builder` | `building.rs`, driving `builder.rs` | makes tables and shows views |
+//! | `tekd-scrubber` | `scrubbing.rs` | reads closed segments of the journal and its mirror, once a day |
 //! | `tekd-upstream` | `upstream.rs` | a public node's polls; its builder is there too |
 //! | `tekd-control`, `tekd-command` | `control.rs`, `commands/` | what operators ask |
 //! | `tekd-metrics` | `metrics_page.rs` | the page of `metrics.rs` |
@@ -30,6 +32,7 @@ mod directory;
 mod snapshots;
 mod writer_counts;
 mod admission;
+mod mirror;
 mod origin;
 mod offline;
 mod verifying;
@@ -51,6 +54,7 @@ mod listing;
 mod authority_listing;
 mod polls;
 mod health;
+mod scrubbing;
 mod metrics;
 mod commands;
 mod control;
@@ -81,6 +85,7 @@ pub use origin::{
 };
 pub use polls::{PollState, Polls};
 pub use rebuilding::{RebuildingError, RebuiltJournal, rebuild_journal};
+pub use scrubbing::Scrubbing;
 pub use sealed_counts::SealedCounts;
 pub use serve::{ServeError, Serving};
 pub use signals::Signals;

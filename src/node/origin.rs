@@ -3,14 +3,16 @@
 //! [`Origin::step`] is one turn: decide, make durable, let out. Threads, sockets and the builder are
 //! assembled around it elsewhere; the demo and the tests call it on one thread with a stepped clock.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::admission::{Answer, bytes_of_all, full_text, turn_away};
+use super::admission::{Answer, bytes_of_all, full_text, parts, turn_away};
 use super::directory::{Known, check_keys, nothing_founded, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
+use super::mirror::MirrorDisk;
 use super::snapshots;
 use super::writer_counts::WriterCounts;
 use crate::authority::CodesKey;
@@ -21,7 +23,8 @@ use crate::engine::{
 };
 use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Trust};
 use crate::store::journal::{
-    AppendError, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, record_bytes,
+    AppendError, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, check_mirror,
+    check_new_mirror, record_bytes,
 };
 use crate::store::{Identity, IdentityError, adoption, replace_file, snapshot};
 
@@ -31,7 +34,7 @@ const DELEGATION_S: u64 = 90 * 86_400;
 const DELEGATION_LEAD_S: u64 = 3600;
 /// How often a seal key is made, in seconds (spec 7.1.4).
 const SEAL_KEY_WEEK_S: u64 = 7 * 86_400;
-/// Bytes of records in one group at most; a turn with more makes several.
+/// Bytes of records in one group at most; a part of a turn with more makes several.
 const GROUP_BYTES: u64 = MAX_GROUP / 2;
 
 // A receipt of the key before is never dated later than clients allow it to be.
@@ -52,6 +55,8 @@ pub struct Origin {
     /// Seal keys of the state whose secrets were not here when it was opened.
     lost_seals: Vec<[u8; 8]>,
     counts: Arc<WriterCounts>,
+    /// The directory of the journal's mirror, if it has one.
+    mirror: Option<PathBuf>,
     /// Whether the journal's disk had no space when it was last asked.
     full: bool,
     /// When it was opened, Unix seconds.
@@ -74,25 +79,44 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError`]; nothing is changed in a directory that is refused.
-    pub fn open(
-        options: OriginOptions,
+    pub fn open(options: OriginOptions, now: Moment, random: Box<dyn Random>) -> Result<Self, OriginError> {
+        Origin::open_mirrored(options, None, now, random)
+    }
+
+    /// As [`Origin::open`]; if there is a `mirror`, a directory on another disk, the journal is kept there too.
+    ///
+    /// # Errors
+    /// [`OriginError`]; of a directory that is refused, at most the journal is brought level with its mirror.
+    pub fn open_mirrored(
+        mut options: OriginOptions,
+        mirror: Option<&Path>,
         now: Moment,
         mut random: Box<dyn Random>,
     ) -> Result<Self, OriginError> {
         let disk = &*options.disk;
+        mirror.map_or(Ok(()), |mirror| check_mirror(disk, mirror))?;
         let identity = match Identity::open(disk, &options.dir) {
             Err(IdentityError::Missing { .. }) => {
                 nothing_founded(&options, "its identity file is missing", Some(&journal_path(&options.dir)))?;
                 if disk.inode(&options.dir.join("keys").join(COOKIE_KEY)).is_ok() {
                     return Err(OriginError::NodeHere { dir: options.dir });
                 }
+                mirror.map_or(Ok(()), |mirror| check_new_mirror(disk, mirror))?;
                 let (log, service) = (entropy::bytes(&mut *random), entropy::bytes(&mut *random));
                 Identity::create(disk, &options.dir, log, service)?
             }
             other => other?,
         };
+        let attach = |mirror| MirrorDisk::attach(Arc::clone(&options.disk), &options.dir, mirror, &identity);
+        let mirror = mirror.map(attach).transpose()?;
+        if let Some(mirror) = &mirror {
+            options.disk = Arc::new(mirror.clone());
+        }
         // Read first, write after: a directory that is refused stays as it was.
-        let known = Known::read(&options, &identity)?;
+        let known = Known::read(&options, &identity).map_err(|error| match &mirror {
+            Some(mirror) => mirror.explain(error, &identity),
+            None => error,
+        })?;
         let mut journal = open_journal(&options, &identity)?;
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
@@ -111,6 +135,12 @@ impl Origin {
         if let Some(input) = origin.next_seal_key(now.unix, spare)? {
             origin.step(now, vec![(NOBODY, input)])?;
         }
+        if let Some(mirror) = &mirror {
+            origin.mirror = Some(mirror.path().to_path_buf());
+            origin.counts.has_mirror(mirror.counts());
+        }
+        // The reserve is there before the disk is full.
+        origin.find_space(now, 0)?;
         origin.write_trust()?;
         Ok(origin)
     }
@@ -134,6 +164,7 @@ impl Origin {
             writer,
             lost_seals: Vec::new(),
             counts,
+            mirror: None,
             full: false,
             opened,
             base: base.0,
@@ -183,7 +214,18 @@ impl Origin {
     ///
     /// # Errors
     /// If the journal fails. The origin must then not be used any more (fail-stop).
-    pub fn step(&mut self, now: Moment, mut inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
+    pub fn step(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
+        let mut all = Committed::default();
+        for part in parts(inputs) {
+            let Committed { replies, work } = self.step_part(now, part)?;
+            all.replies.extend(replies);
+            all.work.extend(work);
+        }
+        Ok(all)
+    }
+
+    /// A turn of inputs that find room together.
+    fn step_part(&mut self, now: Moment, mut inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
         let turned_away = self.admit(now, &mut inputs)?;
         let records = self.writer.plan(now, inputs);
         for group in groups_of(&records) {
@@ -206,24 +248,30 @@ impl Origin {
     /// Takes out of `inputs`, answered, what a full disk has no room for; the reserve is for the others.
     fn admit(&mut self, now: Moment, inputs: &mut Vec<(Ticket, Input)>) -> Result<Vec<Answer>, OriginError> {
         let Some(bytes) = bytes_of_all(inputs).or(self.full.then_some(0)) else { return Ok(Vec::new()) };
-        let found = self.journal.make_room(bytes.min(GROUP_BYTES), now.unix.saturating_mul(1000));
+        self.find_space(now, bytes)?;
+        Ok(if self.full { turn_away(inputs, now, self.journal.room()) } else { Vec::new() })
+    }
+
+    /// Makes sure of room for `bytes` beside a whole reserve, and notes whether the disk is full.
+    fn find_space(&mut self, now: Moment, bytes: u64) -> Result<(), OriginError> {
+        let found = self.journal.make_room(bytes, now.unix.saturating_mul(1000));
         let full = match found {
             Ok(()) => false,
             Err(AppendError::Full { .. }) => true,
             Err(e) => return Err(e.into()),
         };
         match (self.full, full) {
-            (false, true) => tracing::error!("{}", full_text(self.journal.room())),
+            (false, true) => tracing::error!("{}", full_text(self.journal.room(), self.mirror())),
             (true, false) => tracing::info!("the disk of the journal has space again: reports come in"),
             _ => {}
         }
         self.full = full;
-        Ok(if full { turn_away(inputs, now, self.journal.room()) } else { Vec::new() })
+        Ok(())
     }
 
     /// Why reports, imports and new codes do not come in, if they do not.
     pub fn journal_full(&self) -> Option<String> {
-        self.full.then(|| full_text(self.journal.room()))
+        self.full.then(|| full_text(self.journal.room(), self.mirror()))
     }
 
     /// The writer, for looking at its state.
@@ -249,6 +297,11 @@ impl Origin {
     /// What it was opened with.
     pub fn options(&self) -> &OriginOptions {
         &self.options
+    }
+
+    /// The directory of the journal's mirror, if it has one.
+    pub fn mirror(&self) -> Option<&Path> {
+        self.mirror.as_deref()
     }
 
     /// The identity of its directory.
@@ -450,6 +503,13 @@ fn open_journal(options: &OriginOptions, identity: &Identity) -> Result<Box<dyn 
                     cut.gno,
                     cut.offset,
                     cut.file.display()
+                );
+            }
+            if let Some(file) = recovered.damaged_slot {
+                tracing::warn!(
+                    "one of the two slots of {} was damaged, by a power cut while it was written or by rot; the other \
+                     holds, and both are written anew",
+                    file.display()
                 );
             }
             Ok(Box::new(journal))

@@ -4,7 +4,7 @@
 //! answered, the writer finishes its group and leaves a snapshot.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -20,14 +20,16 @@ use super::handle::{OriginHandle, StartError};
 use super::keys::{KeyError, Keys};
 use super::metrics::Counters;
 use super::metrics_page::MetricsPage;
-use super::origin::{Origin, OriginError, OriginOptions, trust_path};
+use super::origin::{Origin, OriginError, OriginOptions, journal_path, trust_path};
 use super::signals::Signals;
 use super::streams::{StreamSockets, Streams, StreamsError};
 use super::upstream::{Upstream, UpstreamError};
+use super::scrubbing::{Journals, Scrubber};
 use crate::engine::{AnswerCounters, Cookies, Gate, Limiter, View};
 use crate::service::config::{self, Config};
 use crate::service::control::ControlError;
 use crate::service::readyfile::ReadyFile;
+use crate::store::journal::check_mirror;
 use crate::store::{DirLock, Disk, IdentityError, MemoryMode, Published};
 use crate::transport::{AnswerFrame, UdpWorker, bind, bind_one, listen};
 
@@ -110,7 +112,9 @@ pub struct Serving {
     upstream: Option<Upstream>,
     control: Option<ControlSocket>,
     page: Option<MetricsPage>,
-    _lock: DirLock,
+    scrubber: Option<Scrubber>,
+    /// Of the data directory, and of the mirror.
+    _locks: Vec<DirLock>,
 }
 
 impl std::fmt::Debug for Serving {
@@ -151,19 +155,26 @@ impl Serving {
     pub fn start(config: &Config, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
         disk.create_dir(&config.data)
             .map_err(|source| ServeError::Directory { dir: config.data.clone(), source })?;
-        let lock = DirLock::acquire(&*disk, &config.data)?;
+        let mut locks = vec![DirLock::acquire(&*disk, &config.data)?];
         ControlSocket::check(&config.listen.control)?;
         let mode = match config.memory {
             config::MemoryMode::Copy => MemoryMode::Copy,
             config::MemoryMode::Map => MemoryMode::Map,
         };
         let store = TableStore { disk: Arc::clone(&disk), dir: Some(config.data.clone()), mode };
+        if let Some(mirror) = config.journal_mirror.as_ref().filter(|_| config.upstream.is_none()) {
+            check_mirror(&*disk, mirror).map_err(OriginError::from)?;
+            locks.push(DirLock::acquire(&*disk, mirror)?);
+        }
         let role = start_role(config, &disk, &clock, store)?;
-        let Role { view, origin, upstream, trust } = role;
+        let Role { view, origin, upstream, journals, trust } = role;
+        let verify = |journals| Scrubber::start(journals, Arc::clone(&clock));
+        let scrubber = journals.map(verify).transpose()?;
         let sockets = open_sockets(config)?;
         let polls = upstream.as_ref().map(Upstream::polls);
         let answered = Arc::new(AnswerCounters::default());
-        let mut counters = Counters { answers: answered, polls, ..Counters::default() };
+        let scrubbing = scrubber.as_ref().map(|scrubber| Arc::clone(scrubber.state()));
+        let mut counters = Counters { answers: answered, polls, scrubbing, ..Counters::default() };
         let gate = make_gate(config, &*disk, &view, &counters.answers)?;
 
         let udp_address = sockets.udp.first().map(UdpSocket::local_addr).transpose()?;
@@ -229,7 +240,8 @@ impl Serving {
             upstream,
             control: Some(control),
             page,
-            _lock: lock,
+            scrubber,
+            _locks: locks,
         })
     }
 
@@ -259,6 +271,7 @@ impl Serving {
         self.view.load().set_draining(true);
         self.control = None;
         self.page = None;
+        self.scrubber = None;
         if let Some(streams) = self.streams.take() {
             streams.stop();
         }
@@ -290,6 +303,7 @@ struct Role {
     view: Arc<Published<View>>,
     origin: Option<Arc<OriginHandle>>,
     upstream: Option<Upstream>,
+    journals: Option<Journals>,
     trust: PathBuf,
 }
 
@@ -306,17 +320,27 @@ fn start_role(
         }
         let started = Upstream::start(upstream, node, store, Arc::clone(clock))?;
         let view = Arc::clone(started.view());
-        return Ok(Role { view, origin: None, upstream: Some(started), trust: upstream.trust.clone() });
+        let trust = upstream.trust.clone();
+        return Ok(Role { view, origin: None, upstream: Some(started), journals: None, trust });
     }
     let options = OriginOptions {
         disk: Arc::clone(disk),
         dir: config.data.clone(),
         segment_bytes: config.journal_segment,
     };
-    let origin = Origin::open(options, clock.now(), Box::new(SystemRandom))?;
+    let mirror = config.journal_mirror.as_deref();
+    let origin = Origin::open_mirrored(options, mirror, clock.now(), Box::new(SystemRandom))?;
+    let log_id = origin.identity().log_id;
     let view = Arc::new(Published::new(Arc::new(View::empty(origin.identity().service_id, node))));
     let handle = OriginHandle::start(origin, store, Arc::clone(&view), Arc::clone(clock))?;
-    Ok(Role { view, origin: Some(Arc::new(handle)), upstream: None, trust: trust_path(&config.data) })
+    let dirs = [journal_path(&config.data)].into_iter().chain(mirror.map(Path::to_path_buf)).collect();
+    Ok(Role {
+        view,
+        origin: Some(Arc::new(handle)),
+        upstream: None,
+        journals: Some(Journals { disk: Arc::clone(disk), log_id, dirs }),
+        trust: trust_path(&config.data),
+    })
 }
 
 fn make_gate(

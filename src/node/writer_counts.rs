@@ -4,6 +4,7 @@
 //! They count where they work, and whoever answers a scrape reads; nobody waits for anybody.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::service::metrics::{Histogram, MetricsText};
@@ -50,9 +51,29 @@ impl<const N: usize> Spread<N> {
     }
 }
 
+/// Counters of a mirror of the journal.
+#[derive(Debug)]
+pub(crate) struct MirrorCounts {
+    writes: Spread<12>,
+}
+
+impl Default for MirrorCounts {
+    fn default() -> Self {
+        Self { writes: Spread::new(&WRITE_BOUNDS) }
+    }
+}
+
+impl MirrorCounts {
+    /// A group was durable in the mirror, or failed, after `took`.
+    pub(crate) fn wrote(&self, took: Duration) {
+        self.writes.add(took.as_secs_f64());
+    }
+}
+
 /// Counters of an origin's threads.
 #[derive(Debug)]
 pub struct WriterCounts {
+    mirror: OnceLock<Arc<MirrorCounts>>,
     writes: Spread<12>,
     groups: Spread<10>,
     builds: Spread<9>,
@@ -64,6 +85,7 @@ pub struct WriterCounts {
 impl Default for WriterCounts {
     fn default() -> Self {
         Self {
+            mirror: OnceLock::new(),
             writes: Spread::new(&WRITE_BOUNDS),
             groups: Spread::new(&GROUP_BOUNDS),
             builds: Spread::new(&BUILD_BOUNDS),
@@ -78,6 +100,11 @@ impl WriterCounts {
     pub(crate) fn wrote(&self, events: usize, took: Duration) {
         self.groups.add(events as f64);
         self.writes.add(took.as_secs_f64());
+    }
+
+    /// The journal has a mirror that counts there.
+    pub(crate) fn has_mirror(&self, counts: &Arc<MirrorCounts>) {
+        self.mirror.get_or_init(|| Arc::clone(counts));
     }
 
     /// A table was there `took` after its release was decided.
@@ -104,6 +131,11 @@ impl WriterCounts {
     pub(crate) fn write(&self, page: &mut MetricsText, now: u64) {
         let help = "Time from the decision about a group to its being durable in the journal.";
         self.writes.write(page, "tekd_journal_write_seconds", help);
+        if let Some(mirror) = self.mirror.get() {
+            let help =
+                "Time in which a group was durable in the mirror of the journal, part of the time above.";
+            mirror.writes.write(page, "tekd_mirror_write_seconds", help);
+        }
         self.groups.write(page, "tekd_journal_group_events", "Events of a group.");
         let help = "Time from a decided release to its table.";
         self.builds.write(page, "tekd_build_seconds", help);

@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::disk::{Disk, DiskFile, read_file};
 
 /// The newest format of a data directory that this program writes; it says the format of every file in it
-/// (spec 5.9.1).
+/// (spec 5.10.1).
 pub const DIRECTORY_FORMAT: u32 = 1;
 /// Bytes of the identity file.
 const IDENTITY_BYTES: usize = 128;
@@ -142,7 +142,7 @@ impl Identity {
     }
 
     /// Raises the format of `dir` to `to`, one that this program writes: an older one that does not know it
-    /// refuses the directory from then on (spec 5.9.3). Returns the format before. A directory never goes
+    /// refuses the directory from then on (spec 5.10.3). Returns the format before. A directory never goes
     /// back.
     pub fn finalize(disk: &dyn Disk, dir: &Path, to: u32) -> Result<u32, IdentityError> {
         let identity = Identity::open(disk, dir)?;

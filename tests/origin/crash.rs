@@ -24,11 +24,14 @@ const WAYS: u64 = 4;
 /// How many operations a recovery is cut after, at some of the cuts.
 const SECOND_CUTS: u64 = 40;
 
+/// How a world is opened.
+pub(super) type Open = fn(MemoryDisk, Moment, u64) -> Result<World, StartError>;
+
 /// What somebody outside knows for sure.
 #[derive(Default)]
-struct Witness {
+pub(super) struct Witness {
     /// Sequence number of the last confirmed event.
-    confirmed: u64,
+    pub(super) confirmed: u64,
     /// Newest version shown to readers, and its root.
     seen: Option<(u64, [u8; 32])>,
     /// What phones asked, and what they were answered before the power went.
@@ -102,8 +105,8 @@ impl Life<'_> {
 
 /// Founding, configuration, a provider and codes, imports, reports and what becomes of them, releases, a
 /// snapshot; until the end or the first error.
-fn live(disk: MemoryDisk, witness: &mut Witness) -> Result<World, StartError> {
-    let world = World::open(disk, Moment { unix: NOON, monotonic_ms: 0 }, SEED)?;
+pub(super) fn live(disk: MemoryDisk, open: Open, witness: &mut Witness) -> Result<World, StartError> {
+    let world = open(disk, Moment { unix: NOON, monotonic_ms: 0 }, SEED)?;
     witness.look(&world);
     let mut life = Life { world, witness, dice: Dice::new(SEED) };
     let reason = || REASON.to_owned();
@@ -145,15 +148,15 @@ fn same_beginning(found: &[Record], reference: &[Record]) -> bool {
     found.len() <= reference.len() && found.iter().zip(reference).all(|(a, b)| a == b)
 }
 
-struct Reference {
-    records: Vec<Record>,
+pub(super) struct Reference {
+    pub(super) records: Vec<Record>,
     /// Root of each version.
     roots: Vec<(u64, [u8; 32])>,
 }
 
-fn check(disk: MemoryDisk, witness: &Witness, reference: &Reference, what: &str) {
+pub(super) fn check(disk: MemoryDisk, open: Open, witness: &Witness, reference: &Reference, what: &str) {
     let now = Moment { unix: NOON + 4000, monotonic_ms: 0 };
-    let mut world = World::open(disk, now, SEED + 1).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let mut world = open(disk, now, SEED + 1).unwrap_or_else(|e| panic!("{what}: {e}"));
     let found = world.records(1);
     assert!(found.len() as u64 >= witness.confirmed, "{what}: {} of {}", found.len(), witness.confirmed);
     assert!(found.len() >= 4, "{what}: founding is completed");
@@ -225,10 +228,10 @@ fn repeated(world: &mut World, witness: &Witness, what: &str) {
 }
 
 /// The life without a cut, and what it showed.
-fn reference() -> (Reference, u64) {
+pub(super) fn reference() -> (Reference, u64) {
     let disk = MemoryDisk::new();
     let mut witness = Witness::default();
-    let world = live(disk.clone(), &mut witness).expect("the disk is well");
+    let world = live(disk.clone(), World::open, &mut witness).expect("the disk is well");
     assert_eq!(witness.asked.iter().filter(|(_, answer)| answer.is_some()).count(), 5);
     drop(world);
     let operations = disk.operations().len() as u64;
@@ -252,13 +255,13 @@ fn a_power_cut_at_any_operation_loses_nothing_confirmed() {
         let disk = MemoryDisk::new();
         disk.freeze_after(cut);
         let mut witness = Witness::default();
-        let lived = live(disk.clone(), &mut witness);
+        let lived = live(disk.clone(), World::open, &mut witness);
         assert_eq!(lived.is_ok(), cut == operations, "cut {cut}");
         drop(lived);
         for way in 0..WAYS {
-            check(disk.crash(way), &witness, &reference, &format!("cut {cut}, way {way}"));
+            check(disk.crash(way), World::open, &witness, &reference, &format!("cut {cut}, way {way}"));
         }
-        check(disk.crash_clean(), &witness, &reference, &format!("cut {cut}, clean"));
+        check(disk.crash_clean(), World::open, &witness, &reference, &format!("cut {cut}, clean"));
     }
 }
 
@@ -269,7 +272,7 @@ fn a_second_power_cut_during_recovery_loses_nothing_either() {
         let disk = MemoryDisk::new();
         disk.freeze_after(cut);
         let mut witness = Witness::default();
-        drop(live(disk.clone(), &mut witness));
+        drop(live(disk.clone(), World::open, &mut witness));
         for second in (0..SECOND_CUTS).step_by(3) {
             let disk = disk.crash(cut ^ second);
             disk.freeze_after(second);
@@ -278,7 +281,7 @@ fn a_second_power_cut_during_recovery_loses_nothing_either() {
                 std::panic::catch_unwind(AssertUnwindSafe(|| World::open(disk.clone(), now, SEED + 2)));
             drop(opened.unwrap_or_else(|_| panic!("cut {cut}, second {second}: a panic")));
             let what = format!("cut {cut}, second {second}");
-            check(disk.crash(second), &witness, &reference, &what);
+            check(disk.crash(second), World::open, &witness, &reference, &what);
         }
     }
 }

@@ -37,6 +37,41 @@ fn filled(dice: &mut Dice) -> (World, Vec<Code>, Key) {
 }
 
 #[test]
+fn the_reserve_is_there_before_the_first_report() {
+    let world = World::new(NOON, 5);
+    let reserve = journal().join("reserve.spare");
+    assert!(world.disk.inode(&reserve).is_ok());
+    assert_eq!(world.origin.journal_full(), None);
+    // A start on a disk without space for it says so at once.
+    world.disk.remove(&reserve).unwrap();
+    world.disk.set_quota(&journal(), Some(world.disk.used(&journal()) + 10_000));
+    let world = world.restart();
+    assert!(world.origin.journal_full().is_some_and(|text| text.contains("free space")));
+}
+
+#[test]
+fn an_import_of_several_groups_comes_in_whole_or_not_at_all() {
+    let mut dice = Dice::new(7);
+    let mut world = World::new(NOON, 7);
+    let keys = keys_of_day(&mut dice, NOON, 1, 30);
+    let first = keys[0].key;
+    world.import(SET, keys);
+    // Room for its first group, and not for its second.
+    world.disk.set_quota(&journal(), Some(world.disk.used(&journal()) + (40 << 20)));
+    let before = world.origin.head();
+    let refused = import(&mut world, &mut dice, 1_000_000);
+    assert!(matches!(refused, Err(Refusal::JournalFull { .. })), "{refused:?}");
+    assert_eq!(world.origin.head(), before, "nothing was decided");
+    assert_eq!(world.withdraw(SET, first, true).map(|count| count.claims.keys), Ok(1));
+    world.disk.set_quota(&journal(), None);
+    world.pass(10);
+    let before = world.origin.head().gno;
+    let taken = import(&mut world, &mut dice, 1_000_000);
+    assert!(matches!(taken, Ok(Reply::Imported(counts)) if counts.accepted == 1_000_000));
+    assert!(world.origin.head().gno > before + 1, "in several groups");
+}
+
+#[test]
 fn a_full_disk_turns_reports_imports_and_codes_away_until_it_has_space_again() {
     let mut dice = Dice::new(5);
     let (mut world, codes, _) = filled(&mut dice);

@@ -15,6 +15,7 @@ mod founding;
 mod failstop;
 mod full;
 mod crash;
+mod mirrored;
 mod crash_tape;
 mod crash_life;
 mod crash_check;

@@ -25,6 +25,8 @@ pub(crate) const NOON: u64 = 1_790_337_600;
 const _: () = assert!(NOON % 86_400 == 43_200);
 
 pub(crate) const DIR: &str = "/data";
+/// Where a journal that has a mirror has it.
+pub(crate) const MIRROR: &str = "/mirror";
 const SECRET: [u8; 32] = [7; 32];
 /// Why operators do what they do here.
 pub(crate) const REASON: &str = "mistaken";
@@ -51,6 +53,7 @@ pub(crate) struct World {
     pub(crate) gate: Gate,
     pub(crate) counters: Arc<AnswerCounters>,
     pub(crate) now: Moment,
+    mirror: Option<&'static Path>,
     seed: u64,
     txid: u64,
 }
@@ -71,6 +74,11 @@ impl World {
         World::on(Arc::new(disk.clone()), disk, now, seed)
     }
 
+    /// Opened, or founded, on `disk`, with a mirror of its journal in [`MIRROR`].
+    pub(crate) fn mirrored(disk: MemoryDisk, now: Moment, seed: u64) -> Result<World, StartError> {
+        World::with_mirror(Arc::new(disk.clone()), disk, Some(Path::new(MIRROR)), now, seed)
+    }
+
     /// Opened, or founded, on a `medium` that passes on to `disk` what it is asked.
     pub(crate) fn on(
         medium: Arc<dyn Disk>,
@@ -78,8 +86,18 @@ impl World {
         now: Moment,
         seed: u64,
     ) -> Result<World, StartError> {
+        World::with_mirror(medium, disk, None, now, seed)
+    }
+
+    fn with_mirror(
+        medium: Arc<dyn Disk>,
+        disk: MemoryDisk,
+        mirror: Option<&'static Path>,
+        now: Moment,
+        seed: u64,
+    ) -> Result<World, StartError> {
         let options = OriginOptions { disk: Arc::clone(&medium), ..options(&disk) };
-        let mut origin = Origin::open(options, now, Box::new(Seeded::new(seed)))?;
+        let mut origin = Origin::open_mirrored(options, mirror, now, Box::new(Seeded::new(seed)))?;
         let service = origin.identity().service_id;
         let view = Arc::new(Published::new(Arc::new(View::empty(service, 1))));
         let store = TableStore { disk: medium, dir: Some(PathBuf::from(DIR)), mode: MemoryMode::Copy };
@@ -88,13 +106,15 @@ impl World {
         let counters = Arc::new(AnswerCounters::default());
         let cookies = Cookies::new(SECRET, service);
         let gate = Gate::new(Arc::clone(&view), cookies, None, Arc::clone(&counters));
-        Ok(World { disk, origin, builder, view, gate, counters, now, seed, txid: 0 })
+        Ok(World { disk, origin, builder, view, gate, counters, now, mirror, seed, txid: 0 })
     }
 
     /// The process ends and another begins, a second later.
     pub(crate) fn restart(self) -> World {
         let now = Moment { unix: self.now.unix + 1, monotonic_ms: 0 };
-        World::open(self.disk, now, self.seed + 1).expect("an origin opens again")
+        let medium = Arc::new(self.disk.clone());
+        let opened = World::with_mirror(medium, self.disk, self.mirror, now, self.seed + 1);
+        opened.expect("an origin opens again")
     }
 
     /// One turn of the writer and all that follows from it.

@@ -12,7 +12,7 @@ mod codes;
 mod releases;
 mod sets;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -242,8 +242,17 @@ impl Commands {
             .collect();
         let journal = match &self.origin {
             Some(origin) => {
-                let head = origin.look(Origin::head).map_err(asked)?;
-                json!({ "seq": head.seq, "groups": head.gno, "chain": hex::encode(head.chain) })
+                let looked = origin.look(|o| (o.head(), o.mirror().map(Path::to_path_buf)));
+                let (head, mirror) = looked.map_err(asked)?;
+                // What is confirmed is in both; what may be wrong is rot in what is closed.
+                let whole = !self.damage().iter().any(|finding| finding.property == "mirror");
+                let mirror = mirror.map(|dir| json!({ "dir": dir.display().to_string(), "whole": whole }));
+                json!({
+                    "seq": head.seq,
+                    "groups": head.gno,
+                    "chain": hex::encode(head.chain),
+                    "mirror": mirror,
+                })
             }
             None => Value::Null,
         };
@@ -257,6 +266,10 @@ impl Commands {
             "sets": sets,
             "journal": journal,
         }))
+    }
+
+    fn damage(&self) -> Vec<health::Finding> {
+        self.counters.verifying.as_ref().map(|verifying| verifying.damage()).unwrap_or_default()
     }
 
     /// What does not hold here.
@@ -288,6 +301,7 @@ impl Commands {
             silent,
             building,
             journal_full,
+            damage: self.damage(),
             clock_alarm,
             root_here,
             delegation_ends,

@@ -26,6 +26,7 @@ pub enum Field {
     LogFormat,
     MemoryMode,
     JournalSegment,
+    JournalMirror,
 }
 
 /// What is known of a field before it has a value.
@@ -107,7 +108,7 @@ impl FieldInfo {
 }
 
 /// Every field, in the order of the template.
-pub const FIELDS: [FieldInfo; 20] = [
+pub const FIELDS: [FieldInfo; 21] = [
     FieldInfo { env: None, ..text(Field::Version, "", "version", "") }
         .number()
         .default("1")
@@ -183,7 +184,10 @@ pub const FIELDS: [FieldInfo; 20] = [
         .help("How sets are held: \"copy\" (read, verified, in memory of the process) or \"map\" (the file\nitself, for sets larger than a third of the memory)."),
     text(Field::JournalSegment, "journal", "segment", "TEKD_JOURNAL_SEGMENT")
         .default("16MiB")
-        .help("Size of a journal file, 1MiB to 1GiB, a multiple of 4KiB."),
+        .help("Size up to which journal files grow, 1MiB to 64MiB, a multiple of 4KiB."),
+    text(Field::JournalMirror, "journal", "mirror", "TEKD_JOURNAL_MIRROR")
+        .example("/mnt/second/tekd-journal")
+        .help("Directory on another disk in which an origin keeps its journal a second time: nothing is confirmed\nbefore it is in both. It is not made: name one below the mount point, which is not there while its\ndisk is not."),
 ];
 
 impl Field {

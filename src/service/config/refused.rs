@@ -284,8 +284,8 @@ fn a_size_with_a_wrong_unit_or_out_of_range_is_refused() {
            |               ^^^^^^",
     );
     for (value, message) in [
-        ("512KiB", "segment of [journal] is from 1MiB to 1GiB"),
-        ("2GiB", "segment of [journal] is from 1MiB to 1GiB"),
+        ("512KiB", "segment of [journal] is from 1MiB to 64MiB"),
+        ("65MiB", "segment of [journal] is from 1MiB to 64MiB"),
         ("1025KiB", "segment of [journal] is a multiple of 4KiB"),
     ] {
         assert_eq!(from_env("TEKD_JOURNAL_SEGMENT", value).unwrap_err().message, message);
@@ -322,6 +322,15 @@ fn a_name_of_a_node_that_could_not_be_a_label_is_refused() {
     );
     assert!(from_file(&format!("[node]\nname = \"{}\"\n", "n".repeat(MAX_NODE_NAME))).is_ok());
     assert!(from_file(&format!("[node]\nname = \"{}\"\n", "n".repeat(MAX_NODE_NAME + 1))).is_err());
+}
+
+#[test]
+fn a_mirror_in_the_data_directory_is_refused() {
+    for inside in ["/var/lib/tekd/journal", "/var/lib/tekd"] {
+        let e = from_env("TEKD_JOURNAL_MIRROR", inside).unwrap_err();
+        assert_eq!(e.message, "mirror of [journal] is inside of data");
+    }
+    assert!(from_env("TEKD_JOURNAL_MIRROR", "/var/lib/tekd-mirror").is_ok());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::service::control::{MAX_SOCKET_PATH, check_socket_path};
 use crate::service::logging::LogSettings;
 use crate::service::sizetext::{format_size, parse_size};
 use crate::service::timetext::{format_duration, parse_duration};
+use crate::store::journal::{MAX_SEGMENT, MIN_SEGMENT};
 use crate::store::{Disk, read_file};
 
 /// Most bytes in a configuration file.
@@ -31,7 +32,7 @@ const NODE_ID: RangeInclusive<u64> = 1..=65_535;
 const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 const ANSWER_RATE: RangeInclusive<u64> = 2 << 10..=1 << 30;
 const POLL: RangeInclusive<u64> = 1..=3_600;
-const SEGMENT: RangeInclusive<u64> = 1 << 20..=1 << 30;
+const SEGMENT: RangeInclusive<u64> = MIN_SEGMENT..=MAX_SEGMENT;
 
 /// A segment is a whole number of these bytes, the block of the journal.
 const SEGMENT_BLOCK: u64 = 4096;
@@ -62,6 +63,8 @@ pub struct Config {
     pub memory: MemoryMode,
     /// Bytes of a journal segment, a multiple of 4096.
     pub journal_segment: u64,
+    /// Where an origin keeps its journal a second time.
+    pub journal_mirror: Option<PathBuf>,
     /// Where to say that every socket answers.
     pub ready_file: Option<PathBuf>,
 }
@@ -183,6 +186,7 @@ pub fn resolve(
         quic_connections: required(number(&values, Field::LimitsQuicConnections, CONNECTIONS)?),
         answer_rate: size(&values, Field::LimitsAnswerRate, ANSWER_RATE)?,
     };
+    let journal_mirror = mirror(&values, &data)?;
     Ok(Config {
         data,
         listen,
@@ -192,6 +196,7 @@ pub fn resolve(
         log: LogSettings { level: word(&values, Field::LogLevel)?, format: word(&values, Field::LogFormat)? },
         memory: word(&values, Field::MemoryMode)?,
         journal_segment: segment(&values)?,
+        journal_mirror,
         ready_file: overrides.ready_file.clone(),
     })
 }
@@ -377,6 +382,16 @@ fn segment(values: &Values<'_>) -> Result<u64, ConfigError> {
         return Ok(bytes);
     }
     Err(values.error(Field::JournalSegment, "segment of [journal] is a multiple of 4KiB"))
+}
+
+fn mirror(values: &Values<'_>, data: &Path) -> Result<Option<PathBuf>, ConfigError> {
+    let mirror = path(values, Field::JournalMirror)?;
+    if mirror.as_ref().is_some_and(|mirror| mirror.starts_with(data)) {
+        return Err(values
+            .error(Field::JournalMirror, "mirror of [journal] is inside of data")
+            .help("name a directory on another disk: what is on one disk is lost with it"));
+    }
+    Ok(mirror)
 }
 
 fn in_range(

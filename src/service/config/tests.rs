@@ -48,6 +48,7 @@ fn without_anything_the_defaults_hold() {
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
     assert_eq!(config.memory, MemoryMode::Copy);
     assert_eq!(config.journal_segment, 16 << 20);
+    assert_eq!(config.journal_mirror, None);
     assert_eq!(config.ready_file, None);
 }
 
@@ -116,6 +117,7 @@ fn every_field_is_taken_from_the_file() {
         mode = "map"
         [journal]
         segment = "1028KiB"
+        mirror = "/mnt/second"
         "#,
     )
     .unwrap();
@@ -130,6 +132,7 @@ fn every_field_is_taken_from_the_file() {
     assert_eq!((config.log.level, config.log.format), (LogLevel::Trace, LogFormat::Json));
     assert_eq!(config.memory, MemoryMode::Map);
     assert_eq!(config.journal_segment, 1028 << 10);
+    assert_eq!(config.journal_mirror.unwrap(), Path::new("/mnt/second"));
 }
 
 #[test]

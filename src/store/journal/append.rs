@@ -108,6 +108,7 @@ impl LocalJournal {
     ) -> Result<(LocalJournal, Recovered), JournalError> {
         check_options(&options)?;
         let found = recover(&*disk, dir, &log_id, options.check_all)?;
+        let damaged_slot = head::damaged_slot(&*disk, dir)?;
         let newest = found.head.incarnation.max(found.mark.head.incarnation);
         if newest > incarnation {
             return Err(JournalError::Incarnation { found: newest, own: incarnation });
@@ -126,7 +127,7 @@ impl LocalJournal {
         let head_file = HeadFile::replace(&*disk, dir, mark)?;
         let reserve = reserve::look(&*disk, dir)?;
         let (groups, events) = (head.gno - found.base.gno, head.seq - found.base.seq);
-        let recovered = Recovered { groups, events, base: found.base, cut: found.cut };
+        let recovered = Recovered { groups, events, base: found.base, cut: found.cut, damaged_slot };
         let journal = LocalJournal {
             disk,
             dir: dir.to_path_buf(),
@@ -407,7 +408,7 @@ fn check_options(options: &Options) -> Result<(), JournalError> {
 }
 
 /// Removes what interrupted births left, and makes the names that are there durable.
-fn sweep(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
+pub(super) fn sweep(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
     let fail = |what| move |source| JournalError::Disk { what, file: dir.to_path_buf(), source };
     for path in disk.list(dir).map_err(fail("list"))? {
         if path.extension().is_some_and(|extension| extension == "new") {

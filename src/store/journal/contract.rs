@@ -113,6 +113,8 @@ pub struct Recovered {
     pub base: Head,
     /// The incomplete group that was cut, if any.
     pub cut: Option<Cut>,
+    /// The head file, if one of its two slots was damaged; `open` has replaced it.
+    pub damaged_slot: Option<PathBuf>,
 }
 
 /// A last group that a crash left incomplete and nobody had acknowledged.

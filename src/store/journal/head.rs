@@ -31,21 +31,31 @@ pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join("head")
 }
 
-/// Reads the newest valid slot.
-pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Mark, JournalError> {
+/// Both slots.
+fn slots(disk: &dyn Disk, dir: &Path) -> Result<Vec<u8>, JournalError> {
     let file = path(dir);
     let mut bytes = vec![0; 2 * PAGE as usize];
     let read = disk.open(&file).and_then(|open| open.read_exact_at(&mut bytes, 0));
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(JournalError::Missing { dir: dir.to_path_buf() });
+            Err(JournalError::Missing { dir: dir.to_path_buf() })
         }
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            return Err(JournalError::HeadDamaged { file });
-        }
-        Err(source) => return Err(JournalError::Disk { what: "read", file, source }),
-        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(JournalError::HeadDamaged { file }),
+        Err(source) => Err(JournalError::Disk { what: "read", file, source }),
+        Ok(()) => Ok(bytes),
     }
+}
+
+/// The head file of the journal in `dir` if one of its slots is damaged: by a power cut while it was
+/// written, or by rot.
+pub(super) fn damaged_slot(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>, JournalError> {
+    let damaged = slots(disk, dir)?.chunks_exact(PAGE as usize).any(|page| valid(page).is_none());
+    Ok(damaged.then(|| path(dir)))
+}
+
+/// Reads the newest valid slot.
+pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Mark, JournalError> {
+    let (file, bytes) = (path(dir), slots(disk, dir)?);
     let slots = bytes.chunks_exact(PAGE as usize).filter_map(valid);
     let newest = slots.max_by_key(|slot| slot.count.get());
     let slot = newest.ok_or_else(|| JournalError::HeadDamaged { file: file.clone() })?;

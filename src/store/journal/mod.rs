@@ -13,13 +13,17 @@ mod read;
 mod verify;
 mod recover;
 mod append;
+mod closed;
+mod mirror;
 #[cfg(test)]
 mod tests;
 
 pub use append::{LocalJournal, RETRY_S};
+pub use closed::{ClosedSegment, closed_segments};
 pub use contract::{
     AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record, Recovered,
 };
 pub use format::{FORMAT, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, record_bytes};
+pub use mirror::{CaughtUp, Levelled, MirrorError, check_mirror, check_new_mirror, level, whole_in};
 pub use read::{JournalReader, segment_bytes_after};
 pub use verify::{Verification, Verified, verify};

@@ -17,7 +17,8 @@ use crate::store::disk::{Disk, DiskFile};
 /// Part of the largest segment that a reserve has.
 const PART: u64 = 4;
 
-fn path(dir: &Path) -> PathBuf {
+/// The path of the reserve in `dir`.
+pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join("reserve.spare")
 }
 
@@ -35,6 +36,17 @@ pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, JournalEr
     };
     let usable = (MIN_SEGMENT..=MAX_SEGMENT).contains(&len) && len.is_multiple_of(PAGE);
     Ok(usable.then_some(len))
+}
+
+/// Removes the reserve in `dir`; whether one was there.
+pub(super) fn remove(disk: &dyn Disk, dir: &Path) -> Result<bool, JournalError> {
+    let path = path(dir);
+    match disk.remove(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        removed => removed.map_err(disk_error("remove", &path))?,
+    }
+    disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
+    Ok(true)
 }
 
 /// Makes a reserve of `len` bytes in place of what is there.

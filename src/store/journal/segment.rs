@@ -53,6 +53,18 @@ fn number_of(path: &Path) -> Option<u32> {
     (digits.len() == 10).then(|| digits.parse().ok())?
 }
 
+/// Whether `path` has the name of a segment.
+pub(super) fn is_segment(path: &Path) -> bool {
+    number_of(path).is_some()
+}
+
+/// The name under which the file `path` is made.
+pub(super) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
 pub(super) fn disk_error(what: &'static str, file: &Path) -> impl FnOnce(io::Error) -> JournalError {
     let file = file.to_path_buf();
     move |source| JournalError::Disk { what, file, source }
@@ -139,9 +151,7 @@ pub(super) fn birth(
     len: u64,
     first: &SegmentHeader,
 ) -> Result<(), JournalError> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
-    let temporary = path.with_file_name(name);
+    let temporary = temporary(path);
     let written = prepare(disk, &temporary, len, first);
     if let Err(source) = written {
         // Best effort: the next birth of this segment removes it too.

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod mirror;
 mod room;
 
 use std::path::{Path, PathBuf};
@@ -85,7 +86,7 @@ fn what_is_appended_is_read_back_in_order_with_its_chain() {
     let (journal, recovered) = open(&disk.crash_clean()).unwrap();
     assert_eq!(journal.head(), heads[2]);
     let base = Head::genesis(&LOG, 1);
-    assert_eq!(recovered, Recovered { groups: 3, events: 44, base, cut: None });
+    assert_eq!(recovered, Recovered { groups: 3, events: 44, base, cut: None, damaged_slot: None });
     assert_eq!(check(&disk).unwrap(), Verified { events: 44, groups: 3, head: heads[2] });
 }
 
