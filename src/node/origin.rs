@@ -69,10 +69,20 @@ impl Origin {
     ///
     /// # Errors
     /// [`OriginError`]; nothing is changed in a directory that is refused.
-    pub fn open(
+    pub fn open(options: OriginOptions, now: Moment, random: Box<dyn Random>) -> Result<Self, OriginError> {
+        Origin::open_over(options, now, random, |journal| journal)
+    }
+
+    /// As [`Origin::open`], over what `over` makes of the directory's journal: one that watches, or that lies
+    /// on purpose in a test.
+    ///
+    /// # Errors
+    /// As for [`Origin::open`].
+    pub fn open_over(
         options: OriginOptions,
         now: Moment,
         mut random: Box<dyn Random>,
+        over: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
     ) -> Result<Self, OriginError> {
         let disk = &*options.disk;
         let identity = match Identity::open(disk, &options.dir) {
@@ -88,7 +98,7 @@ impl Origin {
         };
         // Read first, write after: a directory that is refused stays as it was.
         let known = Known::read(&options, &identity)?;
-        let mut journal = open_journal(&options, &identity)?;
+        let mut journal = over(open_journal(&options, &identity)?);
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
         let spare = entropy::bytes(&mut *random);
