@@ -92,7 +92,8 @@ impl Following {
         client.sync(&mut self.history, false).map(|report| report.mode)
     }
 
-    /// Shows what a poll brought, all of it verified, and keeps it.
+    /// Keeps what a poll brought, all of it verified, and shows it: kept first, so that no restart goes back
+    /// behind what readers saw. Readers see also what could not be kept.
     ///
     /// # Errors
     /// [`FollowError`].
@@ -100,8 +101,9 @@ impl Following {
         let view = builder.view().load();
         let shown = view.set(self.history.set()).and_then(|s| s.release.as_ref()).map(|r| r.checkpoint);
         if mode != SyncMode::Current || shown.as_ref() != self.history.checkpoint() {
+            let kept = self.keep();
             show(builder, &self.history)?;
-            self.keep()?;
+            return kept;
         }
         Ok(())
     }
