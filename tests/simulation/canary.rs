@@ -287,7 +287,8 @@ impl BadBuilder {
             manifest: Arc::clone(&set.manifest),
         };
         let mut objects = self.shelf.release(&source).expect("objects");
-        for base in checkpoint.version().saturating_sub(20)..checkpoint.version() {
+        let back = u64::from(checkpoint.serial() - 1).min(20);
+        for base in checkpoint.version() - back..checkpoint.version() {
             self.shelf.want(&source, Kind::Live, base).expect("an object");
             objects = self.shelf.objects();
         }

@@ -84,8 +84,8 @@ impl World {
         let now_ms = self.now_ms;
         match trouble {
             Trouble::PowerCut => {
-                self.origin.disk.freeze_after(dice.below(12) as u64);
-                self.later(40_000, Event::Mend(Mend::Power(self.origin.cuts)));
+                self.origin.disk.freeze_after(dice.below(5) as u64);
+                self.later(200_000, Event::Mend(Mend::Power(self.origin.cuts)));
             }
             Trouble::Kill => {
                 self.counts.fault("process killed", now_ms);
@@ -201,12 +201,15 @@ impl World {
             self.failed(&error.to_string());
             return;
         }
-        let disk = self.origin.disk.crash_clean();
+        let disk = super::run::spared(&self.origin.disk);
         let files = disk.list(&tekd::node::journal_path(Path::new(DIR))).unwrap_or_default();
         let segments: Vec<_> = files.iter().filter(|f| f.to_string_lossy().contains("seg")).collect();
         let Some(file) = segments.get(dice.below(segments.len().max(1))) else { return };
         let used = used_of(&disk, file);
-        let offset = dice.below(usize::try_from(used).expect("a segment fits memory").max(1)) as u64;
+        if used == 0 {
+            return;
+        }
+        let offset = dice.below(usize::try_from(used).expect("a segment fits memory")) as u64;
         disk.damage(file, offset, 1 << dice.below(8)).expect("a byte of the file");
         self.counts.fault("rot of a journal", now_ms);
         let last = ledger::open(&self.origin.ledger).groups.last().map(|group| group.head);
@@ -295,15 +298,17 @@ impl World {
             Ok(()) => {
                 self.counts.fault("start", now_ms);
                 self.tell("the origin starts".to_owned());
-                self.look_at_journal(false);
                 self.learn();
+                (self.judge.alone, self.judge.intended) = (false, None);
+                self.what_was_taken_stays_so();
+                self.look_at_journal(false);
                 self.compare_state();
                 self.note_medium(Place::Origin);
             }
             Err(not) => {
                 self.tell(format!("the origin does not start: {}", not.why));
-                Invariant::Liveness
-                    .must(not.met.anything(), || format!("the origin does not start: {}", not.why));
+                let broken = if not.journal { Invariant::DurableBeforeReceipt } else { Invariant::Liveness };
+                broken.must(not.met.anything(), || format!("the origin does not start: {}", not.why));
                 self.note_medium(Place::Origin);
                 self.start_origin_later();
             }

@@ -29,7 +29,7 @@ pub(crate) struct Judge {
     /// What operators set.
     meant: Params,
     /// What an operator sets now: it holds once the journal says that something was set.
-    intended: Option<Params>,
+    pub(crate) intended: Option<Params>,
     /// Before when a key must not be public, by what operators meant.
     embargo: BTreeMap<Key, u64>,
     /// Answers that said DONE, each with the record that it rests on.
@@ -70,9 +70,10 @@ impl Judge {
         self.shadow.to_bytes()
     }
 
-    /// What an operator is about to set; `None` when it is decided.
-    pub(crate) fn intends(&mut self, change: Option<&ParamsChange>) {
-        self.intended = change.map(|change| change.apply_to(self.meant));
+    /// What an operator is about to set; what another was about to.
+    pub(crate) fn intends(&mut self, change: &ParamsChange) -> Option<Params> {
+        let intended = change.apply_to(self.meant);
+        self.intended.replace(intended)
     }
 
     /// Takes a record that was acknowledged at `now` (Unix seconds).
@@ -95,13 +96,15 @@ impl Judge {
                 self.meant = self.intended.take().unwrap_or(self.meant);
                 &[]
             }
-            Event::Reported(r) if !r.is_decoy() => &r.keys[..],
+            Event::Reported(r) => &r.keys[..],
             Event::Amended(a) => &a.keys[..],
             _ => &[],
         };
+        let decoy = matches!(&decision, Event::Reported(r) if r.is_decoy());
         for k in keys {
             let end = 600 * (u64::from(k.fields.start) + u64::from(k.fields.period));
-            let until = end + u64::from(self.meant.embargo_s);
+            // A decoy waits as long as the report it accompanies.
+            let until = if decoy { k.embargo_end } else { end + u64::from(self.meant.embargo_s) };
             self.embargo.entry(k.key).and_modify(|at| *at = until.min(*at)).or_insert(until);
         }
     }
@@ -279,18 +282,25 @@ impl World {
         Some(self.judge.foresee(request, now))
     }
 
+    /// No report has more than it should have after what was taken back of it.
+    pub(crate) fn what_was_taken_stays_so(&self) {
+        let now = self.origin.moment(self.now_ms).unix;
+        let Some(process) = &self.origin.process else { return };
+        let set = process.single.origin().state().set(SET).expect("the set of a founded origin");
+        for (seq, standing) in self.judge.model.standings(now) {
+            let back = set.standing(seq, now).is_some_and(|found| found.taken_back < standing.taken_back);
+            Invariant::TakenBack.must(!back, || format!("something of report {seq} came back: {standing:?}"));
+        }
+    }
+
     /// The state is the fold of what was acknowledged, and each report stands where the model says.
-    pub(crate) fn compare_state(&mut self) {
+    pub(crate) fn compare_state(&self) {
         let now = self.origin.moment(self.now_ms).unix;
         let Some(process) = self.origin.process.as_ref().filter(|process| !process.stopped) else { return };
         let state = process.single.origin().state();
         let set = state.set(SET).expect("the set of a founded origin");
         for (seq, standing) in self.judge.model.standings(now) {
             let found = set.standing(seq, now);
-            let back = standing.taken_back > 0 && found.is_some_and(|f| f.taken_back < standing.taken_back);
-            Invariant::TakenBack.must(!back, || {
-                format!("report {seq} stands as {found:?}, though some of it was taken back: {standing:?}")
-            });
             Invariant::StateIsAFold.must(found == Some(standing), || {
                 format!("report {seq} stands as {found:?}, the model says {standing:?}")
             });

@@ -9,7 +9,7 @@ use tekd::store::{Disk, DiskFile, MemoryDisk};
 /// What a program met on its disk since it began.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Met {
-    /// Errors of the medium in files of the journal.
+    /// Errors in files of the journal, want of space apart.
     pub(crate) journal_errors: u64,
     /// Errors of the medium anywhere.
     pub(crate) errors: u64,
@@ -29,7 +29,7 @@ impl Met {
 #[derive(Clone)]
 struct Notes {
     met: Arc<Mutex<Met>>,
-    /// A canary: the journal's bytes are said to be durable and are not.
+    /// A canary: the bytes of segments are said to be durable and are not.
     lies: bool,
 }
 
@@ -43,7 +43,10 @@ impl Notes {
                     met.journal_errors += u64::from(is_journal(path));
                 }
                 Some(libc::ENOSPC) => met.full += 1,
-                None if e.kind() == io::ErrorKind::Other => met.cut = true,
+                None if e.kind() == io::ErrorKind::Other => {
+                    met.cut = true;
+                    met.journal_errors += u64::from(is_journal(path));
+                }
                 _ => {}
             }
         }
@@ -96,6 +99,10 @@ fn is_journal(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "journal")
 }
 
+fn is_segment(path: &Path) -> bool {
+    is_journal(path) && path.extension().is_some_and(|extension| extension == "journal")
+}
+
 struct WatchedFile {
     file: Box<dyn DiskFile>,
     path: PathBuf,
@@ -116,7 +123,7 @@ impl DiskFile for WatchedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        if self.notes.lies && is_journal(&self.path) {
+        if self.notes.lies && is_segment(&self.path) {
             return Ok(());
         }
         self.notes.note(&self.path, self.file.sync())

@@ -65,17 +65,12 @@ impl NodeHost {
         Moment { unix: now_ms / 1000, monotonic_ms: now_ms - self.booted_ms }
     }
 
-    fn store(&self) -> TableStore {
-        let dir = Some(PathBuf::from(DIR));
-        TableStore { disk: Arc::new(self.medium.clone()), dir, mode: MemoryMode::Copy }
-    }
-
     fn begin(&mut self, number: usize, trust: Trust, client: Client<'static>) -> Result<(), FollowError> {
         let service = trust.service;
         let node = u32::try_from(number).expect("few nodes") + 2;
         let view = Arc::new(Published::new(Arc::new(View::empty(service, node))));
-        let mut builder = Builder::new(self.store(), Arc::clone(&view));
-        let following = Following::open(&mut builder, self.store(), trust, SET)?;
+        let mut builder = Builder::new(store(&self.medium), Arc::clone(&view));
+        let following = Following::open(&mut builder, store(&self.medium), trust, SET)?;
         let gate = Gate::new(view, cookies(service), None, Arc::new(AnswerCounters::default()));
         self.process = Some(NodeProcess { builder, gate, following: Some((following, client)) });
         Ok(())
@@ -119,6 +114,20 @@ pub(crate) fn start(shared: &Shared, number: usize) {
     }
 }
 
+fn store(medium: &Medium) -> TableStore {
+    let dir = Some(PathBuf::from(DIR));
+    TableStore { disk: Arc::new(medium.clone()), dir, mode: MemoryMode::Copy }
+}
+
+/// What a node follows that has forgotten what it accepted before; readers see what they saw.
+fn forgetful(store: TableStore, trust: Trust) -> Result<Following, FollowError> {
+    // What is not there need not go.
+    let _ = store.disk.remove(&set_path(Path::new(DIR), SET).join("node.state"));
+    let view = Arc::new(Published::new(Arc::new(View::empty(trust.service, 1))));
+    let mut elsewhere = Builder::new(TableStore { dir: None, ..store.clone() }, view);
+    Following::open(&mut elsewhere, store, trust, SET)
+}
+
 /// Node `number` asks its upstream and takes over what it verified.
 pub(crate) fn poll(shared: &Shared, number: usize) {
     let (mut following, mut client, start) = {
@@ -132,9 +141,8 @@ pub(crate) fn poll(shared: &Shared, number: usize) {
         // A poll under way is not begun again.
         let Some((mut following, client)) = process.following.take() else { return };
         if world.canary == Some(Canary::NodeAcceptsOlderVersion) {
-            let store = TableStore { disk: Arc::new(MemoryDisk::new()), dir: None, mode: MemoryMode::Copy };
-            let trust = world.trust.clone();
-            following = Following::open(&mut process.builder, store, trust, SET).expect("nothing to read");
+            let store = store(&node.medium);
+            following = forgetful(store, world.trust.clone()).unwrap_or(following);
         }
         (following, client, node.starts)
     };

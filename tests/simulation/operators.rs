@@ -24,6 +24,8 @@ const LOOK_MS: usize = 400_000;
 pub(crate) enum Answered {
     Reply(Reply),
     Refused(Refusal),
+    /// The journal failed under it: nobody knows yet whether it was decided.
+    Unknown,
     /// Nobody decides now.
     Down,
 }
@@ -33,6 +35,7 @@ impl Answered {
         match self {
             Answered::Reply(_) => "done",
             Answered::Refused(_) => "refused",
+            Answered::Unknown => "unknown",
             Answered::Down => "down",
         }
     }
@@ -50,7 +53,7 @@ impl World {
             Err(TurnError::Refused(refusal)) => Answered::Refused(refusal),
             Err(error) => {
                 self.failed(&error.to_string());
-                Answered::Down
+                Answered::Unknown
             }
         };
         self.learn();
@@ -214,9 +217,14 @@ impl World {
 
     pub(crate) fn release_now(&mut self, dice: &mut Dice) {
         let allow_small = dice.one_in(3);
-        self.judge.alone = allow_small;
+        let before = std::mem::replace(&mut self.judge.alone, allow_small);
         let answered = self.turn(Input::Release { set: SET, allow_small });
-        self.judge.alone = false;
+        // A release that was being written when the power went may be there yet.
+        self.judge.alone = match answered {
+            Answered::Down => before,
+            Answered::Unknown => allow_small,
+            Answered::Reply(_) | Answered::Refused(_) => false,
+        };
         if let Answered::Refused(refusal) = &answered {
             Invariant::Liveness
                 .must(matches!(refusal, Refusal::ClockHeld(_)), || format!("a release: {refusal}"));
@@ -225,10 +233,12 @@ impl World {
     }
 
     pub(crate) fn configure(&mut self, change: ParamsChange) {
-        self.judge.intends(Some(&change));
+        let before = self.judge.intends(&change);
         let answered = self.turn(Input::Configure { set: SET, change });
-        if !matches!(answered, Answered::Down) {
-            self.judge.intends(None);
+        match answered {
+            Answered::Down => self.judge.intended = before,
+            Answered::Unknown => {}
+            Answered::Reply(_) | Answered::Refused(_) => self.judge.intended = None,
         }
         self.did("configure", &answered);
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tekd::engine::{AnswerCounters, Cookies, Gate, Moment, TakeSealed, Ticket};
-use tekd::node::{Clock, Keyhole, Origin, OriginOptions, SingleOrigin, StartError};
+use tekd::node::{Clock, Keyhole, Origin, OriginError, OriginOptions, SingleOrigin, StartError};
 use tekd::store::journal::Head;
 use tekd::store::{Fate, Loose, MemoryDisk, MemoryMode, SECTOR};
 use tekd::wire::layout::SealedQuestion;
@@ -87,6 +87,8 @@ pub(crate) struct OriginHost {
 #[derive(Debug)]
 pub(crate) struct NotStarted {
     pub(crate) why: String,
+    /// The journal is not what it was.
+    pub(crate) journal: bool,
     /// What the disk did meanwhile.
     pub(crate) met: Met,
 }
@@ -131,7 +133,11 @@ impl OriginHost {
         self.bad_builder = BadBuilder::default();
         let opened = self.open();
         let met = self.medium.met();
-        self.process = Some(opened.map_err(|why| NotStarted { why: why.to_string(), met })?);
+        let not = |why: StartError| {
+            let journal = matches!(why, StartError::Origin(OriginError::Journal(_)));
+            NotStarted { why: why.to_string(), journal, met }
+        };
+        self.process = Some(opened.map_err(not)?);
         Ok(())
     }
 
@@ -184,10 +190,10 @@ pub(crate) fn after_cut(
     let mut fates = Vec::new();
     let all = dice.pick(&[None, None, Some(Fate::Kept), Some(Fate::Dropped)]);
     for loose in disk.loose() {
-        let fate = all.unwrap_or_else(|| match (dice.below(3), loose) {
+        let fate = all.unwrap_or_else(|| match (dice.below(4), loose) {
             (0, _) => Fate::Kept,
-            (1, Loose::Sector) => Fate::Torn(dice.below(SECTOR)),
-            (1, Loose::Length(grown)) => Fate::Torn(dice.below(grown)),
+            (1 | 2, Loose::Sector) => Fate::Torn(dice.below(SECTOR)),
+            (1 | 2, Loose::Length(grown)) => Fate::Torn(dice.below(grown)),
             _ => Fate::Dropped,
         });
         counts.fault(
