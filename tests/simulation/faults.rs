@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tekd::node::{set_path, snapshots_path};
+use tekd::node::{journal_path, set_path, snapshots_path};
 use tekd::store::journal::Record;
 use tekd::store::{Disk, Fault, MemoryDisk, OperationKind, read_file};
 
@@ -92,7 +92,8 @@ impl World {
                 self.origin.kill();
                 self.start_origin_later();
             }
-            Trouble::NodePowerCut | Trouble::NodeKill => self.end_node(trouble, dice),
+            Trouble::NodePowerCut => self.end_node(dice.below(NODES), true),
+            Trouble::NodeKill => self.end_node(dice.below(NODES), false),
             Trouble::MediumError => {
                 self.origin.disk.fail(dice.pick(&KINDS), 1 + dice.below(4) as u64, Fault::Eio);
             }
@@ -118,27 +119,30 @@ impl World {
         }
     }
 
-    fn end_node(&mut self, trouble: Trouble, dice: &mut Dice) {
-        let (number, now_ms) = (dice.below(NODES), self.now_ms);
+    fn end_node(&mut self, number: usize, by_power: bool) {
+        let now_ms = self.now_ms;
         let node = &mut self.nodes[number];
         if node.process.take().is_none() {
             return;
         }
-        if let Trouble::NodePowerCut = trouble {
-            node.disk = after_cut(&node.disk, now_ms, dice, &mut self.counts);
+        if by_power {
+            node.disk = after_cut(&node.disk, now_ms, &mut self.dice, &mut self.counts);
         } else {
             self.counts.fault("node killed", now_ms);
         }
         self.restart_node_later(number);
     }
 
+    /// The disk of the journal is full: the next segment finds no space, or a write meets that.
     fn fill(&mut self, dice: &mut Dice) {
-        let dir = tekd::node::journal_path(Path::new(DIR));
+        if dice.one_in(2) {
+            self.origin.disk.fail(OperationKind::Write, 1 + dice.below(30) as u64, Fault::Enospc);
+            return;
+        }
+        let dir = journal_path(Path::new(DIR));
         let used = self.origin.disk.used(&dir);
         self.origin.disk.set_quota(&dir, Some(used + dice.below(4096) as u64));
-        // A segment is closed with its day, and its successor finds no space.
-        self.later(60_000 + dice.below(600_000) as u64, Event::Mend(Mend::Space));
-        self.origin.disk.fail(OperationKind::Write, 1 + dice.below(30) as u64, Fault::Enospc);
+        self.later(600_000 + dice.below(3_000_000) as u64, Event::Mend(Mend::Space));
     }
 
     fn part(&mut self, dice: &mut Dice) {
@@ -178,12 +182,12 @@ impl World {
             None => (self.origin.disk.clone(), set_path(Path::new(DIR), SET)),
         };
         let files = disk.list(&dir).unwrap_or_default();
-        let generations = files.iter().filter(|file| file.extension().is_some_and(|e| e == "tekd"));
-        let Some(file) = generations.last() else { return };
+        let mut generations = files.iter().filter(|file| file.extension().is_some_and(|e| e == "tekd"));
+        let Some(file) = generations.next_back() else { return };
         rot(&disk, file, dice);
         self.counts.fault("rot of a generation", self.now_ms);
         if number < NODES {
-            self.end_node(Trouble::NodeKill, &mut Dice::new(number as u64, 0));
+            self.end_node(number, false);
         } else {
             self.origin.kill();
             self.start_origin_later();
@@ -202,7 +206,7 @@ impl World {
             return;
         }
         let disk = super::run::spared(&self.origin.disk);
-        let files = disk.list(&tekd::node::journal_path(Path::new(DIR))).unwrap_or_default();
+        let files = disk.list(&journal_path(Path::new(DIR))).unwrap_or_default();
         let segments: Vec<_> = files.iter().filter(|f| f.to_string_lossy().contains("seg")).collect();
         let Some(file) = segments.get(dice.below(segments.len().max(1))) else { return };
         let used = used_of(&disk, file);
@@ -271,7 +275,7 @@ impl World {
             Mend::StartNode(_) => unreachable!("a node starts without the lock"),
             Mend::Clock => self.origin.skew_s = 0,
             Mend::Approve => self.approve(),
-            Mend::Space => self.origin.disk.set_quota(&tekd::node::journal_path(Path::new(DIR)), None),
+            Mend::Space => self.origin.disk.set_quota(&journal_path(Path::new(DIR)), None),
             Mend::Power(cuts) => {
                 if self.origin.cuts == cuts {
                     self.power_cut();
@@ -296,7 +300,7 @@ impl World {
         self.judge.doubt = false;
         match started {
             Ok(()) => {
-                self.counts.fault("start", now_ms);
+                self.counts.ended("origin", "starts");
                 self.tell("the origin starts".to_owned());
                 self.learn();
                 (self.judge.alone, self.judge.intended) = (false, None);

@@ -84,9 +84,8 @@ impl Judge {
             _ => (Invariant::StateIsAFold, false),
         };
         if matches!(decision, Event::Released(_)) {
-            Invariant::ClockGuard.must(!self.doubt, || {
-                format!("a release is made at {now} by a clock that is in doubt")
-            });
+            Invariant::ClockGuard
+                .must(!self.doubt, || format!("a release is made at {now} by a clock that is in doubt"));
         }
         name.unless_panics(|| self.model.take(record, alone));
         let applied = replay(&mut self.shadow, record);
@@ -215,9 +214,8 @@ impl Judge {
         for (report, seq) in &self.submitted {
             let Some(record) = records.get(seq) else { continue };
             let stored = matches!(event(record), Event::Reported(r) if r.report == *report);
-            Invariant::SpentWithReport.must(stored, || {
-                format!("record {seq} spends a code and is no report: {:?}", event(record))
-            });
+            Invariant::SpentWithReport
+                .must(stored, || format!("record {seq} spends a code and is no report: {:?}", event(record)));
         }
     }
 

@@ -104,10 +104,10 @@ impl Ledger {
         let (seq, first) = (next.records[0].seq, next.head.gno);
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let reader = JournalReader::from_seq(disk, &journal_path(Path::new(super::origin::DIR)), seq);
-        let groups = reader.map(|reader| reader.collect::<Result<Vec<_>, _>>());
+        let groups = reader.and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let groups = match groups {
-            Ok(Ok(groups)) => groups,
-            Ok(Err(e)) | Err(e) => Invariant::DurableBeforeReceipt.broken(&format!("the journal: {e}")),
+            Ok(groups) => groups,
+            Err(e) => Invariant::DurableBeforeReceipt.broken(&format!("the journal: {e}")),
         };
         let read = groups.into_iter().filter(|group| group.head.gno >= first);
         read.map(|group| Kept { head: group.head, records: group.records }).collect()
@@ -124,7 +124,8 @@ impl Ledger {
             let gno = kept.head.gno;
             let found = self.found == Some(gno);
             let invariant = if found { Invariant::WholeGroups } else { Invariant::AppendOnly };
-            invariant.must(read == kept, || format!("group {gno} is not what was written: {read:?}, {kept:?}"));
+            invariant
+                .must(read == kept, || format!("group {gno} is not what was written: {read:?}, {kept:?}"));
         }
         Invariant::AppendOnly.must(read.len() == kept.len(), || "there are groups nobody wrote".to_owned());
         (self.found, self.read_back) = (None, self.groups.len());

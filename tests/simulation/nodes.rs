@@ -10,13 +10,13 @@ use tekd::node::{Builder, FollowError, Following, TableStore, set_path};
 use tekd::release::Trust;
 use tekd::store::{Disk, MemoryDisk, MemoryMode, Published};
 
+use super::canary::Canary;
 use super::carriers::{Target, client};
 use super::invariant::Invariant;
 use super::medium::Medium;
 use super::network::Place;
 use super::origin::{SET, cookies};
 use super::world::{Shared, World, lock};
-use super::canary::Canary;
 
 /// Where a node's files are.
 const DIR: &str = "/node";

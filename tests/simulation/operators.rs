@@ -1,14 +1,12 @@
 //! What operators and the clock make the origin do, and what comes of it.
 
 use tekd::authority::{Code, Scope, Standing};
-use tekd::engine::{
-    ClaimCount, CodeOrder, Input, ParamsChange, Refusal, Reply, WithdrawCount,
-};
+use tekd::engine::{ClaimCount, CodeOrder, Input, ParamsChange, Refusal, Reply, WithdrawCount};
 use tekd::node::{TurnError, write_snapshot};
 use tekd::wire::report::ReportType;
 
 use super::canary::{Canary, arriving};
-use super::dice::Dice;
+use super::dice::{Dice, seeded};
 use super::faults::Mend;
 use super::invariant::Invariant;
 use super::network::Place;
@@ -82,6 +80,10 @@ impl World {
         }
         self.learn();
         self.note_medium(Place::Origin);
+        let full = self.origin.process.as_ref().and_then(|p| p.single.origin().journal_full());
+        if full.is_some() {
+            self.counts.ended("tick", "while the journal is full");
+        }
         if self.is_alarmed() && self.origin.skew_s == 0 {
             let in_ms = self.dice.below(LOOK_MS) as u64;
             self.later(in_ms, Event::Mend(Mend::Approve));
@@ -147,9 +149,8 @@ impl World {
     fn counted(&mut self, what: &str, expected: &ClaimCount, input: Input) -> Answered {
         let answered = self.turn(input);
         if let Answered::Reply(Reply::Withdrawn(WithdrawCount { claims, .. })) = &answered {
-            Invariant::StateIsAFold.must(claims == expected, || {
-                format!("{what} takes {claims:?}, the model says {expected:?}")
-            });
+            Invariant::StateIsAFold
+                .must(claims == expected, || format!("{what} takes {claims:?}, the model says {expected:?}"));
         }
         self.did(what, &answered);
         answered
@@ -253,6 +254,28 @@ impl World {
             _ => change.embargo_s = Some(dice.pick(&[600, 3600, 7200])),
         }
         change
+    }
+
+    /// A new online key takes over; not while the clock is in doubt.
+    pub(crate) fn rotate(&mut self, dice: &mut Dice) {
+        let (now_ms, now) = (self.now_ms, self.origin.moment(self.now_ms).unix);
+        if self.is_alarmed() || self.origin.skew_s != 0 {
+            return;
+        }
+        let Some(process) = self.origin.running(now_ms) else { return };
+        let made =
+            process.single.origin().next_online(now, &mut *seeded(self.seed, dice.below(1 << 30) as u64));
+        match made {
+            Ok(input) => {
+                let answered = self.turn(input.expect("the root key is here"));
+                self.did("rotate", &answered);
+            }
+            Err(error) => {
+                let met = self.origin.medium.met();
+                Invariant::Liveness.must(met.anything(), || format!("a new online key: {error}"));
+                self.note_medium(Place::Origin);
+            }
+        }
     }
 
     pub(crate) fn snapshot(&mut self) {

@@ -174,18 +174,14 @@ impl OriginHost {
 
 /// The head of the journal of an origin that is opened on this disk, if it can be.
 pub(crate) fn look(disk: &MemoryDisk, now: Moment) -> Result<Head, StartError> {
-    let options = OriginOptions { disk: Arc::new(disk.clone()), dir: PathBuf::from(DIR), segment_bytes: SEGMENT };
+    let options =
+        OriginOptions { disk: Arc::new(disk.clone()), dir: PathBuf::from(DIR), segment_bytes: SEGMENT };
     let origin = Origin::open(options, now, seeded(0, 0))?;
     Ok(origin.head())
 }
 
 /// The disk after a power cut that spares nobody.
-pub(crate) fn after_cut(
-    disk: &MemoryDisk,
-    now_ms: u64,
-    dice: &mut Dice,
-    counts: &mut Counts,
-) -> MemoryDisk {
+pub(crate) fn after_cut(disk: &MemoryDisk, now_ms: u64, dice: &mut Dice, counts: &mut Counts) -> MemoryDisk {
     counts.fault("power cut", now_ms);
     let mut fates = Vec::new();
     let all = dice.pick(&[None, None, Some(Fate::Kept), Some(Fate::Dropped)]);
@@ -217,5 +213,3 @@ fn medium(disk: &MemoryDisk, canary: Option<Canary>) -> Medium {
 pub(crate) fn cookies(service: [u8; 8]) -> Cookies {
     Cookies::new(COOKIES, service)
 }
-
-

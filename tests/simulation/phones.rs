@@ -193,7 +193,7 @@ impl Phone {
                 let there: Vec<&[u8]> = entries.filter(|e| prefix_of(e, bits) == number).collect();
                 let same = there.len() == report.keys.len()
                     && there.iter().zip(&report.keys).all(|(e, (key, _))| e.starts_with(key.as_bytes()));
-                Invariant::OneRelease.must(same, || format!("a bucket of {} bits has other keys", bits));
+                Invariant::OneRelease.must(same, || format!("a bucket of {bits} bits has other keys"));
                 "done".to_owned()
             }
         };
@@ -360,9 +360,10 @@ fn judged(world: &mut World, made: &mut Made, answer: &ReportAnswer) -> String {
     let ledger = std::sync::Arc::clone(&world.origin.ledger);
     world.judge.is_told(&ledger::open(&ledger), &made.own.author, answer);
     let (before, now) = (made.outcome, answer.outcome);
-    Invariant::OneReceipt.must(before != Some(Outcome::Done) || [Outcome::Done, Outcome::Busy].contains(&now), || {
-        format!("what was done is answered by {now:?}")
-    });
+    Invariant::OneReceipt
+        .must(before != Some(Outcome::Done) || [Outcome::Done, Outcome::Busy].contains(&now), || {
+            format!("what was done is answered by {now:?}")
+        });
     if before != Some(Outcome::Done) {
         made.outcome = Some(now);
     }

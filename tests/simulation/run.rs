@@ -55,7 +55,7 @@ pub(crate) fn live(seed: u64, hours: u64, most: u64, canary: Option<Canary>) -> 
         }
     }));
     let mut world = lock(&shared);
-    world.counts.lived = (world.now_ms / 1000 - NOON) / 3600;
+    world.counts.lived = ((world.now_ms / 1000 - NOON) / 3600).min(hours);
     Lived {
         counts: world.counts.clone(),
         digest: world.story.digest(),
@@ -160,7 +160,10 @@ impl Run {
             55..60 => world.revoke_batch(dice),
             60..66 => world.stand(dice),
             66..78 => world.release_now(dice),
-            78..83 => {
+            78..80 => world.rotate(dice),
+            80..83 => world.replay(dice),
+            83..86 => world.junk(dice),
+            86..90 => {
                 let change = World::any_change(dice);
                 world.configure(change);
             }

@@ -13,6 +13,7 @@ use tekd::node::trust_path;
 use tekd::release::Trust;
 use tekd::store::journal::Record;
 use tekd::store::read_file;
+use tekd::wire::{HEADER_LEN, QuestionBuilder};
 
 use super::canary::Canary;
 use super::counts::{Counts, Story};
@@ -22,7 +23,7 @@ use super::invariant::Invariant;
 use super::judge::Judge;
 use super::network::{Leg, Network, Packet, Place};
 use super::nodes::{self, NodeHost};
-use super::origin::{DIR, OriginHost};
+use super::origin::{DIR, OriginHost, SET};
 
 /// 12:00 UTC of a day in 2026.
 pub(crate) const NOON: u64 = 1_790_337_600;
@@ -30,7 +31,9 @@ pub(crate) const NODES: usize = 3;
 /// How often the origin looks at its clock.
 const TICK_MS: u64 = 20_000;
 /// How often a node polls, at least.
-const POLL_MS: u64 = 60_000;
+const POLL_MS: u64 = 100_000;
+/// Questions that somebody on the way remembers.
+const OVERHEARD: usize = 40;
 /// How long a wish of a reader waits for the builder.
 const WISH_MS: u64 = 20;
 
@@ -67,6 +70,8 @@ pub(crate) struct World {
     scheduled: u64,
     asked: u64,
     inboxes: BTreeMap<Place, Inbox>,
+    /// What somebody on the way has written down: questions on streams, to be sent once more.
+    overheard: VecDeque<Packet>,
     pub(crate) network: Network,
     pub(crate) origin: OriginHost,
     pub(crate) nodes: Vec<NodeHost>,
@@ -132,6 +137,7 @@ impl World {
             scheduled: 0,
             asked: 0,
             inboxes: BTreeMap::new(),
+            overheard: VecDeque::new(),
             network: Network::default(),
             origin,
             nodes: (0..NODES).map(|_| NodeHost::new()).collect(),
@@ -189,7 +195,43 @@ impl World {
         // Nobody waits for what was asked before.
         self.inbox(asker).frames.clear();
         let leg = Leg::Question { to, by: None };
-        self.send(asker, to, Packet { asker, number, leg, on_stream, bytes });
+        let packet = Packet { asker, number, leg, on_stream, bytes };
+        if on_stream && self.dice.one_in(8) {
+            self.overheard.truncate(OVERHEARD - 1);
+            self.overheard.push_front(packet.clone());
+        }
+        self.send(asker, to, packet);
+    }
+
+    /// Somebody on the way repeats, perhaps hours later, what a phone sent.
+    pub(crate) fn replay(&mut self, dice: &mut Dice) {
+        if self.overheard.is_empty() {
+            return;
+        }
+        let packet = self.overheard[dice.below(self.overheard.len())].clone();
+        if let Leg::Question { to, .. } = packet.leg {
+            self.counts.ended("replay", "sent");
+            self.send(packet.asker, to, packet);
+        }
+    }
+
+    /// Somebody sends what is no question.
+    pub(crate) fn junk(&mut self, dice: &mut Dice) {
+        let mut bytes = vec![0; 1 + dice.below(1400)];
+        dice.fill(&mut bytes);
+        if dice.one_in(2) {
+            // A question of which one bit is wrong.
+            let question = QuestionBuilder::new(self.trust.service, SET, 7);
+            let mut frame = [0; HEADER_LEN];
+            let length = question.info(&mut frame).expect("room for a header");
+            frame[dice.below(length)] ^= 1 << dice.below(8);
+            bytes = frame[..length].to_vec();
+        }
+        let to = if dice.one_in(2) { Place::Origin } else { Place::Node(dice.below(NODES)) };
+        let leg = Leg::Question { to, by: None };
+        let asker = Place::Phone(0);
+        self.counts.ended("junk", "sent");
+        self.send(asker, to, Packet { asker, number: 0, leg, on_stream: dice.one_in(3), bytes });
     }
 
     /// Sends a message over one link.
