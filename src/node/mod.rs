@@ -7,15 +7,16 @@
 //! | `tekd-udp-N` | `transport`'s | answers datagrams from one view a batch |
 //! | those of the runtime | `streams.rs`, `answering.rs` | frames over TLS and QUIC, sealed ones to the desk |
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
-//! | `tekd-writer` | `handle.rs`, turning `origin.rs` | decides, makes durable, then answers |
+//! | `tekd-writer` | `writing.rs`, turning `origin.rs` | decides, makes durable, then answers |
 //! | one for each group | `mirror.rs` | writes it to the mirror, while the writer writes it to the journal |
 //! | `tekd-builder` | `building.rs`, driving `builder.rs` | makes tables and shows views |
+//! | `tekd-folder` | `folding.rs` | folds snapshots out of the files, beside the writer |
 //! | `tekd-scrubber` | `scrubbing.rs` | reads closed segments of the journal and its mirror, once a day |
-//! | `tekd-upstream` | `upstream.rs` | a public node's polls; its builder is there too |
+//! | `tekd-upstream` | `upstream.rs`, driving `following.rs` | a public node's polls; its builder is there too |
 //! | `tekd-control`, `tekd-command` | `control.rs`, `commands/` | what operators ask |
 //! | `tekd-metrics` | `metrics_page.rs` | the page of `metrics.rs` |
 //!
-//! `single.rs` is an origin without the threads, for the demo and tests.
+//! `single.rs` is an origin without the threads, for the demo, tests and the simulation.
 //!
 //! *A report is lost*: `desk.rs`, where each question has a promise that answers it, then `handle.rs`, whose
 //! queue it waits in. `engine/writer/reporting.rs` decides about it.
@@ -59,6 +60,7 @@ mod metrics;
 mod commands;
 mod control;
 mod metrics_page;
+mod following;
 mod upstream;
 mod signals;
 mod streams;
@@ -73,6 +75,7 @@ pub use commands::Commands;
 pub use control::ControlSocket;
 pub use desk::{Desk, MAX_AT_WRITER, MAX_OPENERS, MAX_TO_OPEN};
 pub use entropy::SystemRandom;
+pub use following::{FollowError, Following};
 pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};
 pub use health::{Finding, OriginHealth, ReportingHealth, findings};
 pub use keys::{KeyError, Keys, TlsFiles};

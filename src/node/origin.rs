@@ -80,7 +80,7 @@ impl Origin {
     /// # Errors
     /// [`OriginError`]; nothing is changed in a directory that is refused.
     pub fn open(options: OriginOptions, now: Moment, random: Box<dyn Random>) -> Result<Self, OriginError> {
-        Origin::open_mirrored(options, None, now, random)
+        Origin::open_with(options, None, now, random, |journal| journal)
     }
 
     /// As [`Origin::open`]; if there is a `mirror`, a directory on another disk, the journal is kept there too.
@@ -88,10 +88,34 @@ impl Origin {
     /// # Errors
     /// [`OriginError`]; of a directory that is refused, at most the journal is brought level with its mirror.
     pub fn open_mirrored(
+        options: OriginOptions,
+        mirror: Option<&Path>,
+        now: Moment,
+        random: Box<dyn Random>,
+    ) -> Result<Self, OriginError> {
+        Origin::open_with(options, mirror, now, random, |journal| journal)
+    }
+
+    /// As [`Origin::open`], over what `over` makes of the directory's journal: one that watches, or that lies
+    /// on purpose in a test.
+    ///
+    /// # Errors
+    /// As for [`Origin::open`].
+    pub fn open_over(
+        options: OriginOptions,
+        now: Moment,
+        random: Box<dyn Random>,
+        over: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
+    ) -> Result<Self, OriginError> {
+        Origin::open_with(options, None, now, random, over)
+    }
+
+    fn open_with(
         mut options: OriginOptions,
         mirror: Option<&Path>,
         now: Moment,
         mut random: Box<dyn Random>,
+        over: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
     ) -> Result<Self, OriginError> {
         let disk = &*options.disk;
         mirror.map_or(Ok(()), |mirror| check_mirror(disk, mirror))?;
@@ -117,7 +141,7 @@ impl Origin {
             Some(mirror) => mirror.explain(error, &identity),
             None => error,
         })?;
-        let mut journal = open_journal(&options, &identity)?;
+        let mut journal = over(open_journal(&options, &identity)?);
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
         let spare = entropy::bytes(&mut *random);
