@@ -10,8 +10,9 @@ use std::sync::Arc;
 use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
-    Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Place, ReleaseOutcome, ReleaseView, SetState, SetView,
-    Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_release, next_table,
+    Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Place, ReleaseOutcome, ReleaseView, SetState,
+    SetView, Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_release,
+    next_table,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};

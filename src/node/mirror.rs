@@ -305,7 +305,7 @@ mod tests {
     const DAY_MS: u64 = 86_400_000;
 
     fn opened(disk: &MemoryDisk) -> (MirrorDisk, LocalJournal) {
-        let identity = Identity { log_id: LOG, service_id: [1; 8], incarnation: 1 };
+        let identity = Identity { log_id: LOG, service_id: [1; 8], incarnation: 1, format: 1 };
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let mirror = MirrorDisk::attach(shared, Path::new(DATA), Path::new(MIRROR), &identity).unwrap();
         let (medium, dir): (Arc<dyn Disk>, _) = (Arc::new(mirror.clone()), journal_path(Path::new(DATA)));
@@ -344,7 +344,7 @@ mod tests {
         disk.remove(&dir.join("segment-0000000001.journal")).unwrap();
         let (_, mut journal) = opened(&disk);
         assert_eq!((segments(&disk, &dir).len(), segments(&disk, mirror).len()), (5, 6));
-        journal.trim(4).unwrap();
+        journal.trim(4, u64::MAX).unwrap();
         assert_eq!(segments(&disk, &dir).len(), 3);
         assert!(segments(&disk, &dir) == segments(&disk, mirror));
         let names = disk.operations().into_iter().rev().take(12).collect::<Vec<_>>();

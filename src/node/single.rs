@@ -216,6 +216,14 @@ impl SingleOrigin {
         self.builder.grant_wishes()
     }
 
+    /// Makes a snapshot that the journal names, if anything came since the newest.
+    ///
+    /// # Errors
+    /// If the disk fails; where the journal did, the origin must not be used any more (fail-stop).
+    pub fn base(&mut self) -> Result<(), OriginError> {
+        self.origin.base(self.clock.now())
+    }
+
     /// Notes the journal's head where other readers of the directory find it.
     ///
     /// # Errors

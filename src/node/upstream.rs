@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::builder::{Builder, TableStore};
+use super::builder::{BuildError, Builder, TableStore};
 use super::clock::Clock;
 use super::entropy::SystemRandom;
-use super::following::{FollowError, Following};
+use super::following::{FollowError, Following, show};
 use super::polls::Polls;
 use crate::client::{Client, HistoryClient, SyncMode, TlsCarrier, UdpCarrier};
 use crate::engine::{Random, View};
@@ -225,7 +225,7 @@ impl Follower {
         let due = Instant::now() + self.every;
         loop {
             for followed in &self.sets {
-                mend(&self.builder, &followed.history);
+                mend(&self.builder, followed.following.history());
             }
             let left = due.saturating_duration_since(Instant::now());
             if !matches!(stop.recv_timeout(left.min(MEND_PAUSE)), Err(RecvTimeoutError::Timeout)) {

@@ -14,7 +14,7 @@ use super::folding::{Folded, Folding};
 use super::latch::Latch;
 use super::opening_keys::KeyWatch;
 use super::origin::{NOBODY, Origin, OriginError};
-use crate::engine::{Committed, Mend, Input, Moment, Refusal, Reply, Ticket, Work};
+use crate::engine::{Committed, Input, Mend, Moment, Refusal, Reply, Ticket, Work};
 
 /// Commands that wait for the writer at most; beyond that a caller is told to come back.
 pub const QUEUE_MAX: usize = 1024;

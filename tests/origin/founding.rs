@@ -110,7 +110,7 @@ fn one_turn_may_be_larger_than_a_group() {
     let mut dice = Dice::new(6);
     let imports: Vec<(Ticket, Input)> = (0..2)
         .map(|i| {
-            let keys = keys_of_day(&mut dice, NOON, 1 + i, 600_000);
+            let keys = keys_of_day(&mut dice, NOON, 1 + i, 900_000);
             (Ticket(10 + i), Input::Import { set: 1, provider: "import".to_owned(), keys })
         })
         .collect();
@@ -118,9 +118,9 @@ fn one_turn_may_be_larger_than_a_group() {
     let committed = world.origin.step(world.now, imports).expect("it fits in several");
     assert_eq!(committed.replies.len(), 2);
     for (_, reply) in committed.replies {
-        assert!(matches!(reply, Ok(Reply::Imported(counts)) if counts.accepted == 600_000));
+        assert!(matches!(reply, Ok(Reply::Imported(counts)) if counts.accepted == 900_000));
     }
     assert!(world.origin.head().gno > before + 1);
     let reported = |e: &Event| matches!(e, Event::Reported(_));
-    assert_eq!(world.records(1).iter().filter(|r| reported(&event(r))).count(), 2 * 20_000);
+    assert_eq!(world.records(1).iter().filter(|r| reported(&event(r))).count(), 2 * 30_000);
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tekd::client::{Author, ReportAnswer};
 use tekd::engine::{
-    DEFAULT_PARAMS, Event, Params, ParamsChange, Rebuild, ReleaseView, ReportReply, ReportRequest, State,
-    View, replay,
+    DEFAULT_PARAMS, Event, Params, ParamsChange, Rebuild, Rebuilt, ReleaseView, ReportReply, ReportRequest,
+    State, View, replay,
 };
 use tekd::release::LiveSet;
 use tekd::store::journal::Record;
@@ -226,7 +226,7 @@ impl Judge {
             let pushed = rebuild.push(record);
             Invariant::StateIsAFold.must(pushed.is_ok(), || format!("record {}: {pushed:?}", record.seq));
         }
-        let (rebuilt, tables) = rebuild.finish();
+        let Rebuilt { state: rebuilt, tables, .. } = rebuild.finish().expect("tables are made as they come");
         Invariant::StateIsAFold.must(rebuilt.to_bytes() == state.to_bytes(), || "another state".to_owned());
         let shown = view.set(SET).and_then(|set| set.release.as_ref()).map(|r| r.generation.bytes());
         let made = tables.get(&SET).map(|table| table.generation.bytes());

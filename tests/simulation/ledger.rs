@@ -177,7 +177,7 @@ impl Journal for Ledgered {
         self.journal.class()
     }
 
-    fn trim(&mut self, below_gno: u64) -> Result<(), AppendError> {
-        self.journal.trim(below_gno)
+    fn trim(&mut self, below_gno: u64, begun_ms: u64) -> Result<(), AppendError> {
+        self.journal.trim(below_gno, begun_ms)
     }
 }

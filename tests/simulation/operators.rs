@@ -2,7 +2,7 @@
 
 use tekd::authority::{Code, Scope, Standing};
 use tekd::engine::{ClaimCount, CodeOrder, Input, ParamsChange, Refusal, Reply, WithdrawCount};
-use tekd::node::{TurnError, write_snapshot};
+use tekd::node::{OriginError, TurnError};
 use tekd::wire::report::ReportType;
 
 use super::canary::{Canary, arriving};
@@ -281,15 +281,20 @@ impl World {
     pub(crate) fn snapshot(&mut self) {
         let now_ms = self.now_ms;
         let Some(process) = self.origin.running(now_ms) else { return };
-        let origin = process.single.origin();
-        let (head, payload) = origin.snapshot();
-        let written = write_snapshot(origin.options(), origin.identity(), &head, &payload);
-        if let Err(error) = &written {
-            let met = self.origin.medium.met();
-            Invariant::Liveness.must(met.anything(), || format!("a snapshot: {error}"));
+        let seq = process.single.origin().state().seq();
+        let made = process.single.base();
+        self.counts.ended("snapshot", if made.is_ok() { "done" } else { "failed" });
+        self.tell(format!("snapshot at {seq}: {}", made.is_ok()));
+        match made {
+            Ok(()) => {}
+            // Nothing but the snapshot is missing.
+            Err(OriginError::Snapshot(error)) => {
+                let met = self.origin.medium.met();
+                Invariant::Liveness.must(met.anything(), || format!("a snapshot: {error}"));
+            }
+            Err(error) => self.failed(&error.to_string()),
         }
-        self.counts.ended("snapshot", if written.is_ok() { "done" } else { "failed" });
-        self.tell(format!("snapshot at {}: {}", head.seq, written.is_ok()));
+        self.learn();
         self.note_medium(Place::Origin);
     }
 }

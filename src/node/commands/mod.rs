@@ -269,7 +269,7 @@ impl Commands {
     }
 
     fn damage(&self) -> Vec<health::Finding> {
-        self.counters.verifying.as_ref().map(|verifying| verifying.damage()).unwrap_or_default()
+        self.counters.scrubbing.as_ref().map(|scrubbing| scrubbing.damage()).unwrap_or_default()
     }
 
     /// What does not hold here.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::*;
-use crate::engine::{BuiltRelease, ParamsChange, Refusal, ReleaseOutcome, Reply, Seeded, TableContext};
+use crate::engine::{BuiltRelease, Mend, ParamsChange, Refusal, ReleaseOutcome, Reply, Seeded, TableContext};
 use crate::node::{OriginOptions, SteppedClock};
 use crate::store::{Disk, MemoryDisk, MemoryMode, PublishError};
 

@@ -91,19 +91,19 @@ fn an_empty_directory_becomes_a_mirror_and_no_other_does() {
 fn a_mirror_of_a_trimmed_journal_begins_where_the_journal_does() {
     let disk = pair([20, 0]);
     let (mut journal, _) = open(&disk).unwrap();
-    journal.trim(12).unwrap();
+    journal.trim(12, u64::MAX).unwrap();
     drop(journal);
     both(&disk).unwrap();
     are_level(&disk, 20, "trimmed");
     // The mirror was away while the journal dropped segments.
     let (mut journal, _) = open(&disk).unwrap();
-    journal.trim(17).unwrap();
+    journal.trim(17, u64::MAX).unwrap();
     drop(journal);
     assert_eq!(both(&disk).unwrap().older, 1);
     // For longer than the journal remembers.
     let disk = pair([20, 4]);
     let (mut journal, _) = open(&disk).unwrap();
-    journal.trim(12).unwrap();
+    journal.trim(12, u64::MAX).unwrap();
     drop(journal);
     let apart = both(&disk).unwrap_err().to_string();
     assert!(apart.contains("/mirror ends at group 4, /data/journal begins at group 11"), "{apart}");
