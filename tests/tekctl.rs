@@ -51,7 +51,7 @@ fn journal_seq(server: &Server) -> u64 {
 }
 
 /// The lines of `--keys-out`, which are in key order.
-fn read_lines(path: &std::path::Path) -> Lines {
+fn read_lines(path: &Path) -> Lines {
     let text = std::fs::read_to_string(path).expect("sync wrote the keys");
     let lines: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();

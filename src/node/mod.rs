@@ -8,6 +8,7 @@
 //! | those of the runtime | `streams.rs`, `answering.rs` | frames over TLS and QUIC, sealed ones to the desk |
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
 //! | `tekd-writer` | `handle.rs`, turning `origin.rs` | decides, makes durable, then answers |
+//! | `tekd-ahead` | `ahead.rs` | opens generations while the state is read |
 //! | `tekd-builder` | `building.rs`, driving `builder.rs` | makes tables and shows views |
 //! | `tekd-upstream` | `upstream.rs` | a public node's polls; its builder is there too |
 //! | `tekd-control`, `tekd-command` | `control.rs`, `commands/` | what operators ask |
@@ -37,6 +38,7 @@ mod auditing;
 mod backup;
 mod opening_keys;
 mod builder;
+mod ahead;
 mod building;
 mod latch;
 mod handle;

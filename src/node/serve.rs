@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::ahead::Ahead;
 use super::answering::FrameAnswers;
-use super::builder::TableStore;
+use super::builder::{Builder, TableStore};
 use super::clock::Clock;
 use super::commands::Commands;
 use super::control::ControlSocket;
@@ -313,9 +314,11 @@ fn start_role(
         dir: config.data.clone(),
         segment_bytes: config.journal_segment,
     };
+    let ahead = Ahead::begin(&store).map_err(StartError::Thread)?;
     let origin = Origin::open(options, clock.now(), Box::new(SystemRandom))?;
     let view = Arc::new(Published::new(Arc::new(View::empty(origin.identity().service_id, node))));
-    let handle = OriginHandle::start(origin, store, Arc::clone(&view), Arc::clone(clock))?;
+    let builder = Builder::new(store, Arc::clone(&view)).with_opened(ahead.finish());
+    let handle = OriginHandle::start_with(origin, builder, Arc::clone(&view), Arc::clone(clock))?;
     Ok(Role { view, origin: Some(Arc::new(handle)), upstream: None, trust: trust_path(&config.data) })
 }
 
