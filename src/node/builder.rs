@@ -155,10 +155,14 @@ fn whole(table: &BuiltTable) -> Result<(), BuildError> {
     Err(BuildError::Hurt { set: table.built.set, file: generation.path().to_path_buf() })
 }
 
+/// Generations that were opened before anybody asked for one, by their file.
+pub(super) type Opened = BTreeMap<PathBuf, Result<Generation, GenerationError>>;
+
 /// Makes what readers see.
 #[derive(Debug)]
 pub struct Builder {
     store: TableStore,
+    opened: Opened,
     tables: BTreeMap<u32, BuiltTable>,
     shelves: BTreeMap<u32, (Shelf, Source)>,
     view: Arc<Published<View>>,
@@ -167,7 +171,12 @@ pub struct Builder {
 impl Builder {
     /// A builder that publishes to `view`.
     pub fn new(store: TableStore, view: Arc<Published<View>>) -> Self {
-        Builder { store, tables: BTreeMap::new(), shelves: BTreeMap::new(), view }
+        Builder { store, opened: Opened::new(), tables: BTreeMap::new(), shelves: BTreeMap::new(), view }
+    }
+
+    /// The same, with generations that were opened ahead.
+    pub(super) fn with_opened(self, opened: Opened) -> Self {
+        Builder { opened, ..self }
     }
 
     /// What readers look at.
@@ -255,13 +264,14 @@ impl Builder {
     }
 
     /// The generation file whose digest the newest published checkpoint names, if no release came after it.
-    fn file_of(&self, s: &SetState) -> Option<BuiltTable> {
+    fn file_of(&mut self, s: &SetState) -> Option<BuiltTable> {
         let (checkpoint, _) = s.published_checkpoint().filter(|_| !s.in_flight())?;
         let checkpoint = Checkpoint::parse(checkpoint).ok()?;
         let dir = set_path(self.store.dir.as_ref()?, checkpoint.set());
         let disk = &*self.store.disk;
         for (_, file) in generations(disk, &dir).ok()? {
-            match Generation::open(disk, &file, self.store.mode) {
+            let ahead = self.opened.remove(&file);
+            match ahead.unwrap_or_else(|| Generation::open(disk, &file, self.store.mode)) {
                 Ok(g) if *g.digest() == checkpoint.history() && *g.root() == checkpoint.root() => {
                     let built = BuiltRelease {
                         set: checkpoint.set(),

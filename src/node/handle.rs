@@ -85,12 +85,21 @@ impl OriginHandle {
     /// # Errors
     /// If its tables cannot be made or a thread cannot be started.
     pub fn start(
-        mut origin: Origin,
+        origin: Origin,
         store: TableStore,
         view: Arc<Published<View>>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let mut builder = Builder::new(store, Arc::clone(&view));
+        Self::start_with(origin, Builder::new(store, Arc::clone(&view)), view, clock)
+    }
+
+    /// As [`OriginHandle::start`], with a builder of `view` that may have opened generations.
+    pub(super) fn start_with(
+        mut origin: Origin,
+        mut builder: Builder,
+        view: Arc<Published<View>>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
         bring_up(&mut origin, &mut builder, &*clock)?;
         Self::with_maker(origin, builder, view, clock)
     }

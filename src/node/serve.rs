@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::ahead::Ahead;
 use super::answering::FrameAnswers;
-use super::builder::TableStore;
+use super::builder::{Builder, TableStore};
 use super::clock::Clock;
 use super::commands::Commands;
 use super::control::ControlSocket;
@@ -329,10 +330,12 @@ fn start_role(
         segment_bytes: config.journal_segment,
     };
     let mirror = config.journal_mirror.as_deref();
+    let ahead = Ahead::begin(&store).map_err(StartError::Thread)?;
     let origin = Origin::open_mirrored(options, mirror, clock.now(), Box::new(SystemRandom))?;
     let log_id = origin.identity().log_id;
     let view = Arc::new(Published::new(Arc::new(View::empty(origin.identity().service_id, node))));
-    let handle = OriginHandle::start(origin, store, Arc::clone(&view), Arc::clone(clock))?;
+    let builder = Builder::new(store, Arc::clone(&view)).with_opened(ahead.finish());
+    let handle = OriginHandle::start_with(origin, builder, Arc::clone(&view), Arc::clone(clock))?;
     let dirs = [journal_path(&config.data)].into_iter().chain(mirror.map(Path::to_path_buf)).collect();
     Ok(Role {
         view,

@@ -61,7 +61,7 @@ fn journal_of(records: &[Record]) -> MemoryDisk {
     let mut head = journal.acquire().expect("the only writer");
     for (nth, group) in records.chunks(3).enumerate() {
         // A day for each group of a few: each day has a segment of its own.
-        let now_ms = nth as u64 / 7 * DAY * 1000;
+        let now_ms = nth as u64 / 5 * DAY * 1000;
         head = journal.append(&head, group, now_ms).expect("the disk is well");
     }
     journal.idle().expect("the disk is well");

@@ -57,7 +57,7 @@ pub(crate) fn verify(global: &Global) -> Done {
     }
 }
 
-/// Carries out the journal again, compares with what was signed, and writes the newest generation of each set.
+/// Carries out every event again, compares with what was signed, and writes the newest generations.
 pub(crate) fn rebuild(global: &Global, into: &Path, every_serial: bool) -> Done {
     if into.join("sets").exists() {
         return Err(Failure::usage(format!("{} holds sets already: name another directory", into.display())));

@@ -23,8 +23,7 @@ impl<T> Few<T> {
         };
     }
 
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
-        let mut keep = keep;
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         match self {
             Few::None => {}
             Few::One(item) if keep(item) => {}

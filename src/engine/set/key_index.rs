@@ -86,7 +86,7 @@ impl KeyIndex {
     }
 
     fn home(&self, hash: KeyHash) -> usize {
-        (u64::from(hash.0) * self.places.len() as u64 >> 32) as usize
+        ((u64::from(hash.0) * self.places.len() as u64) >> 32) as usize
     }
 
     fn next(&self, at: usize) -> usize {

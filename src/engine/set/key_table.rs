@@ -126,7 +126,7 @@ impl KeyTable {
         self.waiting.get(self.slots[at.0 as usize].waits as usize).map(|(_, pending)| pending)
     }
 
-    /// Lets a key wait for that, or not at all. While it goes on waiting for the same thing, since when stays.
+    /// Lets a key wait for that, or not at all. As long as it waits for the same thing, since when stays.
     pub(crate) fn wait_for(&mut self, at: Handle, next: Option<Pending>) {
         let place = &mut self.slots[at.0 as usize].waits;
         match (self.waiting.get_mut(*place as usize), next) {

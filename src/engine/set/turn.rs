@@ -39,7 +39,8 @@ impl SetState {
                 adds.push((*key, fields));
             }
         });
-        let unchanged = ready.is_empty() && dels.is_empty() && !dropped;
+        let added = changes.added + changes.decoys_added;
+        let unchanged = added == 0 && dels.is_empty() && !dropped;
         if !listed {
             dels.clear();
         }
