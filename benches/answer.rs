@@ -131,6 +131,7 @@ fn view(entries: &[(Key, tekd::release::Fields)]) -> View {
         checkpoint,
         checkpoint_answer: Arc::new(Vec::new()),
         generation: table.generation,
+        bridges: Arc::default(),
         log: Arc::new(LogTree::new()),
         objects: Objects::default(),
     };

@@ -20,8 +20,6 @@ mod relay;
 mod following;
 #[path = "real/unbelieved.rs"]
 mod unbelieved;
-#[path = "real/killed.rs"]
-mod killed;
 #[path = "real/stopped.rs"]
 mod stopped;
 #[path = "real/directories.rs"]

@@ -14,6 +14,7 @@ mod phone;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,7 +51,7 @@ fn journal_seq(server: &Server) -> u64 {
 }
 
 /// The lines of `--keys-out`, which are in key order.
-fn read_lines(path: &std::path::Path) -> Lines {
+fn read_lines(path: &Path) -> Lines {
     let text = std::fs::read_to_string(path).expect("sync wrote the keys");
     let lines: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
@@ -229,9 +230,28 @@ fn rebuild(server: &Server, roots: &BTreeMap<u64, String>) {
     let verified = server.operate("journal verify").ok();
     assert_eq!(verified["ok"], true);
     assert_eq!(number(&verified, "events"), journal_seq(server), "what was confirmed is in the files");
-    let into = server.path("rebuilt");
-    let rebuilt = server.operate(&format!("journal rebuild --into {}", text(&into))).ok();
+    let audited = server.operate("journal audit").ok();
+    let kinds =
+        ["delegation", "manifest", "checkpoint", "receipt"].map(|kind| number(&audited["kinds"], kind));
+    assert_eq!((&audited["ok"], &audited["events"]), (&Value::Bool(true), &verified["events"]));
+    assert_eq!(number(&audited, "signatures"), kinds.iter().sum::<u64>(), "{audited}");
+    assert!(kinds[..3].iter().all(|n| *n > 0), "{audited}");
+    for (how, computed) in [("", "newest"), (" --every-serial", "every-serial")] {
+        rebuild_into(server, &server.path(computed), how, computed, roots, &verified);
+    }
+}
+
+fn rebuild_into(
+    server: &Server,
+    into: &Path,
+    how: &str,
+    computed: &str,
+    roots: &BTreeMap<u64, String>,
+    verified: &Value,
+) {
+    let rebuilt = server.operate(&format!("journal rebuild --into {}{how}", text(into))).ok();
     assert_eq!((&rebuilt["events"], &rebuilt["chain"]), (&verified["events"], &verified["chain"]));
+    assert_eq!((&rebuilt["recomputed"], &rebuilt["sets"][0]["compared"]), (&json!(computed), &json!(true)));
     let sets = rebuilt["sets"].as_array().expect("sets");
     let found: BTreeMap<u64, String> =
         sets.iter().map(|s| (number(s, "set"), s["root"].as_str().expect("a root").to_owned())).collect();
@@ -244,7 +264,7 @@ fn rebuild(server: &Server, roots: &BTreeMap<u64, String>) {
         let (rebuilt, made) = (std::fs::read(files[0].path()), std::fs::read(origin));
         assert!(rebuilt.expect("rebuilt") == made.expect("made by the origin"), "set {set} to the byte");
     }
-    assert_eq!(server.operate(&format!("journal rebuild --into {}", text(&into))).code, 2);
+    assert_eq!(server.operate(&format!("journal rebuild --into {}", text(into))).code, 2);
 }
 
 /// The journal as lines: one per event, without keys unless they are asked for.
@@ -481,7 +501,7 @@ fn operators_see_providers_keys_counters_and_snapshots() {
     assert!(page.code == 0 && page.stdout.starts_with("# HELP tekd_"), "{page:?}");
 
     let snapshot = server.operate("snapshot now").ok();
-    assert_eq!(number(&snapshot, "seq"), journal_seq(&server));
+    assert_eq!(number(&snapshot, "seq") + 1, journal_seq(&server), "the next event names it");
     let epoch = |document: &Value| number(&document["online"], "epoch");
     assert_eq!(epoch(&server.operate("keys list").ok()), 1);
     assert_eq!(epoch(&server.operate("keys rotate-online").ok()), 2);

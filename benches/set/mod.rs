@@ -17,7 +17,8 @@ pub(crate) const SCHEMA: Schema = Schema::GaenMinimal;
 pub(crate) const SERVICE: [u8; 8] = *b"benching";
 pub(crate) const SET: u32 = 1;
 const NEWEST_DAY: u32 = 20_700 * INTERVALS_PER_DAY;
-const TIME: u64 = (NEWEST_DAY as u64 + 150) * 600;
+/// When the first release of a set comes.
+pub(crate) const TIME: u64 = (NEWEST_DAY as u64 + 150) * 600;
 const RETENTION_DAYS: u16 = 14;
 
 /// What the command line says.
@@ -93,11 +94,18 @@ fn usage(what: &str) -> ! {
     std::process::exit(2);
 }
 
-/// Keys with their public fields, in key order.
+/// Keys with their public fields.
 pub(crate) type Entries = Vec<(Key, Fields)>;
 
-/// The entries of a set.
+/// The entries of a set, in key order.
 pub(crate) fn entries(keys: usize) -> Entries {
+    let mut entries = entries_as_reported(keys);
+    entries.sort_unstable();
+    entries
+}
+
+/// The entries of a set, report by report.
+pub(crate) fn entries_as_reported(keys: usize) -> Entries {
     let reports = Epidemic::new(1).reports(keys as u64, NEWEST_DAY).expect("the newest day is a midnight");
     let entry = |exported: tekd::gaen::ExportedKey| {
         let fields = Fields {
@@ -109,9 +117,7 @@ pub(crate) fn entries(keys: usize) -> Entries {
         };
         (Key::from_slice(&exported.key).expect("16 bytes"), SCHEMA.coarsen(fields))
     };
-    let mut entries: Entries = reports.flat_map(|report| report.keys).map(entry).collect();
-    entries.sort_unstable();
-    entries
+    reports.flat_map(|report| report.keys).map(entry).collect()
 }
 
 /// The history entries of keys that the first release published.

@@ -10,7 +10,7 @@ pub const PAGE: usize = 4096;
 
 const GROUP_HEADER: usize = 128;
 const GROUP_TRAILER: usize = 64;
-const CHAIN_LABEL: &[u8] = b"tekd-group-v0";
+const CHAIN_LABEL: &[u8] = b"tekd-group-v1";
 
 /// Makes the checksum in the last four bytes of each whole page right.
 pub fn pages(bytes: &mut [u8]) {

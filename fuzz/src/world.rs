@@ -210,6 +210,7 @@ fn release(set: u32, schema: Schema, manifest: Arc<Vec<u8>>) -> ReleaseView {
         checkpoint: Checkpoint::new(&fields),
         checkpoint_answer: Arc::new(signed(&fields)),
         generation,
+        bridges: Arc::default(),
         log: Arc::new(log()),
         objects,
     }

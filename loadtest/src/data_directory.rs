@@ -15,7 +15,7 @@ use tekd::engine::{
 use tekd::gaen::{Epidemic, EpidemicError, ExportedKey, GeneratedReport, INTERVALS_PER_DAY};
 use tekd::node::{
     BuildError, Builder, Clock, NOBODY, Origin, OriginError, OriginOptions, SetNews, StartError,
-    SteppedClock, TableStore, bring_up, trust_path, write_snapshot,
+    SteppedClock, TableStore, bring_up, trust_path,
 };
 use tekd::release::{Fields, ONSET_NONE};
 use tekd::store::{MemoryMode, Published, RealDisk};
@@ -236,10 +236,9 @@ impl Maker {
 
     /// Leaves the directory as a server leaves it that was stopped; returns the number of events.
     fn close(mut self) -> Result<u64, DataDirectoryError> {
+        self.origin.base(self.now)?;
         self.origin.idle()?;
-        let (head, payload) = self.origin.snapshot();
-        write_snapshot(self.origin.options(), self.origin.identity(), &head, &payload)?;
-        Ok(head.seq)
+        Ok(self.origin.head().seq)
     }
 }
 

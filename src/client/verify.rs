@@ -123,11 +123,13 @@ impl From<VerifyError> for Unverifiable {
 }
 
 impl Unverifiable {
-    /// Whether the checkpoint was only older than one that is held: a server that lags behind.
+    /// Whether the checkpoint was only older than one that is held: a server that lags behind, perhaps behind
+    /// a change of the online key.
     #[must_use]
     pub fn is_behind(&self) -> bool {
+        use VerifyError::{EpochBack, TimeBack, VersionBack};
         let Self::Checkpoint(error) = self else { return false };
-        matches!(**error, VerifyError::VersionBack { .. } | VerifyError::TimeBack { .. })
+        matches!(**error, VersionBack { .. } | TimeBack { .. } | EpochBack { .. })
     }
 
     /// Whether the service signed two checkpoints of one version: evidence (spec 3.4.6).

@@ -156,6 +156,9 @@ fn lookup(
     let slots = out.get_mut(HEADER_LEN..length).ok_or(DoesNotFit(length))?;
     for (key, slot) in q.keys().zip(slots.chunks_exact_mut(q.slot_len)) {
         write_slot(slot, key, live_fields(set, &release.generation, key));
+        if !release.generation.vouches_for(key) {
+            return Err(no(ResultCode::Unavailable));
+        }
     }
     Ok(AnswerHeader { length, ..head }.write(out))
 }
@@ -194,15 +197,20 @@ fn bucket(
     }
     let (front, mut rest) = out[HEADER_LEN..length].split_at_mut(size_of::<BucketHead>());
     front.copy_from_slice(zerocopy::IntoBytes::as_bytes(&bucket_head));
-    for entry in live {
+    for entry in live.take(entries) {
         let (slot, after) = rest.split_at_mut(public_len);
         slot.copy_from_slice(&entry[..public_len]);
         rest = after;
     }
+    let mut vouched = true;
     for hash in bucket_path(generation.node_bytes(), depth, q.bits, q.held, prefix).into_iter().flatten() {
         let (slot, after) = rest.split_at_mut(hash.len());
         slot.copy_from_slice(hash);
+        vouched &= generation.vouches(hash);
         rest = after;
+    }
+    if !vouched || !generation.vouches_for_bucket(prefix, q.bits) {
+        return Err(no(ResultCode::Unavailable));
     }
     if padded {
         let padded_to = tlv::pad(out, body, length);
@@ -231,8 +239,7 @@ fn sync(
     }
     let kind = if q.history { Kind::History } else { Kind::Live };
     // spec 2.5.5: what cannot be bridged is answered as if nothing were held.
-    let known = q.version < newest && q.version >> 32 == newest >> 32;
-    let from = if known { q.version } else { 0 };
+    let from = if release.leads_from(q.version) { q.version } else { 0 };
     match release.objects.offer(kind, from) {
         Some(offer) => {
             let wait = 0;

@@ -68,6 +68,21 @@ impl Encoder {
         self.raw(&v.to_le_bytes())
     }
 
+    /// A number in as few bytes as it needs: seven bits each, the lowest first, the highest bit says that
+    /// more follow.
+    pub(crate) fn varint(&mut self, mut v: u64) -> &mut Self {
+        while v >= 0x80 {
+            self.u8(v as u8 | 0x80);
+            v >>= 7;
+        }
+        self.u8(v as u8)
+    }
+
+    /// A number that may be negative, as a varint: 0, -1, 1, -2, …
+    pub(crate) fn signed(&mut self, v: i64) -> &mut Self {
+        self.varint(((v << 1) ^ (v >> 63)) as u64)
+    }
+
     /// Bytes whose length the reader knows.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
@@ -150,6 +165,28 @@ impl<'a> Decoder<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
+        let mut v = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            // One number has one form, and none is longer than 64 bits.
+            if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+                return Err(self.value(byte.into()));
+            }
+            v |= bits << shift;
+            if byte < 0x80 {
+                return Ok(v);
+            }
+        }
+        Err(self.value(v))
+    }
+
+    pub(crate) fn signed(&mut self) -> Result<i64, DecodeError> {
+        let v = self.varint()?;
+        Ok((v >> 1) as i64 ^ -((v & 1) as i64))
+    }
+
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let n = self.u32()? as usize;
         self.raw(n)
@@ -195,6 +232,31 @@ impl<'a> Decoder<'a> {
         match self.left.len() {
             0 => Ok(()),
             left => Err(DecodeError::Excess { what: self.what, left }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_form_of_the_fewest_bytes() {
+        let numbers = [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::MAX >> 1, u64::MAX];
+        for v in numbers.into_iter().chain((0..64).map(|bit| 1 << bit)) {
+            let mut e = Encoder::new();
+            e.varint(v).signed(v as i64);
+            let bytes = e.finish();
+            let mut d = Decoder::new("a number", &bytes);
+            assert_eq!((d.varint(), d.signed()), (Ok(v), Ok(v as i64)));
+            assert_eq!(d.end(), Ok(()));
+        }
+        let mut e = Encoder::new();
+        e.varint(300).signed(-1).signed(144);
+        assert_eq!(e.finish(), [0xac, 2, 1, 0xa0, 2]);
+        for other in [&[0x80, 0][..], &[0x80; 12], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]]
+        {
+            assert!(Decoder::new("a number", other).varint().is_err(), "{other:?}");
         }
     }
 }

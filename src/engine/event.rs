@@ -15,7 +15,7 @@ pub const MAX_KEYS_PER_REPORT: usize = 30;
 /// Longest text (a name, a reason) in an event, in bytes.
 pub const MAX_TEXT: usize = 500;
 /// Version of every event's layout written by this program.
-pub const EVENT_VERSION: u16 = 0;
+pub const EVENT_VERSION: u16 = 1;
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Event {
     Adopted {
         /// The new incarnation, above all before it.
         incarnation: u32,
+        /// The newest checkpoint of each set that somebody else was known to have: serials go on above.
+        known: Vec<Vec<u8>>,
     },
     /// A report got more keys, or another report type.
     Amended(Amended),
@@ -85,6 +87,8 @@ pub enum Event {
     },
     /// A key to seal to was made.
     SealKeyMade(SealKey),
+    /// A snapshot is whole: from here on the journal can be read from there.
+    Based(Based),
 }
 
 /// Who this journal belongs to.
@@ -94,6 +98,19 @@ pub struct Founded {
     pub service: [u8; 8],
     /// Incarnation that starts here.
     pub incarnation: u32,
+}
+
+/// A snapshot that stands for everything up to a head of the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Based {
+    /// Number of the last group in it.
+    pub gno: u64,
+    /// Sequence number of the last event in it.
+    pub seq: u64,
+    /// Hash chain up to there.
+    pub chain: [u8; 32],
+    /// SHA-256 of its payload.
+    pub digest: [u8; 32],
 }
 
 /// Parameters of a set from here on.

@@ -2,10 +2,10 @@
 
 use super::codec::{DecodeError, Decoder, Encoder};
 use super::event::{
-    Amended, Authored, Changes, CodesIssued, Configured, EVENT_VERSION, Event, Founded, MAX_KEYS_PER_REPORT,
-    ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported, ReportedKey, SealKey,
-    Told, Withdrawn,
+    Amended, Authored, Based, Changes, CodesIssued, Configured, EVENT_VERSION, Event, Founded, ProviderAdded,
+    ProviderKeyRevoked, ProviderStood, Published, Released, Reported, SealKey, Told, Withdrawn,
 };
+use super::event_keys::{decode_keys, encode_keys};
 use super::params::Params;
 use crate::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use crate::wire::report::{MAX_SENT_KEYS, ReportType, Verdict};
@@ -33,6 +33,7 @@ impl Event {
             Event::BatchRevoked { .. } => 17,
             Event::CodesVoided { .. } => 18,
             Event::SealKeyMade(_) => 19,
+            Event::Based(_) => 20,
         }
     }
 
@@ -59,6 +60,7 @@ impl Event {
             Event::BatchRevoked { .. } => "batch-revoked",
             Event::CodesVoided { .. } => "codes-voided",
             Event::SealKeyMade(_) => "seal-key-made",
+            Event::Based(_) => "based",
         }
     }
 
@@ -98,8 +100,11 @@ impl Event {
                 e.u32(p.set).u32(p.serial).u64(p.count).raw(&p.root).raw(&p.history_digest);
                 e.bytes(&p.checkpoint).bytes(&p.signatures);
             }
-            Event::Adopted { incarnation } => {
-                e.u32(*incarnation);
+            Event::Adopted { incarnation, known } => {
+                e.u32(*incarnation).count(known.len());
+                known.iter().for_each(|checkpoint| {
+                    e.bytes(checkpoint);
+                });
             }
             Event::Amended(a) => encode_amended(&mut e, a),
             Event::Reinstated { seq } => {
@@ -127,6 +132,7 @@ impl Event {
                 e.raw(key_id);
             }
             Event::SealKeyMade(k) => k.encode(&mut e),
+            Event::Based(based) => based.encode(&mut e),
         }
         e.finish()
     }
@@ -167,7 +173,7 @@ impl Event {
                 checkpoint: d.bytes()?.to_vec(),
                 signatures: d.bytes()?.to_vec(),
             }),
-            10 => Event::Adopted { incarnation: d.u32()? },
+            10 => Event::Adopted { incarnation: d.u32()?, known: decode_known(&mut d)? },
             11 => Event::Amended(decode_amended(&mut d)?),
             12 => Event::Reinstated { seq: d.u64()? },
             13 => Event::ProviderKeyAdded { provider: d.u32()?, key: ProviderKey::decode(&mut d)? },
@@ -187,11 +193,17 @@ impl Event {
             17 => Event::BatchRevoked { batch: d.u32()?, retroactive: d.bool()?, reason: d.text()? },
             18 => Event::CodesVoided { key_id: d.array()? },
             19 => Event::SealKeyMade(SealKey::decode(&mut d)?),
+            20 => Event::Based(Based::decode(&mut d)?),
             other => return Err(DecodeError::Value { what: "an event's kind", value: u64::from(other) }),
         };
         d.end()?;
         Ok(event)
     }
+}
+
+fn decode_known(d: &mut Decoder<'_>) -> Result<Vec<Vec<u8>>, DecodeError> {
+    let n = d.count(4)?;
+    (0..n).map(|_| Ok(d.bytes()?.to_vec())).collect()
 }
 
 fn encode_since(e: &mut Encoder, since: Option<u64>) {
@@ -203,22 +215,6 @@ fn encode_since(e: &mut Encoder, since: Option<u64>) {
 
 fn decode_since(d: &mut Decoder<'_>) -> Result<Option<u64>, DecodeError> {
     Ok(if d.bool()? { Some(d.u64()?) } else { None })
-}
-
-fn encode_keys(e: &mut Encoder, keys: &[ReportedKey]) {
-    e.count(keys.len());
-    for k in keys {
-        e.key(&k.key).fields(&k.fields).u64(k.embargo_end);
-    }
-}
-
-fn decode_keys(d: &mut Decoder<'_>, least: usize) -> Result<Vec<ReportedKey>, DecodeError> {
-    let n = d.count(34)?;
-    if n < least || n > MAX_KEYS_PER_REPORT {
-        return Err(d.value(n as u64));
-    }
-    let key = |_| Ok(ReportedKey { key: d.key()?, fields: d.fields()?, embargo_end: d.u64()? });
-    (0..n).map(key).collect()
 }
 
 fn encode_reported(e: &mut Encoder, r: &Reported) {
@@ -267,25 +263,37 @@ fn decode_amended(d: &mut Decoder<'_>) -> Result<Amended, DecodeError> {
 
 impl Told {
     pub(crate) fn encode(&self, e: &mut Encoder) {
-        e.raw(&self.content).raw(&self.receipt).raw(&self.signatures).count(self.verdicts.len());
-        for verdict in &self.verdicts {
-            e.u8(verdict.number());
+        e.raw(&self.content).raw(&self.receipt).raw(&self.signatures);
+        let others =
+            || self.verdicts.iter().enumerate().filter(|(_, verdict)| **verdict != Verdict::Accepted);
+        e.u8(small(self.verdicts.len())).u8(small(others().count()));
+        for (at, verdict) in others() {
+            e.u8(small(at)).u8(verdict.number());
         }
     }
 
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         let (content, receipt, signatures) = (d.array()?, d.array()?, d.array()?);
-        let n = d.count(1)?;
-        if n > MAX_SENT_KEYS {
-            return Err(d.value(n as u64));
+        let (n, others) = (d.u8()?, d.u8()?);
+        if usize::from(n) > MAX_SENT_KEYS {
+            return Err(d.value(n.into()));
         }
-        let verdict = |_| {
-            let number = d.u8()?;
-            Verdict::from_number(number).ok_or(d.value(number.into()))
-        };
-        let verdicts = (0..n).map(verdict).collect::<Result<_, _>>()?;
+        let mut verdicts = vec![Verdict::Accepted; n.into()];
+        let mut least = 0;
+        for _ in 0..others {
+            let (at, number) = (d.u8()?, d.u8()?);
+            let verdict = Verdict::from_number(number).filter(|verdict| *verdict != Verdict::Accepted);
+            // One event has one form: the others ascend.
+            let place = verdicts.get_mut(usize::from(at)).filter(|_| at >= least);
+            *place.ok_or(d.value(at.into()))? = verdict.ok_or(d.value(number.into()))?;
+            least = at + 1;
+        }
         Ok(Told { content, verdicts, receipt, signatures })
     }
+}
+
+fn small(n: usize) -> u8 {
+    u8::try_from(n).expect("at most 36 keys are sent")
 }
 
 impl Authored {
@@ -396,6 +404,16 @@ impl SealKey {
 
     pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
         Ok(SealKey { public: d.array()?, id: d.array()?, not_before: d.u64()?, not_after: d.u64()? })
+    }
+}
+
+impl Based {
+    pub(crate) fn encode(&self, e: &mut Encoder) {
+        e.u64(self.gno).u64(self.seq).raw(&self.chain).raw(&self.digest);
+    }
+
+    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
+        Ok(Based { gno: d.u64()?, seq: d.u64()?, chain: d.array()?, digest: d.array()? })
     }
 }
 

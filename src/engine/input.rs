@@ -1,6 +1,6 @@
 //! What the writer is asked, and what it answers.
 
-use super::event::Changes;
+use super::event::{Based, Changes};
 use super::guard::ClockAlarm;
 use super::params::Params;
 use super::releasing::Held;
@@ -27,7 +27,11 @@ pub enum Input {
     Adopt {
         /// The incarnation of its identity.
         incarnation: u32,
+        /// The newest checkpoint of each set that somebody else is known to have, 208 bytes each.
+        known: Vec<Vec<u8>>,
     },
+    /// A snapshot is written and verified.
+    Base(Based),
     /// Make a set.
     CreateSet {
         /// Its number, not 0.
@@ -356,6 +360,8 @@ pub enum Reply {
     Report(Box<ReportReply>),
     /// A release is published.
     Released(ReleaseSummary),
+    /// The journal names the snapshot.
+    Based(Based),
     /// The clock alarm was lifted.
     Approved {
         /// What it was, if there was one.

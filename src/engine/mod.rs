@@ -13,6 +13,7 @@ mod random;
 mod codec;
 mod params;
 mod event;
+mod event_keys;
 mod event_bytes;
 mod set;
 mod state;
@@ -30,6 +31,7 @@ mod opening;
 mod redacted;
 mod deadlines;
 mod rebuild;
+mod audit;
 mod objects;
 mod view;
 mod cookie;
@@ -37,14 +39,15 @@ mod limiter;
 mod answer;
 mod gate;
 
+pub use audit::{Audit, AuditError, Signed, SignedKind, Unverifiable};
 pub use codec::DecodeError;
 pub use codes::Codes;
 pub use cookie::{Cookies, Proof};
 pub use deadlines::{ANSWER_AFTER_MS, Deadlines, Full, Leaving, MAX_SEALED, Punctuality};
 pub use event::{
-    Amended, Authored, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event, Founded,
-    MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, RECEIPT_LEN,
-    RECEIPT_SIGNATURES_LEN, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
+    Amended, Authored, Based, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event,
+    Founded, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published,
+    RECEIPT_LEN, RECEIPT_SIGNATURES_LEN, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
 pub use gate::{AnswerCounters, Gate, TakeSealed};
 pub use guard::{ClockAlarm, ClockGuard, MAX_DOWNTIME_S, MAX_JUMP_S};
@@ -61,15 +64,15 @@ pub use opening::{
 };
 pub use params::{DEFAULT_PARAMS, Params, ParamsError};
 pub use random::{Random, Seeded};
-pub use rebuild::{Rebuild, RebuildError, replay};
+pub use rebuild::{Rebuild, RebuildError, Rebuilt, Recompute, is_as_signed, read_event, replay};
 pub use refusal::Refusal;
 pub use releasing::{Held, Occasion};
 pub use set::{
-    Change, ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark,
+    Bridge, Change, ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark,
 };
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
-pub use state::{Applied, MAX_EARLIER_DELEGATIONS, State};
-pub use table::{BuiltTable, Place, TableContext, build_from, next_table};
+pub use state::{Applied, Base, MAX_EARLIER_DELEGATIONS, State};
+pub use table::{BuiltTable, Mend, Place, TableContext, build_from, next_table};
 pub use view::{ReleaseView, SetView, View, WISHES_MAX, Wish};
 pub use writer::{
     Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SEAL_KEYS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work,

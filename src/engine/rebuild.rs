@@ -1,15 +1,17 @@
-//! Everything again from event one: the state, every table, every checkpoint, compared with what was signed.
+//! Everything again from event one: the state, the tables, every checkpoint, compared with what was signed.
 //!
-//! Replay never judges, draws or signs. It carries out the decisions, recomputes each root and stops at the
-//! first that differs.
+//! Replay never judges, draws or signs. It carries out the decisions and stops at the first that does not
+//! follow or gives something else than was signed.
 
 use std::collections::BTreeMap;
 
 use super::checkpoint::checkpoint_of;
 use super::event::{Event, Published};
-use super::set::{FoldError, ReleaseOutcome};
+use super::input::BuiltRelease;
+use super::set::{FoldError, ReleaseOutcome, SetState};
 use super::state::{Applied, State};
-use super::table::{BuiltTable, Place, TableContext, next_table};
+use super::table::{BuiltTable, Mend, Place, TableContext, next_table};
+use crate::release::Checkpoint;
 use crate::store::generation::GenerationError;
 use crate::store::journal::Record;
 
@@ -45,7 +47,11 @@ pub enum RebuildError {
     },
 }
 
-fn decode(record: &Record) -> Result<Event, FoldError> {
+/// The event of a record.
+///
+/// # Errors
+/// [`FoldError`] for a record that cannot be read.
+pub fn read_event(record: &Record) -> Result<Event, FoldError> {
     Event::decode(record.kind, record.version, &record.payload)
         .map_err(|error| FoldError::Unreadable { seq: record.seq, error })
 }
@@ -55,20 +61,78 @@ fn decode(record: &Record) -> Result<Event, FoldError> {
 /// # Errors
 /// [`FoldError`] for a record that cannot be read or cannot follow.
 pub fn replay(state: &mut State, record: &Record) -> Result<Applied, FoldError> {
-    state.apply(record.seq, record.time_s, &decode(record)?)
+    state.apply(record.seq, record.time_s, &read_event(record)?)
+}
+
+/// Of which releases a rebuild makes the table again, to compare root and history digest. All else that a
+/// checkpoint says is compared at every release, whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recompute {
+    /// The newest of each set.
+    Newest,
+    /// All.
+    #[default]
+    EverySerial,
 }
 
 /// A rebuild in progress.
 #[derive(Debug, Default)]
 pub struct Rebuild {
     state: State,
+    recompute: Recompute,
     tables: BTreeMap<u32, BuiltTable>,
+    checkpoints: u64,
+}
+
+/// What a rebuild made.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// The state after the last event.
+    pub state: State,
+    /// The newest table of each set.
+    pub tables: BTreeMap<u32, BuiltTable>,
+    /// Checkpoints that were compared.
+    pub checkpoints: u64,
+}
+
+impl Rebuilt {
+    /// Whether the newest table of a set is that of a published release, and so was compared with what was
+    /// signed. A release that is decided and not published yet has nothing to compare it with.
+    #[must_use]
+    pub fn is_compared(&self, set: u32) -> bool {
+        self.state.set(set).is_some_and(|s| !s.in_flight())
+    }
 }
 
 impl Rebuild {
-    /// Before event one.
+    /// Before event one; makes every table again.
+    #[must_use]
     pub fn new() -> Self {
         Rebuild::default()
+    }
+
+    /// Before event one.
+    #[must_use]
+    pub fn of(recompute: Recompute) -> Self {
+        Rebuild { recompute, ..Rebuild::default() }
+    }
+
+    /// Goes on from `state`, whose tables it makes first if it makes every one that follows.
+    ///
+    /// # Errors
+    /// [`RebuildError`] if the newest table of a set is not the one that was signed.
+    pub fn from_state(state: State, recompute: Recompute) -> Result<Self, RebuildError> {
+        let tables = match recompute {
+            Recompute::Newest => BTreeMap::new(),
+            Recompute::EverySerial => present_tables(&state)?,
+        };
+        Ok(Rebuild { state, recompute, tables, checkpoints: 0 })
+    }
+
+    /// Sequence number of the newest event it carried out, 0 for none.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.state.seq()
     }
 
     /// The next record.
@@ -76,19 +140,36 @@ impl Rebuild {
     /// # Errors
     /// [`RebuildError`] at the first event or checkpoint that disagrees.
     pub fn push(&mut self, record: &Record) -> Result<(), RebuildError> {
-        let event = decode(record)?;
-        if let Event::Published(published) = &event {
+        self.push_event(record.seq, record.time_s, &read_event(record)?)
+    }
+
+    /// The next event, of a record that was read elsewhere.
+    ///
+    /// # Errors
+    /// As [`Rebuild::push`].
+    pub fn push_event(&mut self, seq: u64, time: u64, event: &Event) -> Result<(), RebuildError> {
+        if let Event::Published(published) = event {
             self.verify(published)?;
+            self.checkpoints += 1;
         }
-        match self.state.apply(record.seq, record.time_s, &event)? {
-            Applied::Released(outcome) => self.released(&outcome),
-            Applied::Quiet | Applied::Published { .. } => Ok(()),
+        let listed = self.recompute == Recompute::EverySerial;
+        match self.state.fold(seq, time, event, listed)? {
+            Applied::Released(outcome) if listed => self.released(&outcome),
+            Applied::Released(_) | Applied::Quiet | Applied::Published { .. } => Ok(()),
         }
     }
 
     /// The state and the newest table of each set.
-    pub fn finish(self) -> (State, BTreeMap<u32, BuiltTable>) {
-        (self.state, self.tables)
+    ///
+    /// # Errors
+    /// [`RebuildError`] if the newest table of a set is not the one that was signed.
+    pub fn finish(self) -> Result<Rebuilt, RebuildError> {
+        let Rebuild { state, recompute, tables, checkpoints } = self;
+        let tables = match recompute {
+            Recompute::Newest => present_tables(&state)?,
+            Recompute::EverySerial => tables,
+        };
+        Ok(Rebuilt { state, tables, checkpoints })
     }
 
     fn released(&mut self, outcome: &ReleaseOutcome) -> Result<(), RebuildError> {
@@ -105,18 +186,56 @@ impl Rebuild {
 
     fn verify(&self, p: &Published) -> Result<(), RebuildError> {
         let (set, serial) = (p.set, p.serial);
-        let table = self.tables.get(&set).ok_or(RebuildError::NoTable { set, serial })?;
         let differs = |what| Err(RebuildError::Differs { set, serial, what });
-        if table.built.root != p.root {
+        let Some(state) = self.state.set(set) else { return differs("the set") };
+        let built = match self.recompute {
+            // What the state alone gives is compared here, root and digest once the newest table is made.
+            Recompute::Newest => {
+                let (count, root, history_digest) = (p.count, p.root, p.history_digest);
+                BuiltRelease { set, serial, count, root, history_digest }
+            }
+            Recompute::EverySerial => {
+                self.tables.get(&set).ok_or(RebuildError::NoTable { set, serial })?.built
+            }
+        };
+        if built.root != p.root {
             return differs("the root");
         }
-        if table.built.history_digest != p.history_digest {
+        if built.history_digest != p.history_digest {
             return differs("the history digest");
         }
-        let Some(state) = self.state.set(set) else { return differs("the set") };
-        if checkpoint_of(&self.state, state, &table.built).as_bytes() != p.checkpoint {
+        if checkpoint_of(&self.state, state, &built).as_bytes() != p.checkpoint {
             return differs("the checkpoint");
         }
         Ok(())
     }
+}
+
+/// The newest table of each set, made from the state alone and compared with the newest checkpoint, unless
+/// that one is of the release before.
+fn present_tables(state: &State) -> Result<BTreeMap<u32, BuiltTable>, RebuildError> {
+    let mut tables = BTreeMap::new();
+    for (id, set) in state.sets().filter(|(_, set)| set.serial() > 0) {
+        let table = Mend::of(state, set).into_table()?;
+        is_as_signed(set, &table.built)?;
+        tables.insert(id, table);
+    }
+    Ok(tables)
+}
+
+/// Compares a table of the newest release with its checkpoint, if it has one.
+///
+/// # Errors
+/// [`RebuildError::Differs`].
+pub fn is_as_signed(s: &SetState, built: &BuiltRelease) -> Result<(), RebuildError> {
+    let published = s.published_checkpoint().filter(|_| !s.in_flight());
+    let Some(checkpoint) = published.and_then(|(c, _)| Checkpoint::parse(c).ok()) else { return Ok(()) };
+    let differs = |what| Err(RebuildError::Differs { set: s.id(), serial: s.serial(), what });
+    if checkpoint.root() != built.root {
+        return differs("the root");
+    }
+    if checkpoint.history() != built.history_digest {
+        return differs("the history digest");
+    }
+    Ok(())
 }

@@ -54,7 +54,8 @@ pub(crate) fn plan(set: &SetState, now: u64, occasion: Occasion, random: &mut dy
     let time = now.max(set.time);
     let horizon = set.horizon_at(time);
     let unexpired = |p: &&Pending| time::is_live(p.fields.start, p.fields.period, horizon);
-    let embargoed = set.pending.values().filter(unexpired).filter(|p| p.embargo_end > now).count();
+    let waiting = set.keys.waiting().iter().map(|(_, p)| p);
+    let embargoed = waiting.filter(unexpired).filter(|p| p.embargo_end > now).count();
     let mut planning = Planning {
         set,
         now,
@@ -63,7 +64,7 @@ pub(crate) fn plan(set: &SetState, now: u64, occasion: Occasion, random: &mut dy
         decoys: Vec::new(),
         release: Released {
             set: set.id,
-            serial: set.serial + 1,
+            serial: set.next_serial(),
             time,
             horizon,
             bits: 0,
@@ -134,7 +135,9 @@ impl Planning<'_> {
     /// Decides whether ready keys come in, and which decoys come with them.
     fn plan_coming(&mut self, random: &mut dyn Random) {
         let Released { horizon, withdraw, .. } = self.release;
-        let coming: Vec<&Pending> = self.set.ready(self.now, horizon, withdraw).map(|(_, p)| p).collect();
+        let keys = &self.set.keys;
+        let ready = keys.sorted(self.set.ready(self.now, horizon, withdraw));
+        let coming: Vec<&Pending> = ready.into_iter().filter_map(|at| keys.waits_for(at)).collect();
         if coming.is_empty() {
             return;
         }
@@ -216,9 +219,9 @@ impl Planning<'_> {
     fn kinds_of_decoy(&self, seq: u64) -> Option<BTreeSet<Kind>> {
         let (set, horizon) = (self.set, self.release.horizon);
         let mut kinds = BTreeSet::new();
-        for key in &set.reports[&seq].keys {
-            let waits = set.pending.contains_key(key);
-            let state = set.keys.get(key).filter(|state| state.claims.len() == 1 && !waits)?;
+        for at in &set.reports[&seq].keys {
+            let waits = set.keys.waits_for(*at).is_some();
+            let state = Some(&set.keys[*at]).filter(|state| state.claims.len() == 1 && !waits)?;
             let live = state.live().filter(|e| time::is_live(e.fields.start, e.fields.period, horizon));
             kinds.extend(live.map(|e| (e.add_serial, e.fields)));
         }
@@ -234,9 +237,10 @@ impl Planning<'_> {
     ) -> BTreeMap<Kind, u32> {
         let set = self.set;
         let real = set.reports.iter().filter(|(seq, _)| !set.decoys.contains(seq));
-        let stay = real.flat_map(|(_, record)| &record.keys).filter(|key| !set.leaving.contains_key(key));
+        let keys = real.flat_map(|(_, record)| &record.keys);
+        let stay = keys.filter(|at| !set.leaving.contains_key(set.keys.key(**at)));
         let staying: BTreeSet<Kind> = stay
-            .filter_map(|key| set.keys.get(key)?.live())
+            .filter_map(|at| set.keys[*at].live())
             .map(|e| (e.add_serial, e.fields))
             .filter(|kind| leaving.contains_key(kind))
             .collect();

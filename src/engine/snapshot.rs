@@ -3,30 +3,39 @@
 //! A snapshot saves a restart from reading the whole journal. It is a cache: what cannot be read is not
 //! used, and the journal gives the same state. Sums and indices are not stored but found again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::codec::{DecodeError, Decoder, Encoder};
-use super::event::{Authored, DECOY_PROVIDER, SealKey, Told};
+use super::event::{Authored, Based, DECOY_PROVIDER, SealKey, Told};
 use super::event_bytes::{day, report_type, standing};
 use super::params::{Params, schema};
 use super::set::{
-    Change, Claim, EntryState, KeyState, Leaving, Pending, PublishedState, ReportRecord, SetState, TableMark,
+    Bridge, Change, Claim, Course, EntryState, Handle, KeyState, KeyTable, Leaving, Pending, PublishedState,
+    ReportRecord, SetState, TableMark, end_of,
 };
-use super::state::State;
+use super::state::{Base, State};
 use crate::authority::{
     Batch, BatchStanding, Grant, Issuer, Provider, ProviderCounts, ProviderKey, Registry, SpentCertificate,
     Warrant,
 };
 use crate::release::LIVE;
+use crate::time::interval_of;
 
 /// Layout of a snapshot's payload (file format 5.8).
-pub(crate) const SNAPSHOT_LAYOUT: u16 = 0;
+pub(crate) const SNAPSHOT_LAYOUT: u16 = 1;
+/// Keys that are looked for at once.
+const KEYS_AT_ONCE: usize = 64;
 
 impl State {
     /// All of the state.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut e = Encoder::new();
         e.u16(SNAPSHOT_LAYOUT).raw(&self.service).u32(self.incarnation).u64(self.seq).u64(self.time);
+        e.flag(self.base.is_some());
+        if let Some(Base { snapshot, event, time }) = &self.base {
+            snapshot.encode(&mut e);
+            e.u64(*event).u64(*time);
+        }
         e.u32(self.key_epoch).bytes(&self.delegation).count(self.earlier_delegations.len());
         for (epoch, delegation) in &self.earlier_delegations {
             e.u32(*epoch).bytes(delegation);
@@ -56,6 +65,7 @@ impl State {
             incarnation: d.u32()?,
             seq: d.u64()?,
             time: d.u64()?,
+            base: if d.bool()? { Some(decode_base(&mut d)?) } else { None },
             key_epoch: d.u32()?,
             delegation: d.bytes()?.to_vec(),
             ..State::default()
@@ -74,6 +84,10 @@ impl State {
         d.end()?;
         Ok(state)
     }
+}
+
+fn decode_base(d: &mut Decoder<'_>) -> Result<Base, DecodeError> {
+    Ok(Base { snapshot: Based::decode(d)?, event: d.u64()?, time: d.u64()? })
 }
 
 fn encode_registry(e: &mut Encoder, r: &Registry) {
@@ -166,10 +180,14 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     s.params.encode(e);
     e.u32(s.manifest_number).bytes(&s.manifest);
     e.u32(s.serial).u64(s.time).u32(s.horizon);
-    e.u32(s.table.serial).u16(s.table.schema.number()).u64(s.table.time).u32(s.table.horizon);
+    e.u64(s.table.version).u16(s.table.schema.number()).u64(s.table.time).u32(s.table.horizon);
     e.u8(u8::from(s.published.is_some()));
     if let Some(p) = &s.published {
         e.u32(p.serial).bytes(&p.manifest).bytes(&p.delegation).bytes(&p.checkpoint).bytes(&p.signatures);
+    }
+    e.u32(s.known_serial).count(s.bridges.len());
+    for bridge in &s.bridges {
+        e.u32(bridge.incarnation).u32(bridge.serial);
     }
     e.count(s.log.leaves().len());
     for leaf in s.log.leaves() {
@@ -177,25 +195,33 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     }
     e.count(s.reports.len());
     for (seq, r) in &s.reports {
-        encode_report(e, *seq, r);
+        encode_report(e, s, *seq, r);
     }
-    e.count(s.keys.len());
-    for (key, state) in &s.keys {
-        e.key(key).count(state.claims.len());
-        for c in &state.claims {
-            e.u64(c.report).u64(c.seq).u64(c.under).fields(&c.fields).u64(c.embargo_end).flag(c.decoy);
-            e.u64(c.received).u64(c.since);
-            e.flag(c.cancelled);
-            encode_events(e, &c.taken_back);
+    let keys = s.keys.in_order();
+    e.count(keys.len());
+    for at in keys {
+        let state = &s.keys[at];
+        e.key(s.keys.key(at)).count(state.claims.len());
+        for c in &*state.claims {
+            let Course { seq, under, since, taken_back, cancelled } = c.course();
+            e.u64(c.report).u64(seq).u64(under).fields(&c.fields).u64(c.embargo_end).flag(c.decoy);
+            e.u64(c.received).u64(since).flag(cancelled);
+            encode_events(e, &taken_back);
         }
         e.count(state.entries.len());
-        for entry in &state.entries {
+        for entry in &*state.entries {
             e.fields(&entry.fields).u32(entry.add_serial).u32(entry.del_serial).u8(u8::from(entry.decoy));
         }
     }
-    e.count(s.pending.len());
-    for (key, p) in &s.pending {
-        e.key(key).fields(&p.fields).u64(p.embargo_end).u64(p.report).u8(u8::from(p.decoy)).u64(p.since);
+    e.count(s.waiting());
+    for at in s.keys.sorted(s.keys.waiting().iter().map(|(at, _)| *at)) {
+        let Some(p) = s.keys.waits_for(at) else { continue };
+        e.key(s.keys.key(at))
+            .fields(&p.fields)
+            .u64(p.embargo_end)
+            .u64(p.report)
+            .u8(u8::from(p.decoy))
+            .u64(p.since);
     }
     e.count(s.leaving.len());
     for (key, l) in &s.leaving {
@@ -203,12 +229,12 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
     }
 }
 
-fn encode_report(e: &mut Encoder, seq: u64, r: &ReportRecord) {
+fn encode_report(e: &mut Encoder, s: &SetState, seq: u64, r: &ReportRecord) {
     e.u64(seq).raw(&r.report).u32(r.warrant.provider);
     r.warrant.grant.encode(e);
     e.u64(r.warrant.received).count(r.keys.len());
-    for key in &r.keys {
-        e.key(key);
+    for at in &r.keys {
+        e.key(s.keys.key(*at));
     }
     e.flag(r.authored.is_some());
     if let Some(authored) = &r.authored {
@@ -247,12 +273,13 @@ fn decode_change(d: &mut Decoder<'_>) -> Result<Change, DecodeError> {
     })
 }
 
-fn decode_report(d: &mut Decoder<'_>, seq: u64) -> Result<ReportRecord, DecodeError> {
+fn decode_report(d: &mut Decoder<'_>, known: &mut KeyTable, seq: u64) -> Result<ReportRecord, DecodeError> {
     let (report, provider, grant, received) = (d.array()?, d.u32()?, Grant::decode(d)?, d.u64()?);
     let warrant = Warrant { seq, received, provider, grant };
     let n = d.count(17)?;
-    let keys = (0..n).map(|_| d.key()).collect::<Result<_, _>>()?;
-    let authored = if d.bool()? { Some(Authored::decode(d)?) } else { None };
+    let keys = (0..n).map(|_| d.key()).collect::<Result<Vec<_>, _>>()?;
+    let keys = known.open(keys.iter());
+    let authored = if d.bool()? { Some(Box::new(Authored::decode(d)?)) } else { None };
     let n = d.count(244)?;
     let told = (0..n).map(|_| Told::decode(d)).collect::<Result<_, _>>()?;
     let n = d.count(30)?;
@@ -267,7 +294,7 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
     s.manifest_number = d.u32()?;
     s.manifest = d.bytes()?.to_vec();
     (s.serial, s.time, s.horizon) = (d.u32()?, d.u64()?, d.u32()?);
-    s.table = TableMark { serial: d.u32()?, schema: schema(d)?, time: d.u64()?, horizon: d.u32()? };
+    s.table = TableMark { version: d.u64()?, schema: schema(d)?, time: d.u64()?, horizon: d.u32()? };
     if d.bool()? {
         s.published = Some(PublishedState {
             serial: d.u32()?,
@@ -277,26 +304,30 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
             signatures: d.bytes()?.to_vec(),
         });
     }
+    s.known_serial = d.u32()?;
+    for _ in 0..d.count(8)? {
+        s.bridges.push(Bridge { incarnation: d.u32()?, serial: d.u32()? });
+    }
     for _ in 0..d.count(32)? {
         s.log.push(d.array()?);
     }
     for _ in 0..d.count(51)? {
         let seq = d.u64()?;
-        let record = decode_report(d, seq)?;
+        let record = decode_report(d, &mut s.keys, seq)?;
         if record.warrant.provider == DECOY_PROVIDER {
             s.decoys.insert(seq);
         }
         s.by_id.insert(record.report, seq);
+        s.received.entry(interval_of(record.warrant.received)).or_default().push(seq);
         s.reports.insert(seq, record);
     }
-    for _ in 0..d.count(25)? {
-        decode_key(d, &mut s)?;
-    }
+    decode_keys(d, &mut s)?;
     for _ in 0..d.count(43)? {
         let key = d.key()?;
         let (fields, embargo_end, report) = (d.fields()?, d.u64()?, d.u64()?);
         let pending = Pending { fields, embargo_end, report, decoy: d.bool()?, since: d.u64()? };
-        s.pending.insert(key, pending);
+        let at = s.keys.find(&key).ok_or_else(|| d.value(report))?;
+        s.keys.wait_for(at, Some(pending));
     }
     for _ in 0..d.count(34)? {
         let key = d.key()?;
@@ -306,42 +337,56 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
 }
 
 fn decode_claim(d: &mut Decoder<'_>) -> Result<Claim, DecodeError> {
-    Ok(Claim {
-        report: d.u64()?,
-        seq: d.u64()?,
-        under: d.u64()?,
-        fields: d.fields()?,
-        embargo_end: d.u64()?,
-        decoy: d.bool()?,
-        received: d.u64()?,
-        since: d.u64()?,
-        cancelled: d.bool()?,
-        taken_back: decode_events(d)?,
-    })
+    let (report, seq, under) = (d.u64()?, d.u64()?, d.u64()?);
+    let (fields, embargo_end, decoy, received) = (d.fields()?, d.u64()?, d.bool()?, d.u64()?);
+    let (since, cancelled, taken_back) = (d.u64()?, d.bool()?, decode_events(d)?);
+    let mut claim = Claim::new(report, received, fields, embargo_end, decoy);
+    claim.set_course(Course { seq, under, since, taken_back, cancelled });
+    Ok(claim)
 }
 
-fn decode_key(d: &mut Decoder<'_>, s: &mut SetState) -> Result<(), DecodeError> {
-    let key = d.key()?;
+fn decode_keys(d: &mut Decoder<'_>, s: &mut SetState) -> Result<(), DecodeError> {
+    let n = d.count(25)?;
+    let (mut left, mut ends) = (n, Vec::new());
+    while left > 0 {
+        let next = left.min(KEYS_AT_ONCE);
+        let known = (0..next).map(|_| Ok((d.key()?, decode_known(d)?))).collect::<Result<Vec<_>, _>>()?;
+        let handles = s.keys.open(known.iter().map(|(key, _)| key));
+        for (at, (_, state)) in handles.into_iter().zip(known) {
+            take_in(s, at, state, &mut ends);
+        }
+        left -= next;
+    }
+    if s.keys.len() == n {
+        return Ok(());
+    }
+    // A report names a key of which nothing is said, or a key is there twice.
+    Err(d.value(n as u64))
+}
+
+fn decode_known(d: &mut Decoder<'_>) -> Result<KeyState, DecodeError> {
     let mut state = KeyState::default();
-    let mut ends = BTreeSet::new();
     for _ in 0..d.count(59)? {
-        let claim = decode_claim(d)?;
-        ends.insert(super::set::end_of(&claim.fields));
-        state.claims.push(claim);
+        state.claims.push(decode_claim(d)?);
     }
     for _ in 0..d.count(18)? {
-        let entry =
-            EntryState { fields: d.fields()?, add_serial: d.u32()?, del_serial: d.u32()?, decoy: d.bool()? };
-        ends.insert(super::set::end_of(&entry.fields));
-        s.unexpired += 1;
-        if entry.del_serial == LIVE {
-            s.live += 1;
-        }
-        state.entries.push(entry);
+        let (fields, add_serial, del_serial) = (d.fields()?, d.u32()?, d.u32()?);
+        state.entries.push(EntryState { fields, add_serial, del_serial, decoy: d.bool()? });
     }
-    for end in ends {
-        s.ends.entry(end).or_default().push(key);
+    Ok(state)
+}
+
+/// `ends` is a buffer for the intervals at which something of the key ends.
+fn take_in(s: &mut SetState, at: Handle, state: KeyState, ends: &mut Vec<u64>) {
+    ends.clear();
+    ends.extend(state.claims.iter().map(|claim| end_of(&claim.fields)));
+    ends.extend(state.entries.iter().map(|entry| end_of(&entry.fields)));
+    ends.sort_unstable();
+    ends.dedup();
+    for end in &*ends {
+        s.ends.entry(*end).or_default().push(at);
     }
-    s.keys.insert(key, state);
-    Ok(())
+    s.unexpired += state.entries.len() as u64;
+    s.live += state.entries.iter().filter(|entry| entry.del_serial == LIVE).count() as u64;
+    s.keys[at] = state;
 }

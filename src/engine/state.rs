@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{
-    Amended, CodesIssued, Configured, Event, ProviderAdded, ProviderKeyRevoked, Published, Released,
+    Amended, Based, CodesIssued, Configured, Event, ProviderAdded, ProviderKeyRevoked, Published, Released,
     Reported, SealKey, Told, Withdrawn,
 };
 use super::set::{ClaimCount, FoldError, ReleaseOutcome, SetState, Taker};
@@ -36,8 +36,21 @@ pub struct State {
     pub(crate) seq: u64,
     /// Time of the newest event, Unix seconds.
     pub(crate) time: u64,
+    /// The newest base.
+    pub(crate) base: Option<Base>,
     /// Counts changes of providers and their keys since this state was made or read; no part of it.
     pub(crate) keyring_mark: u64,
+}
+
+/// A snapshot that the journal names (spec 5.5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    /// The snapshot.
+    pub snapshot: Based,
+    /// Sequence number of the event that names it.
+    pub event: u64,
+    /// When it was named, Unix seconds.
+    pub time: u64,
 }
 
 /// What applying an event changed beyond the state itself.
@@ -65,6 +78,16 @@ impl State {
     /// Sequence number of the newest event applied, 0 for none.
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// Time of the newest event, Unix seconds; 0 before the first.
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// The newest snapshot that the journal names.
+    pub fn base(&self) -> Option<&Base> {
+        self.base.as_ref()
     }
 
     /// Service id.
@@ -155,6 +178,18 @@ impl State {
     /// # Errors
     /// [`FoldError`] if the event cannot follow those before it; the state is then not to be used.
     pub fn apply(&mut self, seq: u64, time: u64, event: &Event) -> Result<Applied, FoldError> {
+        self.fold(seq, time, event, true)
+    }
+
+    /// As [`State::apply`]. Unless `listed`, what a release adds and takes away is counted, not listed: for
+    /// whoever makes no table of it.
+    pub(crate) fn fold(
+        &mut self,
+        seq: u64,
+        time: u64,
+        event: &Event,
+        listed: bool,
+    ) -> Result<Applied, FoldError> {
         if seq != self.seq + 1 {
             return Err(disagrees(seq, "its sequence number", seq, self.seq + 1));
         }
@@ -202,9 +237,10 @@ impl State {
                 self.seal_keys.retain(|old| is_remembered(old, time));
                 self.seal_keys.push(key.clone());
             }
-            Event::Released(r) => return self.released(seq, r).map(Applied::Released),
-            Event::Adopted { incarnation } => self.adopted(seq, *incarnation)?,
+            Event::Released(r) => return self.released(seq, r, listed).map(Applied::Released),
+            Event::Adopted { incarnation, known } => self.adopted(seq, *incarnation, known)?,
             Event::Published(p) => return self.published(seq, p),
+            Event::Based(based) => self.based(seq, time, *based)?,
         }
         Ok(Applied::Quiet)
     }
@@ -219,7 +255,8 @@ impl State {
     ) -> Result<(Released, ReleaseOutcome), FoldError> {
         self.seq = seq;
         self.time = self.time.max(time);
-        let outcome = self.set_mut(seq, draft.set)?.released(&draft);
+        let incarnation = self.incarnation;
+        let outcome = self.set_mut(seq, draft.set)?.released(&draft, incarnation, true);
         self.registry.forget(draft.set, draft.horizon);
         Ok((Released { changes: outcome.changes, bits: outcome.bits, ..draft }, outcome))
     }
@@ -230,12 +267,28 @@ impl State {
 
     /// A new life of the log: versions of the old one are never signed again, whoever else may still serve
     /// it.
-    fn adopted(&mut self, seq: u64, incarnation: u32) -> Result<(), FoldError> {
+    fn adopted(&mut self, seq: u64, incarnation: u32, known: &[Vec<u8>]) -> Result<(), FoldError> {
         if incarnation <= self.incarnation {
             return Err(disagrees(seq, "the incarnation", incarnation, self.incarnation + 1));
         }
+        let known = known.iter().map(|bytes| {
+            Checkpoint::parse(bytes).map_err(|e| disagrees(seq, "a checkpoint", e, "208 bytes of one"))
+        });
+        let known = known.collect::<Result<Vec<Checkpoint>, _>>()?;
+        for (id, set) in &mut self.sets {
+            let newest = known.iter().filter(|c| c.set() == *id).max_by_key(|c| c.version());
+            set.adopted(self.incarnation, newest);
+        }
         self.incarnation = incarnation;
-        self.sets.values_mut().for_each(SetState::adopted);
+        Ok(())
+    }
+
+    fn based(&mut self, seq: u64, time: u64, snapshot: Based) -> Result<(), FoldError> {
+        let before = self.base.map_or(0, |base| base.snapshot.seq);
+        if snapshot.seq <= before || snapshot.seq >= seq {
+            return Err(disagrees(seq, "the event of its snapshot", snapshot.seq, before + 1..seq));
+        }
+        self.base = Some(Base { snapshot, event: seq, time });
         Ok(())
     }
 
@@ -378,15 +431,16 @@ impl State {
         (!taken.is_empty()).then_some(count)
     }
 
-    fn released(&mut self, seq: u64, r: &Released) -> Result<ReleaseOutcome, FoldError> {
+    fn released(&mut self, seq: u64, r: &Released, listed: bool) -> Result<ReleaseOutcome, FoldError> {
+        let incarnation = self.incarnation;
         let set = self.set_mut(seq, r.set)?;
-        if r.serial != set.serial + 1 {
-            return Err(disagrees(seq, "the serial", r.serial, set.serial + 1));
+        if r.serial != set.next_serial() {
+            return Err(disagrees(seq, "the serial", r.serial, set.next_serial()));
         }
         if r.time < set.time {
             return Err(disagrees(seq, "the release time", r.time, set.time));
         }
-        let outcome = set.released(r);
+        let outcome = set.released(r, incarnation, listed);
         if outcome.changes != r.changes {
             return Err(disagrees(seq, "what the release changes", r.changes, outcome.changes));
         }

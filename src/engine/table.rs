@@ -7,8 +7,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::event::Changes;
 use super::input::BuiltRelease;
-use super::set::ReleaseOutcome;
+use super::set::{ReleaseOutcome, SetState, TableMark};
+use super::state::State;
+use crate::release::tree::depth;
 use crate::release::{LIVE, Schema, TreeBuilder};
 use crate::store::generation::{
     Generation, GenerationBuilder, GenerationError, GenerationMeta, add_serial, is_live,
@@ -151,6 +154,59 @@ pub fn build_from(
     })
 }
 
+/// All that it takes to make the table of the newest decided release of a set again.
+#[derive(Debug)]
+pub struct Mend {
+    context: TableContext,
+    history: Vec<u8>,
+    /// The release that made it, as far as making it again needs that one.
+    outcome: ReleaseOutcome,
+}
+
+impl Mend {
+    /// Taken from the state alone, at one moment.
+    #[must_use]
+    pub fn of(state: &State, set: &SetState) -> Self {
+        let TableMark { version, schema, time, horizon } = set.table();
+        let context = TableContext { service: state.service(), version, schema };
+        let outcome = ReleaseOutcome {
+            set: set.id(),
+            serial: set.serial(),
+            time,
+            horizon,
+            live: set.live(),
+            bits: depth(set.live()),
+            changes: Changes::default(),
+            adds: Vec::new(),
+            dels: Vec::new(),
+            dropped: true,
+        };
+        Mend { context, history: set.history(), outcome }
+    }
+
+    /// The set it is about.
+    #[must_use]
+    pub fn set(&self) -> u32 {
+        self.outcome.set
+    }
+
+    /// Makes the table.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn make(&self, place: Place<'_>) -> Result<BuiltTable, GenerationError> {
+        build_from(&self.context, &self.history, &self.outcome, place)
+    }
+
+    /// Makes the table in memory, of the very entries it holds.
+    ///
+    /// # Errors
+    /// If they are not in order.
+    pub fn into_table(self) -> Result<BuiltTable, GenerationError> {
+        keep(&self.context, &self.outcome, self.history)
+    }
+}
+
 type Emit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), GenerationError>;
 
 fn make(
@@ -161,21 +217,18 @@ fn make(
     entries: impl FnOnce(Emit<'_>) -> Result<(), GenerationError>,
 ) -> Result<BuiltTable, GenerationError> {
     let schema = context.schema;
-    let meta = meta(context, outcome);
-    let mut tree = TreeBuilder::new(outcome.live);
     let generation = match place {
         Place::Memory => {
             let mut all = Vec::new();
             entries(&mut |entry| {
-                grow(&mut tree, schema, entry);
                 all.extend_from_slice(entry);
                 Ok(())
             })?;
-            let nodes = tree.finish().nodes;
-            Generation::in_memory(meta, all, nodes)?
+            return keep(context, outcome, all);
         }
         Place::File(disk, dir, mode) => {
-            let mut file = GenerationBuilder::create(disk, dir, meta, at_most)?;
+            let mut tree = TreeBuilder::new(outcome.live);
+            let mut file = GenerationBuilder::create(disk, dir, meta(context, outcome), at_most)?;
             entries(&mut |entry| {
                 grow(&mut tree, schema, entry);
                 file.push(entry)
@@ -184,6 +237,23 @@ fn make(
             file.finish(&nodes, mode)?
         }
     };
+    Ok(built(outcome, generation))
+}
+
+/// The table of all these entries, in memory.
+fn keep(
+    context: &TableContext,
+    outcome: &ReleaseOutcome,
+    entries: Vec<u8>,
+) -> Result<BuiltTable, GenerationError> {
+    let schema = context.schema;
+    let mut tree = TreeBuilder::new(outcome.live);
+    entries.chunks_exact(schema.entry_len()).for_each(|entry| grow(&mut tree, schema, entry));
+    let nodes = tree.finish().nodes;
+    Ok(built(outcome, Generation::in_memory(meta(context, outcome), entries, nodes)?))
+}
+
+fn built(outcome: &ReleaseOutcome, generation: Generation) -> BuiltTable {
     let built = BuiltRelease {
         set: outcome.set,
         serial: outcome.serial,
@@ -191,7 +261,7 @@ fn make(
         root: *generation.root(),
         history_digest: *generation.digest(),
     };
-    Ok(BuiltTable { generation: Arc::new(generation), built })
+    BuiltTable { generation: Arc::new(generation), built }
 }
 
 fn grow(tree: &mut TreeBuilder, schema: Schema, entry: &[u8]) {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::queue::ArrayQueue;
 
 use super::objects::{Kind, Objects};
+use super::set::Bridge;
 use crate::release::{Checkpoint, LogTree, Schema};
 use crate::store::generation::Generation;
 
@@ -67,10 +68,23 @@ pub struct ReleaseView {
     pub checkpoint_answer: Arc<Vec<u8>>,
     /// Its table.
     pub generation: Arc<Generation>,
+    /// Where earlier incarnations of its log ended.
+    pub bridges: Arc<Vec<Bridge>>,
     /// The checkpoint log it covers.
     pub log: Arc<LogTree>,
     /// What can be fetched.
     pub objects: Objects,
+}
+
+impl ReleaseView {
+    /// Whether `from` is an earlier version of this log: of its incarnation, or of one before up to where
+    /// that ended (spec 2.5.5).
+    pub(crate) fn leads_from(&self, from: u64) -> bool {
+        let newest = self.checkpoint.version();
+        let (incarnation, serial) = ((from >> 32) as u32, from as u32);
+        let ended = |bridge: &Bridge| bridge.incarnation == incarnation && serial <= bridge.serial;
+        from < newest && (newest >> 32 == from >> 32 || self.bridges.iter().any(ended))
+    }
 }
 
 impl View {

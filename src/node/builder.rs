@@ -4,14 +4,14 @@
 //! own, at its own pace, and answers the writer with the root of each table.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
-    BuiltRelease, BuiltTable, DEFAULT_PARAMS, Place, ReleaseOutcome, ReleaseView, SetState, SetView, Shelf,
-    Source, State, TableContext, View, Wish, build_from, next_release, next_table,
+    Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Place, ReleaseOutcome, ReleaseView, SetState, SetView,
+    Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_release, next_table,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
@@ -44,6 +44,18 @@ pub enum BuildError {
         /// Its newest release.
         serial: u32,
     },
+    /// Somebody changed or cut the file of a mapped generation, or the disk lost a part of it.
+    #[error(
+        "the generation {} was changed or cut under the server: set {set} is not answered from it any more, and it \
+         is made again; nobody but tekd writes there, so look after the disk",
+        file.display()
+    )]
+    Hurt {
+        /// The set.
+        set: u32,
+        /// Its file.
+        file: PathBuf,
+    },
     /// Readers of an old view never leave.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -61,6 +73,7 @@ pub struct SetNews {
     published_manifest: Arc<Vec<u8>>,
     /// Checkpoint and signature list.
     published: Option<(Vec<u8>, Vec<u8>)>,
+    bridges: Arc<Vec<Bridge>>,
     log: LogTree,
     delegation: Vec<u8>,
 }
@@ -82,6 +95,7 @@ impl SetNews {
             manifest: Arc::new(s.manifest().to_vec()),
             published_manifest: Arc::new(s.published_manifest().unwrap_or_default().to_vec()),
             published: s.published_checkpoint().map(|(c, sig)| (c.to_vec(), sig.to_vec())),
+            bridges: Arc::new(s.bridges().to_vec()),
             log: s.log().clone(),
             delegation: s.published_delegation().unwrap_or(state.delegation()).to_vec(),
         })
@@ -106,6 +120,8 @@ impl SetNews {
             manifest: Arc::new(bytes.to_vec()),
             published_manifest: Arc::new(bytes.to_vec()),
             published: Some((checkpoint.as_bytes().to_vec(), answer.signatures.as_bytes().to_vec())),
+            // A history does not say where incarnations ended: who holds an earlier one gets the full set.
+            bridges: Arc::default(),
             log,
             delegation: [answer.delegation.as_bytes(), answer.delegation_signatures.as_bytes()].concat(),
         })
@@ -129,14 +145,13 @@ impl std::fmt::Debug for TableStore {
     }
 }
 
-/// A table made again has to be the one that was signed (state-is-a-fold).
-fn check_recovered(s: &SetState, built: &BuiltRelease) -> Result<(), BuildError> {
-    let published = s.published_checkpoint().filter(|_| !s.in_flight());
-    let Some(checkpoint) = published.and_then(|(c, _)| Checkpoint::parse(c).ok()) else { return Ok(()) };
-    if (checkpoint.root(), checkpoint.history()) == (built.root, built.history_digest) {
+/// A mapped table as it was verified, or why nothing may be made of it.
+fn whole(table: &BuiltTable) -> Result<(), BuildError> {
+    let generation = &table.generation;
+    if generation.vouches(generation.bytes()) {
         return Ok(());
     }
-    Err(BuildError::Deviates { set: s.id(), serial: s.serial() })
+    Err(BuildError::Hurt { set: table.built.set, file: generation.path().to_path_buf() })
 }
 
 /// Makes what readers see.
@@ -174,7 +189,10 @@ impl Builder {
         outcome: &ReleaseOutcome,
     ) -> Result<BuiltRelease, BuildError> {
         let before = self.tables.get(&outcome.set);
+        before.map_or(Ok(()), whole)?;
         let table = self.placed(outcome.set, |place| next_table(context, before, outcome, place))?;
+        // Bad data never replaces good data: what was read was whole until it was read.
+        before.map_or(Ok(()), whole)?;
         let built = table.built;
         self.tables.insert(outcome.set, table);
         self.retire(outcome.set);
@@ -188,25 +206,51 @@ impl Builder {
     /// If it cannot be made even in memory.
     pub fn recover(&mut self, state: &State, set: u32) -> Result<Option<BuiltRelease>, BuildError> {
         let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
-        let mark = s.table();
-        let context = TableContext {
-            service: state.service(),
-            version: state.version(mark.serial),
-            schema: mark.schema,
-        };
-        let mut table = match self.file_of(s) {
+        let table = match self.file_of(s) {
             Some(table) => table,
-            None => {
-                let outcome = as_outcome(s);
-                let history = s.history();
-                self.placed(set, |place| build_from(&context, &history, &outcome, place))?
-            }
+            None => self.made_again(&Mend::of(state, s))?,
         };
-        table.built.serial = s.serial();
         let built = table.built;
-        check_recovered(s, &built)?;
+        // A table made again has to be the one that was signed (state-is-a-fold).
+        is_as_signed(s, &built).map_err(|_| BuildError::Deviates { set, serial: s.serial() })?;
         self.tables.insert(set, table);
         Ok(Some(built))
+    }
+
+    fn made_again(&self, mend: &Mend) -> Result<BuiltTable, BuildError> {
+        self.placed(mend.set(), |place| mend.make(place))
+    }
+
+    /// The sets whose mapped table was found changed, and its file.
+    pub(crate) fn hurt(&self) -> impl Iterator<Item = (u32, &Path)> {
+        let hurt = self.tables.iter().filter(|(_, table)| table.generation.is_hurt());
+        hurt.map(|(set, table)| (*set, table.generation.path()))
+    }
+
+    /// Makes the table of a set again that was found changed. Readers see it with the next news.
+    ///
+    /// # Errors
+    /// If it cannot be made even in memory.
+    pub(crate) fn mend(&mut self, mend: &Mend) -> Result<BuiltRelease, BuildError> {
+        let set = mend.set();
+        let table = self.made_again(mend)?;
+        let built = table.built;
+        let signed = self.tables.get(&set).map(|before| before.built).filter(|b| b.serial == built.serial);
+        if signed.is_some_and(|before| before != built) {
+            return Err(BuildError::Deviates { set, serial: built.serial });
+        }
+        self.put(table);
+        Ok(built)
+    }
+
+    /// Puts a table in the place of one that nothing more is made of.
+    fn put(&mut self, table: BuiltTable) {
+        let set = table.built.set;
+        if self.tables.get(&set).is_some_and(|before| before.generation.is_hurt()) {
+            self.shelves.remove(&set);
+        }
+        self.tables.insert(set, table);
+        self.retire(set);
     }
 
     /// The generation file whose digest the newest published checkpoint names, if no release came after it.
@@ -247,8 +291,7 @@ impl Builder {
         let outcome = outcome_of(checkpoint);
         let table =
             self.placed(checkpoint.set(), |place| build_from(&context, data.entries(), &outcome, place))?;
-        self.tables.insert(checkpoint.set(), table);
-        self.retire(checkpoint.set());
+        self.put(table);
         Ok(())
     }
 
@@ -326,7 +369,7 @@ impl Builder {
         let view = self.view.load();
         let shown = view.set(news.set).and_then(|s| s.release.as_ref());
         let Ok(parsed) = Checkpoint::parse(checkpoint) else { return Ok(shown.cloned()) };
-        if let Some(shown) = shown.filter(|r| r.checkpoint == parsed) {
+        if let Some(shown) = shown.filter(|r| r.checkpoint == parsed && !r.generation.is_hurt()) {
             return Ok(Some(shown.clone()));
         }
         let names =
@@ -350,14 +393,17 @@ impl Builder {
             leaves: Arc::new(leaves.to_vec()),
             manifest: Arc::clone(&news.published_manifest),
         };
+        whole(table)?;
         let (shelf, newest) = self.shelves.entry(news.set).or_insert_with(|| (Shelf::new(), source.clone()));
         let objects = shelf.release(&source)?;
         *newest = source;
+        whole(table)?;
         let generation = Arc::clone(&table.generation);
         Ok(Some(ReleaseView {
             checkpoint: parsed,
             checkpoint_answer: Arc::new(compose_answer_body(checkpoint, signatures, &news.delegation)),
             generation,
+            bridges: Arc::clone(&news.bridges),
             log: Arc::new(news.log.clone()),
             objects,
         }))
@@ -377,6 +423,7 @@ impl Builder {
         for of_set in wishes.chunk_by(|a, b| a.set == b.set) {
             let id = of_set[0].set;
             let Some((shelf, source)) = self.shelves.get_mut(&id) else { continue };
+            self.tables.get(&id).map_or(Ok(()), whole)?;
             for wish in of_set {
                 shelf.want(source, wish.kind, wish.from)?;
             }
@@ -391,7 +438,7 @@ impl Builder {
     /// While nobody waits, makes one object that somebody asked for at a release before.
     fn remember_wish(&mut self) -> Result<(), BuildError> {
         for (id, (shelf, source)) in &mut self.shelves {
-            if shelf.remember(source)? {
+            if !source.generation.is_hurt() && shelf.remember(source)? {
                 let id = *id;
                 return self.show_objects(id);
             }
@@ -401,7 +448,11 @@ impl Builder {
 
     fn show_objects(&self, id: u32) -> Result<(), BuildError> {
         let now = self.view.load();
-        let Some((shelf, _)) = self.shelves.get(&id) else { return Ok(()) };
+        let Some((shelf, source)) = self.shelves.get(&id) else { return Ok(()) };
+        // What was made of a table that was found changed meanwhile is shown to nobody.
+        if !source.generation.vouches(source.generation.bytes()) {
+            return Ok(());
+        }
         let Some(set) = now.set(id) else { return Ok(()) };
         let Some(release) = &set.release else { return Ok(()) };
         let release = ReleaseView { objects: shelf.objects(), ..release.clone() };
@@ -419,23 +470,6 @@ fn outcome_of(checkpoint: &Checkpoint) -> ReleaseOutcome {
         horizon: checkpoint.horizon(),
         live: checkpoint.count(),
         bits: checkpoint.bits(),
-        changes: crate::engine::Changes::default(),
-        adds: Vec::new(),
-        dels: Vec::new(),
-        dropped: true,
-    }
-}
-
-/// The release that made the present table, as far as making the table again needs it.
-fn as_outcome(s: &SetState) -> ReleaseOutcome {
-    let mark = s.table();
-    ReleaseOutcome {
-        set: s.id(),
-        serial: mark.serial,
-        time: mark.time,
-        horizon: mark.horizon,
-        live: s.live(),
-        bits: crate::release::tree::depth(s.live()),
         changes: crate::engine::Changes::default(),
         adds: Vec::new(),
         dels: Vec::new(),

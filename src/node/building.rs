@@ -4,15 +4,18 @@
 //! leave readers with the release before. Neither is given up: each set's newest of either is tried again
 //! after a pause that doubles up to a minute, by the clock it is given. The log says once that something
 //! fails and once that it goes on; health says it meanwhile.
+//!
+//! A mapped table whose file was changed under the server is made again: the writer is asked for what it
+//! takes, since the builder knows nothing but tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::builder::{BuildError, Builder, SetNews};
 use super::clock::Clock;
-use crate::engine::{BuiltRelease, ReleaseOutcome, TableContext};
+use crate::engine::{BuiltRelease, Mend, ReleaseOutcome, TableContext};
 
 /// How often the builder looks for wishes.
 const WISH_PAUSE: Duration = Duration::from_millis(20);
@@ -33,6 +36,8 @@ pub(crate) enum Job {
     Build(TableContext, ReleaseOutcome),
     /// Let readers see a set.
     Show(SetNews, Vec<Held>),
+    /// Make a table again that was found changed.
+    Mend(Mend),
     /// Go.
     Stop,
 }
@@ -51,6 +56,8 @@ pub(crate) enum Finished {
     Built(BuiltRelease),
     /// It cannot be made at the moment. Said once.
     Waits(Unbuilt),
+    /// The table of a set was found changed and is to be made again. Said once.
+    Hurt(u32),
 }
 
 /// Makes tables and shows them.
@@ -60,6 +67,10 @@ pub(crate) trait Make: Send + 'static {
     -> Result<BuiltRelease, BuildError>;
     /// Lets readers see a set; a failure leaves them what they have.
     fn show(&mut self, news: &SetNews) -> Result<(), BuildError>;
+    /// Makes a table again.
+    fn mend(&mut self, mend: &Mend) -> Result<BuiltRelease, BuildError>;
+    /// The sets whose table was found changed, and the error that says so.
+    fn hurt(&self) -> Vec<(u32, BuildError)>;
     /// What is to be done in between: wishes, and memory that nobody reads any more.
     fn tidy(&mut self) -> Result<(), BuildError>;
 }
@@ -77,6 +88,15 @@ impl Make for Builder {
         Builder::show(self, news)
     }
 
+    fn mend(&mut self, mend: &Mend) -> Result<BuiltRelease, BuildError> {
+        Builder::mend(self, mend)
+    }
+
+    fn hurt(&self) -> Vec<(u32, BuildError)> {
+        let hurt = Builder::hurt(self);
+        hurt.map(|(set, file)| (set, BuildError::Hurt { set, file: file.to_path_buf() })).collect()
+    }
+
     fn tidy(&mut self) -> Result<(), BuildError> {
         let granted = self.grant_wishes().map(|_| ());
         self.view().collect();
@@ -84,16 +104,19 @@ impl Make for Builder {
     }
 }
 
-/// What of a set can be put off.
+/// What can be put off, of a set or of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
+    Mend,
     Build,
     Show,
+    Snapshot,
 }
 
 enum Task {
     Build(TableContext, ReleaseOutcome),
     Show(SetNews),
+    Mend(Mend),
 }
 
 impl Task {
@@ -101,6 +124,7 @@ impl Task {
         match self {
             Task::Build(_, outcome) => (outcome.set, Step::Build),
             Task::Show(news) => (news.set(), Step::Show),
+            Task::Mend(mend) => (mend.set(), Step::Mend),
         }
     }
 
@@ -115,18 +139,23 @@ impl Task {
                 "the newest state of set {} cannot be shown: {why}; it is tried again, and readers keep what they have",
                 news.set()
             ),
+            Task::Mend(mend) => format!(
+                "the table of set {} was found changed and cannot be made again: {why}; it is tried again, and questions \
+                 about it are refused",
+                mend.set()
+            ),
         }
     }
 }
 
-/// What failed and is tried again. bounded: one table and one show for each set.
+/// What failed and is tried again. bounded: two tables and one show for each set.
 struct Again {
     task: Task,
     pause_ms: u64,
     due_ms: u64,
 }
 
-/// What the builder cannot do at the moment, for health.
+/// What builder and folder cannot do at the moment, for health.
 #[derive(Debug, Default)]
 pub(crate) struct Troubles(Mutex<BTreeMap<(u32, Step), String>>);
 
@@ -134,6 +163,11 @@ impl Troubles {
     /// A sentence for each.
     pub(crate) fn list(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Why no snapshot can be made, if so.
+    pub(crate) fn snapshot(&self, trouble: Option<String>) {
+        self.set((0, Step::Snapshot), trouble);
     }
 
     fn set(&self, place: (u32, Step), trouble: Option<String>) {
@@ -152,13 +186,23 @@ pub(crate) struct Building<M, T> {
     tell: T,
     troubles: Arc<Troubles>,
     again: BTreeMap<(u32, Step), Again>,
+    /// Sets whose table was found changed and is not made again yet.
+    hurt: BTreeSet<u32>,
     /// Whether tidying failed the last time: the log says it once.
     untidy: bool,
 }
 
 impl<M: Make, T: Fn(Finished)> Building<M, T> {
     pub(crate) fn new(maker: M, clock: Arc<dyn Clock>, troubles: Arc<Troubles>, tell: T) -> Self {
-        Building { maker, clock, tell, troubles, again: BTreeMap::new(), untidy: false }
+        Building {
+            maker,
+            clock,
+            tell,
+            troubles,
+            again: BTreeMap::new(),
+            hurt: BTreeSet::new(),
+            untidy: false,
+        }
     }
 
     /// Works until it is told to stop or nobody is left to tell it.
@@ -172,11 +216,13 @@ impl<M: Make, T: Fn(Finished)> Building<M, T> {
                         told();
                     }
                 }
+                Ok(Job::Mend(mend)) => self.attempt(Task::Mend(mend)),
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.try_again();
             self.tidy();
+            self.find_hurt();
         }
     }
 
@@ -203,6 +249,7 @@ impl<M: Make, T: Fn(Finished)> Building<M, T> {
         let done = match &task {
             Task::Build(context, outcome) => self.maker.build(context, outcome).map(Some),
             Task::Show(news) => self.maker.show(news).map(|()| None),
+            Task::Mend(mend) => self.maker.mend(mend).map(|built| self.mended(built)),
         };
         match done {
             Ok(built) => {
@@ -216,6 +263,31 @@ impl<M: Make, T: Fn(Finished)> Building<M, T> {
             }
             Err(e) => self.put_off(task, pause_ms, &e.to_string()),
         }
+    }
+
+    /// Looks whether a reader found a table changed, and asks for what makes it again.
+    fn find_hurt(&mut self) {
+        for (set, error) in self.maker.hurt() {
+            if self.hurt.insert(set) {
+                tracing::error!("{error}");
+                self.troubles.set((set, Step::Mend), Some(error.to_string()));
+                (self.tell)(Finished::Hurt(set));
+            }
+        }
+    }
+
+    /// The release that waits for a table, if it is that of the one that was made again.
+    fn mended(&mut self, built: BuiltRelease) -> Option<BuiltRelease> {
+        self.hurt.remove(&built.set);
+        self.troubles.set((built.set, Step::Mend), None);
+        tracing::info!("the table of set {} is made again", built.set);
+        let waits = (built.set, Step::Build);
+        let same = |again: &mut Again| matches!(&again.task, Task::Build(_, outcome) if outcome.serial == built.serial);
+        self.again.get_mut(&waits).is_some_and(same).then(|| {
+            self.again.remove(&waits);
+            self.troubles.set(waits, None);
+            built
+        })
     }
 
     fn put_off(&mut self, task: Task, pause_ms: Option<u64>, why: &str) {
@@ -278,6 +350,14 @@ mod tests {
             Ok(())
         }
 
+        fn mend(&mut self, _: &Mend) -> Result<BuiltRelease, BuildError> {
+            Err(PublishError::ReadersStuck { waiting: 64 }.into())
+        }
+
+        fn hurt(&self) -> Vec<(u32, BuildError)> {
+            Vec::new()
+        }
+
         fn tidy(&mut self) -> Result<(), BuildError> {
             Ok(())
         }
@@ -308,6 +388,7 @@ mod tests {
         let tell = |finished| match finished {
             Finished::Waits(unbuilt) => waits.borrow_mut().push(unbuilt.serial),
             Finished::Built(_) => built.set(built.get() + 1),
+            Finished::Hurt(set) => panic!("the table of set {set} is whole"),
         };
         let ticking = Arc::clone(&clock) as Arc<dyn Clock>;
         let failing = Failing { well: false, asked: 0 };

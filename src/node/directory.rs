@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::keys::{KeyError, Keys};
-use crate::engine::{DecodeError, FoldError, State, replay};
+use crate::engine::{Based, DecodeError, FoldError, State, replay};
 use crate::release::{
     DELEGATION_LEN, Delegation, MAX_TRUST_FILE, SigningKey, Trust, TrustError, TrustFileError,
 };
-use crate::store::journal::{AppendError, Head, JournalError, JournalReader, LocalJournal, MirrorError};
-use crate::store::snapshot::{self, SnapshotError};
-use crate::store::{Disk, Identity, IdentityError, read_file};
+use crate::store::journal::{
+    AppendError, Head, JournalError, JournalReader, LocalJournal, LogId, MirrorError,
+};
+use crate::store::snapshot::{self, Snapshot, SnapshotError};
+use crate::store::{AdoptionError, Disk, Identity, IdentityError, read_file};
 
 /// Why an origin cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub enum OriginError {
     /// The journal cannot be written. Nothing is confirmed any more (fail-stop).
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// What an adoption knows from elsewhere cannot be used.
+    #[error(transparent)]
+    Adoption(#[from] AdoptionError),
     /// The journal and its mirror cannot be brought together.
     #[error(transparent)]
     Mirror(#[from] MirrorError),
@@ -102,6 +107,33 @@ pub enum OriginError {
         /// Last sequence number of the journal.
         journal: u64,
     },
+    /// What is between the newest snapshot and the oldest segment is gone.
+    #[error(
+        "the journal begins after event {begins}, and the newest whole snapshot stands at event {snapshot}: what \
+         is between them is gone; nothing was changed: put back a newer snapshot, or older segments, from a \
+         backup"
+    )]
+    Gap {
+        /// The event before the oldest that the journal holds.
+        begins: u64,
+        /// Sequence number of the snapshot, 0 for none.
+        snapshot: u64,
+    },
+    /// A snapshot that is whole, but not the one that the journal names (spec 5.5.4).
+    #[error(
+        "the snapshot at event {snapshot} is not the one that the journal names there: its digest is {found}, event \
+         {event} says {named}; nothing was changed: remove it, and the one before is used instead"
+    )]
+    OtherSnapshot {
+        /// Sequence number of the snapshot.
+        snapshot: u64,
+        /// The event that names it.
+        event: u64,
+        /// Digest of the file, in hex.
+        found: String,
+        /// Digest the journal names, in hex.
+        named: String,
+    },
     /// A snapshot of another history (spec 5.5.3).
     #[error(
         "the newest snapshot stands at event {snapshot}, but the journal has another history up to there; nothing \
@@ -172,10 +204,64 @@ pub(super) fn nothing_founded(
     Ok(())
 }
 
+/// The state as the files of a directory give it.
+pub(super) struct Fold {
+    pub(super) state: State,
+    /// The snapshot it began with.
+    pub(super) began: Option<(Head, [u8; 32])>,
+}
+
+impl Fold {
+    /// Begins with the newest whole snapshot; if there is none, before event one.
+    pub(super) fn begin(disk: &dyn Disk, dir: &Path, log_id: &LogId) -> Result<Self, OriginError> {
+        let found = snapshot::newest_valid(disk, &snapshots_path(dir), log_id)?;
+        for skipped in &found.skipped {
+            tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
+        }
+        match found.snapshot {
+            Some(snapshot) => Fold::from(&snapshot),
+            None => Ok(Fold { state: State::new(), began: None }),
+        }
+    }
+
+    /// Begins with this snapshot.
+    pub(super) fn from(snapshot: &Snapshot) -> Result<Self, OriginError> {
+        let state = State::from_bytes(&snapshot.payload)?;
+        Ok(Fold { state, began: Some((snapshot.head, snapshot.digest)) })
+    }
+
+    /// Replays what the journal is known to have after it. Returns the head after that.
+    pub(super) fn go_on(&mut self, disk: Arc<dyn Disk>, dir: &Path) -> Result<Head, OriginError> {
+        let mut reader = JournalReader::from_seq(disk, &journal_path(dir), self.state.seq() + 1)?;
+        let begins = reader.base().seq;
+        if begins > self.state.seq() {
+            return Err(OriginError::Gap { begins, snapshot: self.state.seq() });
+        }
+        for group in &mut reader {
+            for record in group?.records {
+                replay(&mut self.state, &record)?;
+                self.check_named(record.seq)?;
+            }
+        }
+        Ok(reader.head())
+    }
+
+    /// If event `seq` names the snapshot this began with: that it is the same.
+    fn check_named(&self, seq: u64) -> Result<(), OriginError> {
+        let (Some((head, digest)), Some(base)) = (self.began, self.state.base()) else { return Ok(()) };
+        let Based { seq: snapshot, digest: named, .. } = base.snapshot;
+        if base.event != seq || snapshot != head.seq || named == digest {
+            return Ok(());
+        }
+        let (found, named) = (hex::encode(digest), hex::encode(named));
+        Err(OriginError::OtherSnapshot { snapshot, event: seq, found, named })
+    }
+}
+
 /// What a directory says before anything in it is touched.
 pub(super) struct Known {
     /// The newest whole snapshot and what the journal is known to have after it.
-    state: State,
+    fold: Fold,
     /// A snapshot at a group that nothing names yet: to be compared once the journal is open.
     unchecked: Option<Head>,
 }
@@ -184,37 +270,32 @@ impl Known {
     /// Reads snapshot and journal, and checks that the parts of the directory belong together.
     pub(super) fn read(options: &OriginOptions, identity: &Identity) -> Result<Self, OriginError> {
         let (disk, dir) = (&*options.disk, &options.dir);
-        let found = snapshot::newest_valid(disk, &snapshots_path(dir), &identity.log_id)?;
         let journal = journal_path(dir);
         let end = match LocalJournal::look(disk, &journal, &identity.log_id) {
             Err(JournalError::Missing { .. }) => {
                 nothing_founded(options, "its journal or the head file of it is missing", None)?;
-                return Ok(Known { state: State::new(), unchecked: None });
+                return Ok(Known { fold: Fold { state: State::new(), began: None }, unchecked: None });
             }
             end => end?,
         };
         if end.seq == 0 {
             nothing_founded(options, "its journal is empty", None)?;
         }
-        for skipped in &found.skipped {
-            tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
-        }
-        let mut known = Known { state: State::new(), unchecked: None };
-        if let Some(s) = found.snapshot {
-            match passes(options, &s.head)? {
-                _ if s.head.seq > end.seq => {
-                    return Err(OriginError::Ahead { snapshot: s.head.seq, journal: end.seq });
+        let mut known = Known { fold: Fold::begin(disk, dir, &identity.log_id)?, unchecked: None };
+        if let Some((head, _)) = known.fold.began {
+            match passes(options, &head)? {
+                _ if head.seq > end.seq => {
+                    return Err(OriginError::Ahead { snapshot: head.seq, journal: end.seq });
                 }
-                Some(false) => return Err(OriginError::Astray { snapshot: s.head.seq }),
+                Some(false) => return Err(OriginError::Astray { snapshot: head.seq }),
                 Some(true) => {}
-                None => known.unchecked = Some(s.head),
+                None => known.unchecked = Some(head),
             }
-            known.state = State::from_bytes(&s.payload)?;
         }
-        replay_to(options, &mut known.state, end.seq)?;
+        replay_to(options, &mut known.fold, end.seq)?;
         check_trust(options, identity)?;
-        if known.state.seq() > 0 {
-            check_keys(options, identity, &known.state)?;
+        if known.fold.state.seq() > 0 {
+            check_keys(options, identity, &known.fold.state)?;
         }
         Ok(known)
     }
@@ -226,21 +307,15 @@ impl Known {
         {
             return Err(OriginError::Astray { snapshot: snapshot.seq });
         }
-        replay_to(options, &mut self.state, head.seq)?;
-        Ok(self.state)
+        replay_to(options, &mut self.fold, head.seq)?;
+        Ok(self.fold.state)
     }
 }
 
-/// Replays what the journal is known to have after `state`, up to event `last` at most.
-fn replay_to(options: &OriginOptions, state: &mut State, last: u64) -> Result<(), OriginError> {
-    if state.seq() >= last {
-        return Ok(());
-    }
-    let disk = Arc::clone(&options.disk);
-    for group in JournalReader::from_seq(disk, &journal_path(&options.dir), state.seq() + 1)? {
-        for record in group?.records {
-            replay(state, &record)?;
-        }
+/// Replays what the journal is known to have, if it is known to reach event `last`.
+fn replay_to(options: &OriginOptions, fold: &mut Fold, last: u64) -> Result<(), OriginError> {
+    if fold.state.seq() < last {
+        fold.go_on(Arc::clone(&options.disk), &options.dir)?;
     }
     Ok(())
 }

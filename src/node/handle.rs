@@ -1,93 +1,35 @@
-//! The origin on its threads: a writer that nobody waits for but those who asked it, and a builder at its
-//! own pace.
+//! The origin on its threads: a writer that nobody waits for but those who asked it, and a builder and a
+//! folder at their own pace.
 //!
 //! *A reader never waits for the writer; the writer never publishes what is not durable.* The writer thread
 //! takes commands from a bounded queue, makes one group of what is there, and answers when it is durable.
-//! Tables go to the builder thread and come back as one more input.
+//! Tables go to the builder thread and come back as one more input; so do snapshots.
 
-use std::collections::{HashMap, VecDeque};
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::builder::{BuildError, Builder, SetNews, TableStore};
-use super::building::{Building, Finished, Held, Job, Make, Troubles, Unbuilt};
+use super::building::{Building, Job, Make, Troubles};
 use super::clock::Clock;
-use super::directory::snapshots_path;
-use super::entropy::{self, SystemRandom};
+use super::folding::{self, Folding};
 use super::latch::Latch;
 use super::opening_keys::{KeyWatch, Keyhole};
-use super::origin::{NOBODY, Origin, OriginError, write_snapshot};
+use super::origin::{NOBODY, Origin, OriginError};
 use super::writer_counts::WriterCounts;
-use crate::engine::{Committed, Input, Moment, Refusal, Reply, Ticket, View, Work};
+pub(crate) use super::writing::Answered;
+pub use super::writing::{AskError, QUEUE_MAX};
+use super::writing::{Command, Look, Tell, WriterThread};
+use crate::engine::{Input, View};
 use crate::store::Published;
-
-/// Commands that wait for the writer at most; beyond that a caller is told to come back.
-pub const QUEUE_MAX: usize = 1024;
-/// Commands that are looked at before a group is written, at most: who only looks keeps nobody waiting.
-const GROUP_COMMANDS_MAX: usize = 256;
-/// How often the writer looks at the clock when nothing else happens.
-const TICK: Duration = Duration::from_millis(500);
-/// Events after which a snapshot is written without being asked for.
-const SNAPSHOT_EVENTS: u64 = 100_000;
-
-const _: () = assert!(GROUP_COMMANDS_MAX <= QUEUE_MAX);
-
-/// Why a command got no answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AskError {
-    /// The writer refuses.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The queue is full.
-    #[error(
-        "{QUEUE_MAX} commands wait already, the most allowed; nothing was changed: ask again in a second"
-    )]
-    Busy,
-    /// The release that was asked for is decided, but cannot be published yet.
-    #[error(
-        "release {serial} of set {set} is decided, but its table cannot be made: {why}; it is tried again and comes out \
-         once it can be made; `tekctl health` shows how it stands"
-    )]
-    Unbuilt {
-        /// The set.
-        set: u32,
-        /// The release.
-        serial: u32,
-        /// What failed.
-        why: String,
-    },
-    /// The writer is at something else; what was asked is left out.
-    #[error("the writer has not answered for {0} seconds: is the disk too slow, or full?")]
-    Slow(u64),
-    /// The journal failed or a thread panicked; nothing is confirmed any more.
-    #[error("the writer has stopped: {0}; questions are still answered from the last release")]
-    Stopped(String),
-}
-
-/// What the writer answers.
-pub(crate) type Answered = Result<Reply, AskError>;
-/// Told the answer on the writer's thread, so it does not block; dropped if the writer stops before.
-type Tell = Box<dyn FnOnce(Answered) + Send>;
-type Look = Box<dyn FnOnce(&Origin) + Send>;
-type Act = Box<dyn FnOnce(&mut Origin, &dyn Clock) -> Vec<Input> + Send>;
-
-enum Command {
-    Ask(Box<Input>, Tell),
-    Look(Look),
-    Act(Act, Tell),
-    Finished(Finished),
-    Stop,
-}
 
 /// A running origin. Dropping it stops its threads.
 pub struct OriginHandle {
     commands: SyncSender<Command>,
     jobs: SyncSender<Job>,
-    /// The writer's thread and the builder's.
-    threads: Mutex<Option<[JoinHandle<()>; 2]>>,
+    /// The writer's thread, the folder's and the builder's.
+    threads: Mutex<Option<[JoinHandle<()>; 3]>>,
     stopped: Arc<Latch>,
     troubles: Arc<Troubles>,
     view: Arc<Published<View>>,
@@ -179,21 +121,16 @@ impl OriginHandle {
 
         let hand = jobs.clone();
         let counts = Arc::clone(origin.counts());
-        if let Some(newest) = newest_file(&snapshots_path(&origin.options().dir)) {
-            counts.snapshot_at(newest);
-        }
-        let mut state = WriterThread {
-            origin,
-            keys,
-            clock,
-            jobs,
-            waiting: HashMap::new(),
-            releasing: Vec::new(),
-            next: 0,
-            outbox: VecDeque::new(),
-            snapshot_at: 0,
-            building: HashMap::new(),
-        };
+        let (orders, ordered) = sync_channel(1);
+        let (options, identity) = (origin.options().clone(), *origin.identity());
+        let (back, latch) = (commands.clone(), Arc::clone(&stopped));
+        let folding = thread("tekd-folder").spawn(move || {
+            let (ordered, _watch) = (ordered, latch.watch("folder"));
+            folding::run(&ordered, &options, &identity, |folded| drop(back.send(Command::Folded(folded))));
+        })?;
+
+        let folder = Folding::new(orders, Arc::clone(&troubles));
+        let mut state = WriterThread::new(origin, keys, clock, jobs, folder);
         let latch = Arc::clone(&stopped);
         let writing = thread("tekd-writer").spawn(move || {
             // fail-stop: who waits is let go after the latch says why, for what is below is dropped last.
@@ -201,7 +138,7 @@ impl OriginHandle {
             let _watch = latch.watch("writer");
             state.run(&inbox, &latch);
         })?;
-        let threads = Mutex::new(Some([writing, building]));
+        let threads = Mutex::new(Some([writing, folding, building]));
         Ok(OriginHandle { commands, jobs: hand, threads, stopped, troubles, view, keyhole, counts })
     }
 
@@ -303,14 +240,28 @@ impl OriginHandle {
         answer.recv().unwrap_or_else(|_| Err(self.gone()))
     }
 
+    /// Has a snapshot made of all that is decided by now, and returns once the journal names it.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub fn base(&self) -> Answered {
+        let (tell, answer) = sync_channel(1);
+        let tell: Tell = Box::new(move |answered| drop(tell.send(answered)));
+        self.send(Command::Base(tell))?;
+        answer.recv().unwrap_or_else(|_| Err(self.gone()))
+    }
+
     /// Stops the threads after what they have begun, with a last snapshot.
     pub fn stop(&self) {
         // A full queue empties; a closed one means that the writer has stopped already.
         let _ = self.commands.send(Command::Stop);
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some([writing, building]) = threads else { return };
+        let Some([writing, folding, building]) = threads else { return };
         if writing.join().is_err() {
             tracing::error!("the writer's thread panicked");
+        }
+        if folding.join().is_err() {
+            tracing::error!("the folder's thread panicked");
         }
         // fail-stop: the builder outlives a writer that failed, for readers go on asking; it ends here.
         let _ = self.jobs.send(Job::Stop);
@@ -339,240 +290,6 @@ impl Drop for OriginHandle {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-struct WriterThread {
-    origin: Origin,
-    keys: KeyWatch,
-    clock: Arc<dyn Clock>,
-    jobs: SyncSender<Job>,
-    waiting: HashMap<Ticket, Tell>,
-    /// Who waits for a release of which set. bounded: one for each set in flight.
-    releasing: Vec<(u32, Ticket)>,
-    next: u64,
-    /// Jobs the builder has no room for yet. bounded: one table and one show for each set.
-    outbox: VecDeque<Job>,
-    /// Sequence number of the newest snapshot made here.
-    snapshot_at: u64,
-    /// When the newest release of a set was given to the builder. bounded: one for each set.
-    building: HashMap<u32, Instant>,
-}
-
-impl WriterThread {
-    fn run(&mut self, inbox: &Receiver<Command>, stopped: &Latch) {
-        self.snapshot_at = self.origin.state().seq();
-        let mut dirty = false;
-        loop {
-            let first = match inbox.recv_timeout(TICK) {
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            if let Some(why) = stopped.why() {
-                // fail-stop: without the builder nothing comes out any more, and nothing is taken in.
-                tracing::error!("the writer stops: {why}");
-                break;
-            }
-            let idle = first.is_none();
-            let (inputs, stop) = self.gather(first, inbox);
-            let before = self.origin.head().gno;
-            if let Err(e) = self.turns(inputs) {
-                // fail-stop: nothing is confirmed any more; readers go on.
-                tracing::error!("the writer stops: {e}");
-                stopped.set(e.to_string());
-                return;
-            }
-            dirty |= self.origin.head().gno != before;
-            if idle && dirty {
-                dirty = false;
-                if let Err(e) = self.origin.idle() {
-                    tracing::error!("the writer could not note its head: {e}");
-                }
-            }
-            self.snapshot_when_due(SNAPSHOT_EVENTS);
-            if stop {
-                break;
-            }
-        }
-        if let Err(e) = self.origin.idle() {
-            tracing::error!("the writer could not note its head: {e}");
-        }
-        self.snapshot_when_due(1);
-    }
-
-    /// One turn, and another for a new seal key if the clock that the first one saw makes one due.
-    fn turns(&mut self, inputs: Vec<(Ticket, Input)>) -> Result<(), OriginError> {
-        let now = self.clock.now();
-        self.turn(now, inputs)?;
-        match self.next_seal_key(now.unix) {
-            Some(made) => self.turn(now, vec![(NOBODY, made)]),
-            None => Ok(()),
-        }
-    }
-
-    fn next_seal_key(&self, now: u64) -> Option<Input> {
-        if !self.origin.seal_key_is_due(now) {
-            return None;
-        }
-        self.origin.next_seal_key(now, entropy::bytes(&mut SystemRandom)).unwrap_or_else(|e| {
-            tracing::error!("no new seal key was made, the one before goes on: {e}");
-            None
-        })
-    }
-
-    /// What is to be decided in this turn, and whether it is the last.
-    fn gather(
-        &mut self,
-        mut first: Option<Command>,
-        inbox: &Receiver<Command>,
-    ) -> (Vec<(Ticket, Input)>, bool) {
-        let mut inputs = Vec::new();
-        for _ in 0..GROUP_COMMANDS_MAX {
-            let Some(command) = first.take().or_else(|| inbox.try_recv().ok()) else { break };
-            if matches!(command, Command::Ask(..) | Command::Look(_) | Command::Act(..)) {
-                self.origin.counts().leaves();
-            }
-            match command {
-                Command::Ask(input, tell) => {
-                    let ticket = self.wait_for(tell);
-                    inputs.push((ticket, *input));
-                }
-                Command::Look(look) => look(&self.origin),
-                Command::Act(act, tell) => {
-                    let mut made = act(&mut self.origin, &*self.clock);
-                    let ticket = self.wait_for(tell);
-                    if let Some(last) = made.pop() {
-                        inputs.extend(made.into_iter().map(|input| (NOBODY, input)));
-                        inputs.push((ticket, last));
-                    } else {
-                        self.answer(ticket, Ok(Reply::Done));
-                    }
-                }
-                Command::Finished(Finished::Built(built)) => {
-                    if let Some(began) = self.building.remove(&built.set) {
-                        self.origin.counts().built(began.elapsed());
-                    }
-                    inputs.push((NOBODY, Input::Built(built)));
-                }
-                Command::Finished(Finished::Waits(unbuilt)) => self.release_waits(&unbuilt),
-                Command::Stop => return (inputs, true),
-            }
-        }
-        inputs.push((NOBODY, Input::Tick));
-        (inputs, false)
-    }
-
-    fn wait_for(&mut self, tell: Tell) -> Ticket {
-        self.next += 1;
-        let ticket = Ticket(self.next);
-        self.waiting.insert(ticket, tell);
-        ticket
-    }
-
-    /// Tells who asked for a release that it is decided but does not come out yet.
-    fn release_waits(&mut self, unbuilt: &Unbuilt) {
-        let of_it: Vec<_> = self.releasing.extract_if(.., |(set, _)| *set == unbuilt.set).collect();
-        for (_, ticket) in of_it {
-            let Unbuilt { set, serial, why } = unbuilt.clone();
-            self.answer(ticket, Err(AskError::Unbuilt { set, serial, why }));
-        }
-    }
-
-    fn answer(&mut self, ticket: Ticket, reply: Answered) {
-        if let Some(tell) = self.waiting.remove(&ticket) {
-            tell(reply);
-        }
-    }
-
-    fn turn(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<(), OriginError> {
-        self.releasing.extend(inputs.iter().filter_map(|(ticket, input)| match input {
-            Input::Release { set, .. } => Some((*set, *ticket)),
-            _ => None,
-        }));
-        let Committed { replies, work } = self.origin.step(now, inputs)?;
-        // What a manifest says can be sealed to can be opened before anybody reads it.
-        self.keys.refresh(&self.origin, now.unix);
-        let mut held = Vec::new();
-        for (ticket, reply) in replies {
-            match reply {
-                // Who is told of a release finds it: the answer goes out once readers see it.
-                Ok(Reply::Released(summary)) => {
-                    if let Some(tell) = self.waiting.remove(&ticket) {
-                        let set = summary.set;
-                        let told: Held = Box::new(move || tell(Ok(Reply::Released(summary))));
-                        held.push((set, told));
-                    }
-                }
-                reply => self.answer(ticket, reply.map_err(AskError::from)),
-            }
-        }
-        for work in work {
-            match work {
-                Work::Build(context, outcome) => {
-                    self.building.insert(outcome.set, Instant::now());
-                    self.outbox.push_back(Job::Build(context, outcome));
-                }
-                Work::Publish { set, .. } | Work::Show { set } => {
-                    let told = held.extract_if(.., |(of, _)| *of == set).map(|(_, held)| held).collect();
-                    self.show(set, now.unix, told);
-                }
-            }
-        }
-        for (_, told) in held {
-            told();
-        }
-        self.releasing.retain(|(_, ticket)| self.waiting.contains_key(ticket));
-        self.hand_out();
-        Ok(())
-    }
-
-    /// Puts the newest news of a set in the outbox, in place of older ones that are still there.
-    fn show(&mut self, set: u32, now: u64, mut held: Vec<Held>) {
-        self.outbox.retain_mut(|job| match job {
-            Job::Show(news, older) if news.set() == set => {
-                held.append(older);
-                false
-            }
-            _ => true,
-        });
-        if let Some(news) = SetNews::of(self.origin.state(), set, now) {
-            self.outbox.push_back(Job::Show(news, held));
-        }
-    }
-
-    /// Gives the builder as much as it has room for; the writer never waits for it.
-    fn hand_out(&mut self) {
-        while let Some(job) = self.outbox.pop_front() {
-            if let Err(TrySendError::Full(job)) = self.jobs.try_send(job) {
-                self.outbox.push_front(job);
-                return;
-            }
-        }
-    }
-
-    fn snapshot_when_due(&mut self, events: u64) {
-        if self.origin.state().seq() < self.snapshot_at + events {
-            return;
-        }
-        let (head, payload) = self.origin.snapshot();
-        self.snapshot_at = self.origin.state().seq();
-        match write_snapshot(self.origin.options(), self.origin.identity(), &head, &payload) {
-            Ok(_) => {
-                self.origin.counts().snapshot_at(self.clock.now().unix);
-                tracing::info!("snapshot at event {} written", head.seq);
-            }
-            Err(e) => tracing::error!("no snapshot was written, the one before stays: {e}"),
-        }
-    }
-}
-
-/// When the newest file of a directory was written, Unix seconds.
-fn newest_file(dir: &Path) -> Option<u64> {
-    let written = |entry: std::fs::DirEntry| {
-        let modified = entry.metadata().ok()?.modified().ok()?;
-        Some(modified.duration_since(UNIX_EPOCH).ok()?.as_secs())
-    };
-    std::fs::read_dir(dir).ok()?.filter_map(|entry| written(entry.ok()?)).max()
 }
 
 #[cfg(test)]

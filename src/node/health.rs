@@ -229,6 +229,7 @@ mod tests {
 
     fn found(origin: &OriginHealth) -> Vec<(&'static str, String)> {
         let found = findings(&View::empty([1; 8], 1), Some(origin), None, NOW);
+        assert!(found.iter().all(|finding| PROPERTIES.contains(&finding.property)), "metrics list {found:?}");
         found.into_iter().map(|finding| (finding.property, finding.text)).collect()
     }
 
@@ -316,6 +317,12 @@ mod tests {
         assert!(matches!(&found(&stopped)[..], [("writing", _)]));
         let silent = OriginHealth { silent: Some("no answer".to_owned()), ..stopped };
         assert!(matches!(&found(&silent)[..], [("writing", text)] if text.contains("no space")));
+    }
+
+    #[test]
+    fn a_full_disk_of_the_journal_is_told() {
+        let full = OriginHealth { journal_full: Some("no room".to_owned()), ..well() };
+        assert_eq!(found(&full), [("space", "no room".to_owned())]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::desk::Desk;
 use super::health::{Finding, PROPERTIES};
 use super::polls::Polls;
 use super::sealed_counts::SealedCounts;
-use super::verifying::Verifying;
+use super::scrubbing::Scrubbing;
 use super::writer_counts::WriterCounts;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
@@ -40,8 +40,8 @@ pub struct Counters {
     pub desk: Option<Arc<Desk>>,
     /// Of the writer, at an origin.
     pub writer: Option<Arc<WriterCounts>>,
-    /// Of the verifier, at an origin.
-    pub verifying: Option<Arc<Verifying>>,
+    /// Of the scrubber, at an origin.
+    pub scrubbing: Option<Arc<Scrubbing>>,
     /// Of the upstream, at a public node.
     pub polls: Option<Arc<Polls>>,
 }
@@ -66,8 +66,16 @@ impl Counters {
         self.quic.as_ref().map(|c| c.snapshot()).unwrap_or_default()
     }
 
-    /// The page, for a node that shows `view` at `now`; `held` is what an origin keeps back.
-    pub fn page(&self, view: &View, findings: &[Finding], held: &[HeldKeys], now: u64) -> String {
+    /// The page, for a node that shows `view` at `now`; `held` is what an origin keeps back, `to_base` how
+    /// many bytes of its journal come after its oldest snapshot.
+    pub fn page(
+        &self,
+        view: &View,
+        findings: &[Finding],
+        held: &[HeldKeys],
+        to_base: Option<u64>,
+        now: u64,
+    ) -> String {
         let mut page = MetricsText::new();
         page.gauge(
             "tekd_build_info",
@@ -89,8 +97,12 @@ impl Counters {
         if let Some(writer) = &self.writer {
             writer.write(&mut page, now);
         }
-        if let Some(verifying) = &self.verifying {
-            verifying.write(&mut page);
+        if let Some(bytes) = to_base {
+            let help = "Bytes of the journal's segments from the oldest snapshot on: what a rebuild reads.";
+            page.gauge("tekd_journal_bytes_to_oldest_base", help, &[], bytes as f64);
+        }
+        if let Some(scrubbing) = &self.scrubbing {
+            scrubbing.write(&mut page);
         }
         for set in held {
             let id = set.set.to_string();

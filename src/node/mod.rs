@@ -7,15 +7,16 @@
 //! | `tekd-udp-N` | `transport`'s | answers datagrams from one view a batch |
 //! | those of the runtime | `streams.rs`, `answering.rs` | frames over TLS and QUIC, sealed ones to the desk |
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
-//! | `tekd-writer` | `handle.rs`, turning `origin.rs` | decides, makes durable, then answers |
+//! | `tekd-writer` | `writing.rs`, turning `origin.rs` | decides, makes durable, then answers |
 //! | one for each group | `mirror.rs` | writes it to the mirror, while the writer writes it to the journal |
 //! | `tekd-builder` | `building.rs`, driving `builder.rs` | makes tables and shows views |
-//! | `tekd-verifier` | `verifying.rs` | reads closed segments of the journal and its mirror, once a day |
-//! | `tekd-upstream` | `upstream.rs` | a public node's polls; its builder is there too |
+//! | `tekd-folder` | `folding.rs` | folds snapshots out of the files, beside the writer |
+//! | `tekd-scrubber` | `scrubbing.rs` | reads closed segments of the journal and its mirror, once a day |
+//! | `tekd-upstream` | `upstream.rs`, driving `following.rs` | a public node's polls; its builder is there too |
 //! | `tekd-control`, `tekd-command` | `control.rs`, `commands/` | what operators ask |
 //! | `tekd-metrics` | `metrics_page.rs` | the page of `metrics.rs` |
 //!
-//! `single.rs` is an origin without the threads, for the demo and tests.
+//! `single.rs` is an origin without the threads, for the demo, tests and the simulation.
 //!
 //! *A report is lost*: `desk.rs`, where each question has a promise that answers it, then `handle.rs`, whose
 //! queue it waits in. `engine/writer/reporting.rs` decides about it.
@@ -29,16 +30,22 @@ mod clock;
 mod entropy;
 mod keys;
 mod directory;
+mod snapshots;
 mod writer_counts;
 mod admission;
 mod mirror;
 mod origin;
 mod offline;
+mod verifying;
+mod rebuilding;
+mod auditing;
 mod backup;
 mod opening_keys;
 mod builder;
 mod building;
 mod latch;
+mod folding;
+mod writing;
 mod handle;
 mod sealed_counts;
 mod desk;
@@ -48,17 +55,19 @@ mod listing;
 mod authority_listing;
 mod polls;
 mod health;
-mod verifying;
+mod scrubbing;
 mod metrics;
 mod commands;
 mod control;
 mod metrics_page;
+mod following;
 mod upstream;
 mod signals;
 mod streams;
 mod serve;
 pub mod demo;
 
+pub use auditing::{Audited, AuditingError, audit_journal};
 pub use backup::{Backup, BackupError, back_up};
 pub use builder::{BuildError, Builder, SetNews, TableStore};
 pub use clock::{Clock, SteppedClock, SystemClock};
@@ -66,6 +75,7 @@ pub use commands::Commands;
 pub use control::ControlSocket;
 pub use desk::{Desk, MAX_AT_WRITER, MAX_OPENERS, MAX_TO_OPEN};
 pub use entropy::SystemRandom;
+pub use following::{FollowError, Following};
 pub use handle::{AskError, OriginHandle, QUEUE_MAX, StartError, bring_up};
 pub use health::{Finding, OriginHealth, ReportingHealth, findings};
 pub use keys::{KeyError, Keys, TlsFiles};
@@ -75,14 +85,16 @@ pub use offline::{lost_codes, read_state};
 pub use opening_keys::Keyhole;
 pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
-    write_snapshot,
 };
 pub use polls::{PollState, Polls};
+pub use rebuilding::{RebuildingError, RebuiltJournal, rebuild_journal};
+pub use scrubbing::Scrubbing;
 pub use sealed_counts::SealedCounts;
 pub use serve::{ServeError, Serving};
 pub use signals::Signals;
 pub use single::{SingleOrigin, TurnError};
+pub use snapshots::{bytes_to_oldest_base, first_state, fold};
 pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};
-pub use verifying::Verifying;
+pub use verifying::verify_journal;
 pub use writer_counts::WriterCounts;

@@ -6,28 +6,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::directory::{OriginError, journal_path, snapshots_path};
+use super::directory::{Fold, OriginError};
 use super::keys::Keys;
-use crate::engine::{State, replay};
-use crate::store::journal::JournalReader;
-use crate::store::{Disk, Identity, snapshot};
+use crate::engine::State;
+use crate::store::{Disk, Identity};
 
 /// The newest whole snapshot and what the journal is known to have after it.
 ///
 /// # Errors
 /// If snapshot or journal cannot be read or do not fit together.
 pub fn read_state(disk: Arc<dyn Disk>, dir: &Path, identity: &Identity) -> Result<State, OriginError> {
-    let found = snapshot::newest_valid(&*disk, &snapshots_path(dir), &identity.log_id)?;
-    let mut state = match found.snapshot {
-        Some(snapshot) => State::from_bytes(&snapshot.payload)?,
-        None => State::new(),
-    };
-    for group in JournalReader::from_seq(disk, &journal_path(dir), state.seq() + 1)? {
-        for record in group?.records {
-            replay(&mut state, &record)?;
-        }
-    }
-    Ok(state)
+    let mut fold = Fold::begin(&*disk, dir, &identity.log_id)?;
+    fold.go_on(disk, dir)?;
+    Ok(fold.state)
 }
 
 /// How many outstanding codes come from another key than the one in `dir`: nobody can tell them any more, and

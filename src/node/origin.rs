@@ -13,6 +13,7 @@ pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, s
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
 use super::mirror::MirrorDisk;
+use super::snapshots;
 use super::writer_counts::WriterCounts;
 use crate::authority::CodesKey;
 use crate::authority::seal::SealSecret;
@@ -25,7 +26,7 @@ use crate::store::journal::{
     AppendError, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, check_mirror,
     check_new_mirror, record_bytes,
 };
-use crate::store::{Identity, IdentityError, replace_file, snapshot};
+use crate::store::{Identity, IdentityError, adoption, replace_file, snapshot};
 
 /// How long a delegation lasts, in seconds: a quarter of a year.
 const DELEGATION_S: u64 = 90 * 86_400;
@@ -58,6 +59,10 @@ pub struct Origin {
     mirror: Option<PathBuf>,
     /// Whether the journal's disk had no space when it was last asked.
     full: bool,
+    /// When it was opened, Unix seconds.
+    opened: u64,
+    /// The event of the newest base for which what is older was dropped, 0 for none.
+    base: u64,
 }
 
 impl std::fmt::Debug for Origin {
@@ -75,7 +80,7 @@ impl Origin {
     /// # Errors
     /// [`OriginError`]; nothing is changed in a directory that is refused.
     pub fn open(options: OriginOptions, now: Moment, random: Box<dyn Random>) -> Result<Self, OriginError> {
-        Origin::open_mirrored(options, None, now, random)
+        Origin::open_with(options, None, now, random, |journal| journal)
     }
 
     /// As [`Origin::open`]; if there is a `mirror`, a directory on another disk, the journal is kept there too.
@@ -83,10 +88,34 @@ impl Origin {
     /// # Errors
     /// [`OriginError`]; of a directory that is refused, at most the journal is brought level with its mirror.
     pub fn open_mirrored(
+        options: OriginOptions,
+        mirror: Option<&Path>,
+        now: Moment,
+        random: Box<dyn Random>,
+    ) -> Result<Self, OriginError> {
+        Origin::open_with(options, mirror, now, random, |journal| journal)
+    }
+
+    /// As [`Origin::open`], over what `over` makes of the directory's journal: one that watches, or that lies
+    /// on purpose in a test.
+    ///
+    /// # Errors
+    /// As for [`Origin::open`].
+    pub fn open_over(
+        options: OriginOptions,
+        now: Moment,
+        random: Box<dyn Random>,
+        over: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
+    ) -> Result<Self, OriginError> {
+        Origin::open_with(options, None, now, random, over)
+    }
+
+    fn open_with(
         mut options: OriginOptions,
         mirror: Option<&Path>,
         now: Moment,
         mut random: Box<dyn Random>,
+        over: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
     ) -> Result<Self, OriginError> {
         let disk = &*options.disk;
         mirror.map_or(Ok(()), |mirror| check_mirror(disk, mirror))?;
@@ -112,7 +141,7 @@ impl Origin {
             Some(mirror) => mirror.explain(error, &identity),
             None => error,
         })?;
-        let mut journal = open_journal(&options, &identity)?;
+        let mut journal = over(open_journal(&options, &identity)?);
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
         let spare = entropy::bytes(&mut *random);
@@ -122,7 +151,7 @@ impl Origin {
             let online = check_keys(&options, &identity, &state)?;
             let codes = open_codes(&options, &identity, &state, &mut *random)?;
             let writer = Writer::new(state, Secrets { online, codes }, random, now);
-            let mut origin = Origin::of(options, identity, journal, head, writer);
+            let mut origin = Origin::of(options, identity, journal, head, writer, now.unix);
             origin.enter_incarnation(now)?;
             origin.find_lost_seals();
             origin
@@ -146,9 +175,24 @@ impl Origin {
         journal: Box<dyn Journal>,
         head: Head,
         writer: Writer,
+        opened: u64,
     ) -> Self {
-        let (lost_seals, counts) = (Vec::new(), Arc::default());
-        Origin { options, identity, journal, head, writer, lost_seals, counts, mirror: None, full: false }
+        let counts: Arc<WriterCounts> = Arc::default();
+        let base = writer.state().base().map_or((0, 0), |base| (base.event, base.time));
+        counts.snapshot_at(base.1);
+        Origin {
+            options,
+            identity,
+            journal,
+            head,
+            writer,
+            lost_seals: Vec::new(),
+            counts,
+            mirror: None,
+            full: false,
+            opened,
+            base: base.0,
+        }
     }
 
     /// After `tekctl adopt`, the first event of the new incarnation.
@@ -156,7 +200,8 @@ impl Origin {
         let incarnation = self.identity.incarnation;
         if incarnation > self.state().incarnation() {
             tracing::warn!("this directory goes on as incarnation {incarnation}");
-            let adopt = (NOBODY, Input::Adopt { incarnation });
+            let known = adoption::kept(&*self.options.disk, &self.options.dir)?;
+            let adopt = (NOBODY, Input::Adopt { incarnation, known });
             let void = (NOBODY, Input::VoidCodes);
             for (_, reply) in self.step(now, vec![adopt, void])?.replies {
                 if let Ok(Reply::Voided(codes @ 1..)) = reply {
@@ -164,7 +209,7 @@ impl Origin {
                 }
             }
         }
-        Ok(())
+        Ok(adoption::forget(&*self.options.disk, &self.options.dir)?)
     }
 
     fn found(
@@ -181,7 +226,7 @@ impl Origin {
         let codes = Some(keys.make_codes(&mut *random)?);
         let delegation = delegate(identity.service_id, 1, now.unix, &online, &root);
         let writer = Writer::new(State::new(), Secrets { online, codes }, random, now);
-        let mut origin = Origin::of(options, identity, journal, head, writer);
+        let mut origin = Origin::of(options, identity, journal, head, writer, now.unix);
         let (service, incarnation) = (identity.service_id, identity.incarnation);
         let found = Input::Found { service, incarnation, delegation };
         let create = Input::CreateSet { set: 1, params: DEFAULT_PARAMS };
@@ -215,6 +260,12 @@ impl Origin {
         // durable-before-receipt: replies exist only behind this line.
         let mut committed = self.writer.committed();
         committed.replies.extend(turned_away);
+        let base = self.state().base().map(|base| (base.event, base.time));
+        if let Some((event, time)) = base.filter(|(event, _)| *event != self.base) {
+            self.base = event;
+            self.counts.snapshot_at(time);
+            self.drop_old()?;
+        }
         Ok(committed)
     }
 
@@ -290,9 +341,41 @@ impl Origin {
         Ok(self.journal.idle()?)
     }
 
-    /// Everything a snapshot needs; to be written by [`write_snapshot`], on any thread.
-    pub fn snapshot(&self) -> (Head, Vec<u8>) {
-        (self.head, self.state().to_bytes())
+    /// Whether a new base is due: see [`Origin::base`].
+    pub fn base_is_due(&self) -> bool {
+        snapshots::is_due(self.state(), self.opened)
+    }
+
+    /// Makes a snapshot and names it in the journal, if anything came since the newest. It takes as long as
+    /// the state is large: who must not keep receipts waiting has it made by [`super::fold`], on another
+    /// thread, and gives the writer [`Input::Base`].
+    ///
+    /// # Errors
+    /// If the disk fails; where the journal did, the origin must not be used any more (fail-stop).
+    pub fn base(&mut self, now: Moment) -> Result<(), OriginError> {
+        if snapshots::events_since(self.state()) == 0 {
+            return Ok(());
+        }
+        let base = snapshots::write(&self.options, &self.identity, &self.head, self.state())?;
+        self.step(now, vec![(NOBODY, Input::Base(base))])?;
+        Ok(())
+    }
+
+    /// Drops what the newest base makes superfluous: older snapshots but one, and segments whose day, the
+    /// retention and two days are over. Time is that of releases: a clock that is not believed drops
+    /// nothing.
+    fn drop_old(&mut self) -> Result<(), OriginError> {
+        let dir = snapshots_path(&self.options.dir);
+        let oldest = match snapshot::remove_old(&*self.options.disk, &dir) {
+            Ok(Some(oldest)) => oldest,
+            Ok(None) => return Ok(()),
+            Err(e) => {
+                tracing::warn!("older snapshots and segments stay until the next base: {e}");
+                return Ok(());
+            }
+        };
+        let begun_ms = snapshots::begun_before_ms(self.state(), self.state().believed_time());
+        Ok(self.journal.trim(oldest + 1, begun_ms)?)
     }
 
     /// The signed delegation and key of the next epoch, from the root key in `DIR/keys`.
@@ -404,20 +487,6 @@ impl Origin {
         }
         replace_file(disk, &file, text.as_bytes()).map_err(|source| OriginError::Disk { file, source })
     }
-}
-
-/// Writes what [`Origin::snapshot`] gave.
-///
-/// # Errors
-/// If the disk fails; the snapshot before stays.
-pub fn write_snapshot(
-    options: &OriginOptions,
-    identity: &Identity,
-    head: &Head,
-    payload: &[u8],
-) -> Result<[u8; 32], OriginError> {
-    let dir = snapshots_path(&options.dir);
-    Ok(snapshot::write(&*options.disk, &dir, &identity.log_id, head, payload)?)
 }
 
 fn delegate(service: [u8; 8], epoch: u32, now: u64, online: &SigningKey, root: &SigningKey) -> Vec<u8> {

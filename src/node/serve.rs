@@ -24,7 +24,7 @@ use super::origin::{Origin, OriginError, OriginOptions, journal_path, trust_path
 use super::signals::Signals;
 use super::streams::{StreamSockets, Streams, StreamsError};
 use super::upstream::{Upstream, UpstreamError};
-use super::verifying::{Journals, Verifier};
+use super::scrubbing::{Journals, Scrubber};
 use crate::engine::{AnswerCounters, Cookies, Gate, Limiter, View};
 use crate::service::config::{self, Config};
 use crate::service::control::ControlError;
@@ -112,7 +112,7 @@ pub struct Serving {
     upstream: Option<Upstream>,
     control: Option<ControlSocket>,
     page: Option<MetricsPage>,
-    verifier: Option<Verifier>,
+    scrubber: Option<Scrubber>,
     /// Of the data directory, and of the mirror.
     _locks: Vec<DirLock>,
 }
@@ -168,13 +168,13 @@ impl Serving {
         }
         let role = start_role(config, &disk, &clock, store)?;
         let Role { view, origin, upstream, journals, trust } = role;
-        let verify = |journals| Verifier::start(journals, Arc::clone(&clock));
-        let verifier = journals.map(verify).transpose()?;
+        let verify = |journals| Scrubber::start(journals, Arc::clone(&clock));
+        let scrubber = journals.map(verify).transpose()?;
         let sockets = open_sockets(config)?;
         let polls = upstream.as_ref().map(Upstream::polls);
         let answered = Arc::new(AnswerCounters::default());
-        let verifying = verifier.as_ref().map(|verifier| Arc::clone(verifier.state()));
-        let mut counters = Counters { answers: answered, polls, verifying, ..Counters::default() };
+        let scrubbing = scrubber.as_ref().map(|scrubber| Arc::clone(scrubber.state()));
+        let mut counters = Counters { answers: answered, polls, scrubbing, ..Counters::default() };
         let gate = make_gate(config, &*disk, &view, &counters.answers)?;
 
         let udp_address = sockets.udp.first().map(UdpSocket::local_addr).transpose()?;
@@ -240,7 +240,7 @@ impl Serving {
             upstream,
             control: Some(control),
             page,
-            verifier,
+            scrubber,
             _locks: locks,
         })
     }
@@ -271,7 +271,7 @@ impl Serving {
         self.view.load().set_draining(true);
         self.control = None;
         self.page = None;
-        self.verifier = None;
+        self.scrubber = None;
         if let Some(streams) = self.streams.take() {
             streams.stop();
         }

@@ -1,4 +1,4 @@
-//! The origin on one thread, for the demo, tools and simulation.
+//! The origin on one thread, for the demo, tests and the simulation.
 //!
 //! Writer, builder and readers of one data directory, driven turn by turn on whatever clock it is given: the
 //! same parts that [`OriginHandle`](super::OriginHandle) runs on threads of their own, without the threads.
@@ -9,7 +9,7 @@ use super::builder::{BuildError, Builder, SetNews, TableStore};
 use super::clock::Clock;
 use super::entropy::{self, SystemRandom};
 use super::handle::{StartError, bring_up};
-use super::opening_keys::KeyWatch;
+use super::opening_keys::{KeyWatch, Keyhole};
 use super::origin::{NOBODY, Origin, OriginError, OriginOptions};
 use crate::engine::{
     Committed, Input, Opened, Random, Refusal, ReleaseOutcome, Reply, ReportReply, ReportRequest, Ticket,
@@ -44,6 +44,8 @@ pub struct SingleOrigin {
     builder: Builder,
     keys: KeyWatch,
     clock: Arc<dyn Clock>,
+    /// For secrets of seal keys and nonces of answers.
+    secrets: Box<dyn Random>,
     /// The journal failed under a sealed question.
     stopped: bool,
 }
@@ -72,13 +74,28 @@ impl SingleOrigin {
         clock: Arc<dyn Clock>,
         random: Box<dyn Random>,
     ) -> Result<Self, StartError> {
-        let store = TableStore { disk: Arc::clone(&options.disk), dir: Some(options.dir.clone()), mode };
-        let mut origin = Origin::open(options, clock.now(), random)?;
+        let origin = Origin::open(options, clock.now(), random)?;
+        SingleOrigin::over(origin, mode, clock, Box::new(SystemRandom))
+    }
+
+    /// Goes on with an origin that was just opened, and shows its newest release to readers. All it draws
+    /// itself, secrets of seal keys and nonces of answers, it draws from `secrets`.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn over(
+        mut origin: Origin,
+        mode: MemoryMode,
+        clock: Arc<dyn Clock>,
+        secrets: Box<dyn Random>,
+    ) -> Result<Self, StartError> {
+        let OriginOptions { disk, dir, .. } = origin.options().clone();
+        let store = TableStore { disk, dir: Some(dir), mode };
         let view = Arc::new(Published::new(Arc::new(View::empty(origin.identity().service_id, 0))));
         let mut builder = Builder::new(store, view);
         bring_up(&mut origin, &mut builder, &*clock)?;
         let keys = KeyWatch::new(&origin, clock.now().unix)?;
-        Ok(SingleOrigin { origin, builder, keys, clock, stopped: false })
+        Ok(SingleOrigin { origin, builder, keys, clock, secrets, stopped: false })
     }
 
     /// Decides about `input`, makes the decision durable, and finishes all work that follows from it, up to
@@ -97,7 +114,7 @@ impl SingleOrigin {
     pub fn tick(&mut self) -> Result<Vec<ReleaseOutcome>, TurnError> {
         let releases = self.run(NOBODY, Input::Tick)?.releases;
         // After the clock was looked at: one that is not believed makes no key.
-        let secret = entropy::bytes(&mut SystemRandom);
+        let secret = entropy::bytes(&mut *self.secrets);
         if let Some(input) = self.origin.next_seal_key(self.clock.now().unix, secret)? {
             self.run(NOBODY, input)?;
         }
@@ -165,13 +182,13 @@ impl SingleOrigin {
             return refused(header, result);
         }
         let Ok(Opened { request, answer_key }) = open_sealed(&keys, header, question) else {
-            return unopened_answer(header, &entropy::bytes(&mut SystemRandom));
+            return unopened_answer(header, &entropy::bytes(&mut *self.secrets));
         };
         let reply = match request {
             Ok(request) => self.decide(request),
             Err(_) => ReportReply::of(Outcome::Malformed, now),
         };
-        sealed_answer(header, &answer_key, entropy::bytes(&mut SystemRandom), &reply)
+        sealed_answer(header, &answer_key, entropy::bytes(&mut *self.secrets), &reply)
     }
 
     fn decide(&mut self, request: ReportRequest) -> ReportReply {
@@ -205,6 +222,11 @@ impl SingleOrigin {
     /// If the journal fails.
     pub fn idle(&mut self) -> Result<(), OriginError> {
         self.origin.idle()
+    }
+
+    /// What sealed questions are opened with.
+    pub fn keyhole(&self) -> &Arc<Keyhole> {
+        self.keys.keyhole()
     }
 
     /// The origin, for looking at its state.

@@ -1,8 +1,7 @@
-//! The upstream of a public node: pulls releases, verifies them, and shows them to readers.
+//! The upstream of a public node, on its threads: polls for releases, verifies them, shows them to readers.
 //!
-//! verified-before-served: what readers get is built from a history that matched a checkpoint signed under
-//! the node's trust.
-//! A node whose upstream is gone goes on with what it has, and after a restart with what it kept.
+//! What is verified and kept of each set is [`Following`]'s business. A node whose upstream is gone goes on
+//! with what it has, and after a restart with what it kept.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -11,14 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::builder::{BuildError, Builder, SetNews, TableStore};
+use super::builder::{Builder, TableStore};
 use super::clock::Clock;
 use super::entropy::SystemRandom;
-use super::origin::set_path;
+use super::following::{FollowError, Following};
 use super::polls::Polls;
-use crate::client::{
-    Client, History, HistoryClient, StateFileError, SyncMode, TlsCarrier, UdpCarrier, load_state, save_state,
-};
+use crate::client::{Client, HistoryClient, SyncMode, TlsCarrier, UdpCarrier};
 use crate::engine::{Random, View};
 use crate::release::{MAX_TRUST_FILE, Trust, TrustFileError};
 use crate::service::config;
@@ -26,6 +23,8 @@ use crate::store::{Published, read_file};
 
 /// How often wishes of readers are looked at.
 const WISH_PAUSE: Duration = Duration::from_millis(20);
+/// How often a node looks whether a reader found a mapped table changed.
+const MEND_PAUSE: Duration = Duration::from_millis(100);
 /// How long a stop waits for a poll under way.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
@@ -56,12 +55,9 @@ pub enum UpstreamError {
         /// What is wrong with it.
         what: String,
     },
-    /// What was kept of a set cannot be read.
+    /// What was kept of a set cannot be used or shown.
     #[error(transparent)]
-    State(#[from] StateFileError),
-    /// A table cannot be made.
-    #[error(transparent)]
-    Build(#[from] BuildError),
+    Follow(#[from] FollowError),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -85,8 +81,7 @@ impl std::fmt::Debug for Upstream {
 
 struct Followed {
     client: Client<'static>,
-    history: HistoryClient,
-    state: Option<PathBuf>,
+    following: Following,
 }
 
 impl Upstream {
@@ -106,18 +101,8 @@ impl Upstream {
         let mut builder = Builder::new(store.clone(), Arc::clone(&view));
         let mut sets = Vec::new();
         for set in &trust.sets {
-            let state = store.dir.as_ref().map(|dir| set_path(dir, *set).join("node.state"));
-            if let (Some(dir), Some(_)) = (&store.dir, &state) {
-                store.disk.create_dir(&set_path(dir, *set))?;
-            }
-            let history = match &state {
-                Some(file) => load_state::<History>(file, trust.clone(), *set)?,
-                None => HistoryClient::new(trust.clone(), *set),
-            };
-            if !show(&mut builder, &history)? {
-                builder.announce(*set)?;
-            }
-            sets.push(Followed { client: client(address, &trust, *set), history, state });
+            let following = Following::open(&mut builder, store.clone(), trust.clone(), *set)?;
+            sets.push(Followed { client: client(address, &trust, *set), following });
         }
         let builder = Arc::new(Mutex::new(builder));
         let polls = Arc::new(Polls::default());
@@ -214,25 +199,57 @@ impl Follower {
     fn run(mut self, stop: &Receiver<()>) {
         loop {
             for followed in &mut self.sets {
-                let went = followed.client.sync(&mut followed.history, false);
+                let went = followed.following.poll(&mut followed.client);
                 if let Err(TryRecvError::Disconnected) = stop.try_recv() {
                     return;
                 }
                 let went = match went {
-                    Ok(report) => take_over(&self.builder, followed, report.mode),
+                    Ok(mode) => take_over(&self.builder, &followed.following, mode),
                     // no-trace: a log line says who was asked by its role.
                     Err(e) => Err(e.to_string().replace(&self.address.to_string(), "the upstream")),
                 };
-                let set = followed.history.set();
+                let history = followed.following.history();
                 if let Err(why) = &went {
-                    tracing::warn!("{}: {why}", served(&followed.history, self.clock.now().unix));
+                    tracing::warn!("{}: {why}", served(history, self.clock.now().unix));
                 }
-                self.polls.note(set, went);
+                self.polls.note(history.set(), went);
             }
-            if !matches!(stop.recv_timeout(self.every), Err(RecvTimeoutError::Timeout)) {
+            if !self.rest(stop) {
                 return;
             }
         }
+    }
+
+    /// Waits until the next polls are due, and mends what is found changed meanwhile; `false` if it is to stop.
+    fn rest(&self, stop: &Receiver<()>) -> bool {
+        let due = Instant::now() + self.every;
+        loop {
+            for followed in &self.sets {
+                mend(&self.builder, &followed.history);
+            }
+            let left = due.saturating_duration_since(Instant::now());
+            if !matches!(stop.recv_timeout(left.min(MEND_PAUSE)), Err(RecvTimeoutError::Timeout)) {
+                return false;
+            }
+            if left <= MEND_PAUSE {
+                return true;
+            }
+        }
+    }
+}
+
+/// Makes the table of a set again if it was changed under the node, from what was verified.
+fn mend(builder: &Mutex<Builder>, history: &HistoryClient) {
+    let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(file) =
+        builder.hurt().find(|(set, _)| *set == history.set()).map(|(_, file)| file.to_path_buf())
+    else {
+        return;
+    };
+    let error = BuildError::Hurt { set: history.set(), file };
+    match show(&mut builder, history) {
+        Ok(_) => tracing::error!("{error}: that is done"),
+        Err(e) => tracing::error!("{error}: that failed: {e}"),
     }
 }
 
@@ -246,25 +263,7 @@ fn served(history: &HistoryClient, now: u64) -> String {
 }
 
 /// Shows what a poll brought, all of it verified, and keeps it.
-fn take_over(builder: &Mutex<Builder>, followed: &Followed, mode: SyncMode) -> Result<(), String> {
+fn take_over(builder: &Mutex<Builder>, following: &Following, mode: SyncMode) -> Result<(), String> {
     let mut builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
-    let view = builder.view().load();
-    let shown = view.set(followed.history.set()).and_then(|s| s.release.as_ref()).map(|r| r.checkpoint);
-    if mode != SyncMode::Current || shown.as_ref() != followed.history.checkpoint() {
-        show(&mut builder, &followed.history).map_err(|e| e.to_string())?;
-        if let Some(file) = &followed.state {
-            save_state(file, &followed.history).map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
-}
-
-/// Lets readers see what is held; `false` if nothing is.
-pub(super) fn show(builder: &mut Builder, history: &HistoryClient) -> Result<bool, BuildError> {
-    let Some(news) = SetNews::verified(history) else { return Ok(false) };
-    if let (Some(data), Some(checkpoint)) = (history.data(), history.checkpoint()) {
-        builder.adopt(checkpoint, data)?;
-    }
-    builder.show(&news)?;
-    Ok(true)
+    following.take_over(&mut builder, mode).map_err(|e| e.to_string())
 }

@@ -15,8 +15,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::disk::{Disk, DiskFile, read_file};
 
-/// Format of a data directory.
-pub const DIRECTORY_FORMAT: u32 = 0;
+/// The newest format of a data directory that this program writes; it says the format of every file in it
+/// (spec 5.10.1).
+pub const DIRECTORY_FORMAT: u32 = 1;
 /// Bytes of the identity file.
 const IDENTITY_BYTES: usize = 128;
 const MAGIC: [u8; 8] = *b"TEKDIDEN";
@@ -45,6 +46,8 @@ pub struct Identity {
     pub service_id: [u8; 8],
     /// Which life of the log this is, 1 at first.
     pub incarnation: u32,
+    /// The format of the directory: what is written into it, whoever writes.
+    pub format: u32,
 }
 
 /// What [`Identity::adopt`] did.
@@ -70,7 +73,11 @@ pub enum IdentityError {
         dir.display()
     )]
     Copy { dir: PathBuf, found: u64, named: u64 },
-    #[error("{} was written by a newer tekd: format {found}, this one reads up to {max}", file.display())]
+    #[error(
+        "{} was written by a newer tekd: format {found}, this one reads up to {max}; nothing was changed: serve it \
+         with the tekd that finalized the upgrade, or a newer one",
+        file.display()
+    )]
     Newer { file: PathBuf, found: u32, max: u32 },
     #[error("{} is damaged ({what}); put it back from a backup, then run `tekctl adopt`", file.display())]
     Damaged { file: PathBuf, what: &'static str },
@@ -107,7 +114,7 @@ impl Identity {
         if disk.list(dir).map_err(failed("list", dir))?.contains(&file) {
             return Err(IdentityError::Exists { dir: dir.to_path_buf() });
         }
-        let identity = Identity { log_id, service_id, incarnation: 1 };
+        let identity = Identity { log_id, service_id, incarnation: 1, format: DIRECTORY_FORMAT };
         identity.write(disk, &file, true)?;
         Ok(identity)
     }
@@ -132,6 +139,17 @@ impl Identity {
         let identity = Identity { incarnation: next.max(at_least), ..old };
         identity.write(disk, &dir.join("identity"), true)?;
         Ok(Adopted { identity, before: old.incarnation })
+    }
+
+    /// Raises the format of `dir` to `to`, one that this program writes: an older one that does not know it
+    /// refuses the directory from then on (spec 5.10.3). Returns the format before. A directory never goes
+    /// back.
+    pub fn finalize(disk: &dyn Disk, dir: &Path, to: u32) -> Result<u32, IdentityError> {
+        let identity = Identity::open(disk, dir)?;
+        if identity.format < to {
+            Identity { format: to, ..identity }.write(disk, &dir.join("identity"), true)?;
+        }
+        Ok(identity.format)
     }
 
     /// What the identity of `dir` says, whichever inode it names: of a directory that is read and not served.
@@ -164,13 +182,16 @@ impl Identity {
         if layout.crc.get() != crc32c::crc32c(&bytes[..IDENTITY_BYTES - 4]) {
             return Err(damaged("its checksum does not match"));
         }
-        if layout.format.get() > DIRECTORY_FORMAT {
-            return Err(IdentityError::Newer { file, found: layout.format.get(), max: DIRECTORY_FORMAT });
+        match layout.format.get() {
+            0 => return Err(damaged("its format was never released")),
+            1..=DIRECTORY_FORMAT => {}
+            found => return Err(IdentityError::Newer { file, found, max: DIRECTORY_FORMAT }),
         }
         let identity = Identity {
             log_id: layout.log_id,
             service_id: layout.service_id,
             incarnation: layout.incarnation.get(),
+            format: layout.format.get(),
         };
         Ok((identity, layout.inode.get()))
     }
@@ -188,7 +209,7 @@ impl Identity {
         let inode = if bound { disk.inode(&temporary).map_err(failed("read", &temporary))? } else { 0 };
         let mut layout = Layout {
             magic: MAGIC,
-            format: U32::new(DIRECTORY_FORMAT),
+            format: U32::new(self.format),
             incarnation: U32::new(self.incarnation),
             log_id: self.log_id,
             service_id: self.service_id,
@@ -259,7 +280,8 @@ mod tests {
         let disk = MemoryDisk::new();
         let dir = Path::new("/data");
         let made = Identity::create(&disk, dir, LOG, [9; 8]).unwrap();
-        assert_eq!(made, Identity { log_id: LOG, service_id: [9; 8], incarnation: 1 });
+        let format = DIRECTORY_FORMAT;
+        assert_eq!(made, Identity { log_id: LOG, service_id: [9; 8], incarnation: 1, format });
         assert_eq!(Identity::open(&disk.crash_clean(), dir).unwrap(), made);
         assert!(matches!(Identity::create(&disk, dir, LOG, [9; 8]), Err(IdentityError::Exists { .. })));
         assert!(matches!(Identity::open(&disk, Path::new("/d")), Err(IdentityError::Missing { .. })));
@@ -299,7 +321,25 @@ mod tests {
         bytes[124..].copy_from_slice(&crc);
         disk.open_write(file).unwrap().write_all_at(&bytes, 0).unwrap();
         let error = Identity::open(&disk, dir).unwrap_err().to_string();
-        assert!(error.contains("newer tekd: format 3, this one reads up to 0"), "{error}");
+        assert!(error.contains("newer tekd: format 3, this one reads up to 1"), "{error}");
+    }
+
+    #[test]
+    fn a_finalized_upgrade_is_refused_by_who_does_not_know_it_and_not_before() {
+        // A tekd of tomorrow serves and adopts a directory of today, and leaves it readable for today's.
+        let (disk, dir) = (MemoryDisk::new(), Path::new("/data"));
+        let made = Identity::create(&disk, dir, LOG, [9; 8]).unwrap();
+        assert_eq!(Identity::adopt(&disk, dir, 0).unwrap().identity.format, made.format);
+        assert_eq!(Identity::finalize(&disk, dir, DIRECTORY_FORMAT).unwrap(), DIRECTORY_FORMAT);
+        assert!(Identity::open(&disk, dir).is_ok(), "nothing was to be raised");
+        let tomorrow = DIRECTORY_FORMAT + 1;
+        assert_eq!(Identity::finalize(&disk, dir, tomorrow).unwrap(), DIRECTORY_FORMAT);
+        for asked in [Identity::open(&disk, dir).map(drop), Identity::adopt(&disk, dir, 0).map(drop)] {
+            assert!(
+                matches!(asked, Err(IdentityError::Newer { found, .. }) if found == tomorrow),
+                "{asked:?}"
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod direct;
 mod disk;
 mod memory;
 mod identity;
+pub mod adoption;
 pub mod journal;
 mod copying;
 pub mod snapshot;
@@ -15,6 +16,7 @@ mod map;
 pub mod generation;
 mod publish;
 
+pub use adoption::AdoptionError;
 pub use copying::copy_journal;
 pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
 pub use identity::{Adopted, DIRECTORY_FORMAT, DirLock, Identity, IdentityError};

@@ -14,10 +14,12 @@ use super::disk::Disk;
 use super::journal::{Head, LogId};
 
 /// Format of a snapshot file.
-const FORMAT: u32 = 0;
+const FORMAT: u32 = 1;
 const MAGIC: [u8; 8] = *b"TEKDSNAP";
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".tekd";
+/// Digits of the group in a name.
+const DIGITS: usize = 20;
 /// Bytes written at once.
 const CHUNK: usize = 1 << 20;
 /// Largest payload: it is held in memory whole.
@@ -96,8 +98,7 @@ fn failed(what: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Snapshot
 }
 
 /// Writes a snapshot of `log_id` at `head` into `dir`, which is made if need be, verifies
-/// it by reading it back, and removes all but the newest [`KEPT_SNAPSHOTS`]. Returns the
-/// digest of the payload.
+/// it by reading it back. Returns the digest of the payload.
 pub fn write(
     disk: &dyn Disk,
     dir: &Path,
@@ -111,7 +112,7 @@ pub fn write(
     }
     disk.create_dir(dir).map_err(failed("create", dir))?;
     let header = header(log_id, head, payload);
-    let path = dir.join(format!("{PREFIX}{:020}{SUFFIX}", head.gno));
+    let path = path(dir, head.gno);
     let temporary = path.with_extension("new");
     put(disk, &temporary, &header, payload).map_err(failed("write", &temporary))?;
     disk.rename(&temporary, &path).and_then(|()| disk.sync_dir(dir)).map_err(failed("write", &path))?;
@@ -119,8 +120,12 @@ pub fn write(
     if read.digest != header.payload_sha256 || read.head != *head {
         return Err(SnapshotError::Damaged { what: "it is not what was just written" });
     }
-    remove_old(disk, dir, &path)?;
     Ok(read.digest)
+}
+
+/// The snapshot of `log_id` in `dir` that stands at group `gno`.
+pub fn at(disk: &dyn Disk, dir: &Path, log_id: &LogId, gno: u64) -> Result<Snapshot, SnapshotError> {
+    read(disk, &path(dir, gno), log_id)
 }
 
 /// The newest whole snapshot of `log_id` in `dir`; newer ones that are damaged, foreign or
@@ -139,14 +144,24 @@ pub fn newest_valid(disk: &dyn Disk, dir: &Path, log_id: &LogId) -> Result<Found
     Ok(found)
 }
 
+fn path(dir: &Path, gno: u64) -> PathBuf {
+    dir.join(format!("{PREFIX}{gno:0DIGITS$}{SUFFIX}"))
+}
+
+/// The group that a snapshot file is named by.
+fn gno_of(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    if digits.len() == DIGITS { digits.parse().ok() } else { None }
+}
+
 fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
-    let is_snapshot = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)).is_some()
-    };
     match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => Ok(listed.map_err(failed("list", dir))?.into_iter().filter(is_snapshot).collect()),
+        listed => Ok(listed
+            .map_err(failed("list", dir))?
+            .into_iter()
+            .filter(|file| gno_of(file).is_some())
+            .collect()),
     }
 }
 
@@ -229,17 +244,23 @@ fn read(disk: &dyn Disk, path: &Path, log_id: &LogId) -> Result<Snapshot, Snapsh
     Ok(Snapshot { head, payload, digest })
 }
 
-/// Removes the oldest snapshots beyond [`KEPT_SNAPSHOTS`], never `newest`.
-fn remove_old(disk: &dyn Disk, dir: &Path, newest: &Path) -> Result<(), SnapshotError> {
+/// The group at which the oldest snapshot of `dir` stands.
+pub fn oldest(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError> {
+    Ok(list(disk, dir)?.first().and_then(|file| gno_of(file)))
+}
+
+/// Removes all but the newest [`KEPT_SNAPSHOTS`] of `dir`. Returns the group at which the oldest that is
+/// left stands.
+pub fn remove_old(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError> {
     let files = list(disk, dir)?;
     let surplus = files.len().saturating_sub(KEPT_SNAPSHOTS);
-    for file in files.iter().take(surplus).filter(|file| *file != newest) {
+    for file in &files[..surplus] {
         disk.remove(file).map_err(failed("remove", file))?;
     }
     if surplus > 0 {
         disk.sync_dir(dir).map_err(failed("sync", dir))?;
     }
-    Ok(())
+    Ok(files.get(surplus).and_then(|file| gno_of(file)))
 }
 
 #[cfg(test)]
@@ -271,6 +292,9 @@ mod tests {
             let found = newest(&disk).snapshot.unwrap();
             assert_eq!((found.head, &found.payload[..]), (head(gno), &gno.to_le_bytes()[..]));
         }
+        assert_eq!(at(&disk, Path::new(DIR), &LOG, 3).unwrap().head, head(3));
+        assert_eq!(remove_old(&disk, Path::new(DIR)).unwrap(), Some(20));
+        assert!(at(&disk, Path::new(DIR), &LOG, 3).is_err());
         assert_eq!(disk.list(Path::new(DIR)).unwrap().len(), KEPT_SNAPSHOTS);
     }
 
@@ -307,6 +331,7 @@ mod tests {
                 write(&disk, 2);
                 disk.freeze_after(steps);
                 let done = super::write(&disk, Path::new(DIR), &LOG, &head(3), &[5; 3000]).is_ok();
+                let _ = remove_old(&disk, Path::new(DIR));
                 let gno = newest(&disk.crash(seed)).snapshot.unwrap().head.gno;
                 assert!(gno == 3 || gno == 2 && !done, "steps {steps}, seed {seed}: {gno}");
             }

@@ -23,6 +23,7 @@ pub struct Key {
 #[expect(clippy::len_without_is_empty, reason = "a key is never empty")]
 impl Key {
     /// The key these bytes are, or `None` unless there are 16 or 32 of them.
+    #[inline]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         if bytes.len() != KEY_LEN && bytes.len() != LONG_KEY_LEN {
             return None;
@@ -33,11 +34,13 @@ impl Key {
     }
 
     /// The 16 or 32 bytes.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len()]
     }
 
     /// 16 or 32.
+    #[inline]
     pub fn len(&self) -> usize {
         usize::from(self.len)
     }
@@ -50,6 +53,7 @@ impl Key {
 }
 
 impl Ord for Key {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.as_bytes().cmp(other.as_bytes())
     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tekd::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
-    Amended, Authored, Changes, CodesIssued, Configured, Event, Founded, Params, ProviderAdded,
+    Amended, Authored, Based, Changes, CodesIssued, Configured, Event, Founded, Params, ProviderAdded,
     ProviderKeyRevoked, ProviderStood, Published, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
 };
 use tekd::release::{Fields, Schema};
@@ -211,7 +211,14 @@ fn pages() -> impl Strategy<Value = Event> {
     prop_oneof![
         any::<([u8; 8], u32)>()
             .prop_map(|(service, incarnation)| Event::Founded(Founded { service, incarnation })),
-        any::<u32>().prop_map(|incarnation| Event::Adopted { incarnation }),
+        (any::<u32>(), vec(blob(), 0..3))
+            .prop_map(|(incarnation, known)| Event::Adopted { incarnation, known }),
+        any::<(u64, u64, [u8; 32], [u8; 32])>().prop_map(|(gno, seq, chain, digest)| Event::Based(Based {
+            gno,
+            seq,
+            chain,
+            digest
+        })),
         blob().prop_map(Event::Delegated),
         (any::<u32>(), params()).prop_map(|(set, params)| Event::Configured(Configured { set, params })),
         (any::<u32>(), blob()).prop_map(|(set, bytes)| Event::ManifestIssued { set, bytes }),

@@ -4,9 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tekd::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
 use tekd::engine::{
-    Amended, Authored, Changes, CodesIssued, Configured, DEFAULT_PARAMS, Event, Founded, Input, Params,
-    ParamsChange, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published, Released, Reported,
-    ReportedKey, SealKey, State, Told, Withdrawn,
+    Amended, Authored, Based, Changes, CodesIssued, Configured, DEFAULT_PARAMS, EVENT_VERSION, Event,
+    Founded, Input, Params, ParamsChange, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published,
+    Released, Reported, ReportedKey, SealKey, State, Told, Withdrawn,
 };
 use tekd::release::{Fields, Schema};
 use tekd::wire::Key;
@@ -22,10 +22,10 @@ proptest! {
     #[test]
     fn an_event_comes_back_from_its_bytes_and_from_no_others(event in events(), cut in any::<usize>()) {
         let bytes = event.encode();
-        prop_assert_eq!(Event::decode(event.kind(), 0, &bytes), Ok(event.clone()));
-        prop_assert!(Event::decode(event.kind(), 1, &bytes).is_err(), "another version");
-        prop_assert!(Event::decode(event.kind(), 0, &bytes[..cut % bytes.len()]).is_err(), "too short");
-        prop_assert!(Event::decode(event.kind(), 0, &[&bytes[..], &[0]].concat()).is_err(), "too long");
+        prop_assert_eq!(Event::decode(event.kind(), EVENT_VERSION, &bytes), Ok(event.clone()));
+        prop_assert!(Event::decode(event.kind(), EVENT_VERSION + 1, &bytes).is_err(), "another version");
+        prop_assert!(Event::decode(event.kind(), EVENT_VERSION, &bytes[..cut % bytes.len()]).is_err(), "too short");
+        prop_assert!(Event::decode(event.kind(), EVENT_VERSION, &[&bytes[..], &[0]].concat()).is_err(), "too long");
     }
 
     #[test]
@@ -40,7 +40,7 @@ proptest! {
             bytes[at] ^= mask;
         }
         for kind in [event.kind(), kind] {
-            if let Ok(read) = Event::decode(kind, 0, &bytes) {
+            if let Ok(read) = Event::decode(kind, EVENT_VERSION, &bytes) {
                 prop_assert!(read.encode() == bytes && read.kind() == kind);
             }
         }
@@ -48,7 +48,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_an_event_or_an_error(kind in 0..KINDS + 3, bytes in vec(any::<u8>(), 0..300)) {
-        if let Ok(read) = Event::decode(kind, 0, &bytes) {
+        if let Ok(read) = Event::decode(kind, EVENT_VERSION, &bytes) {
             prop_assert_eq!(read.encode(), bytes);
         }
     }
@@ -63,7 +63,7 @@ fn hexes(parts: &[&str]) -> Vec<u8> {
 fn lie(cases: Vec<(u16, Event, Vec<u8>)>) {
     for (kind, event, bytes) in cases {
         assert_eq!((event.kind(), hex::encode(event.encode())), (kind, hex::encode(&bytes)), "{kind}");
-        assert_eq!(Event::decode(kind, 0, &bytes), Ok(event));
+        assert_eq!(Event::decode(kind, EVENT_VERSION, &bytes), Ok(event));
     }
 }
 
@@ -77,10 +77,14 @@ fn short_hex() -> String {
     ["10", &"aa".repeat(16)].concat()
 }
 
-/// A key, its fields and the end of its embargo, as in 5.7.4.
+/// One key with its fields, as *keys* of 5.7.2 has it: start, report, risk, onset and embargo differ from what
+/// is before the first.
 fn reported_key_hex() -> String {
-    [&short_hex()[..], "04030201", "9000", "0102fd", "0500000000000000"].concat()
+    ["3d", &"aa".repeat(16), "888c9010", "01", "02", "fd", LAG].concat()
 }
+
+/// From the end of validity to the end of the embargo, 5 s of Unix time.
+const LAG: &str = "b58bc3cb4b";
 
 fn reported_key() -> ReportedKey {
     ReportedKey { key: short_key(), fields: FIELDS, embargo_end: 5 }
@@ -93,7 +97,7 @@ fn told() -> Told {
 
 /// *told* of 5.7.2.
 fn told_hex() -> String {
-    ["21".repeat(32), "22".repeat(128), "23".repeat(80), "02000000".to_owned() + "0009"].concat()
+    ["21".repeat(32), "22".repeat(128), "23".repeat(80), "02".to_owned() + "01" + "0109"].concat()
 }
 
 #[test]
@@ -126,6 +130,7 @@ fn events_of_sets_lie_as_the_tables_say() {
     let params = ["0100", "0e00", "84030000", "201c0000", "0a000000", "80510100", "01"].concat();
     let founded = Founded { service: *b"12345678", incarnation: 2 };
     let seal = SealKey { public: [0x31; 32], id: [0x32; 8], not_before: 3, not_after: 4 };
+    let based = Based { gno: 3, seq: 4, chain: [0x33; 32], digest: [0x34; 32] };
     let (threes, fours) = ("0300000000000000", "0400000000000000");
     lie(vec![
         (1, Event::Founded(founded), hexes(&["3132333435363738", "02000000"])),
@@ -152,8 +157,13 @@ fn events_of_sets_lie_as_the_tables_say() {
                 "88",
             ]),
         ),
-        (10, Event::Adopted { incarnation: 2 }, hexes(&["02000000"])),
+        (
+            10,
+            Event::Adopted { incarnation: 2, known: vec![vec![0x55]] },
+            hexes(&["02000000", "01000000", "01000000", "55"]),
+        ),
         (19, Event::SealKeyMade(seal), hexes(&[&"31".repeat(32), &"32".repeat(8), threes, fours])),
+        (20, Event::Based(based), hexes(&[threes, fours, &"33".repeat(32), &"34".repeat(32)])),
     ]);
 }
 
@@ -161,7 +171,8 @@ fn events_of_sets_lie_as_the_tables_say() {
 fn events_of_reports_lie_as_the_tables_say() {
     // spec 5.7.2, 5.7.4
     let long = ReportedKey { key: Key::from_slice(&[0xbb; 32]).unwrap(), embargo_end: 6, ..reported_key() };
-    let long_hex = ["20", &"bb".repeat(32), "04030201", "9000", "0102fd", "0600000000000000"].concat();
+    // The same but for its length and a second of embargo.
+    let long_hex = ["60", &"bb".repeat(32), "b38bc3cb4b"].concat();
     let report = [0xcc; 16];
     let imported = Reported::unauthored(1, 2, report, vec![reported_key(), long]);
     let authored = Authored {
@@ -179,7 +190,7 @@ fn events_of_reports_lie_as_the_tables_say() {
         (
             6,
             Event::Reported(imported),
-            hexes(&[set, provider, &cc, "00", "00", "02000000", &reported_key_hex(), &long_hex]),
+            hexes(&[set, provider, &cc, "00", "00", "02", &reported_key_hex(), &long_hex]),
         ),
         (
             6,
@@ -194,7 +205,7 @@ fn events_of_reports_lie_as_the_tables_say() {
                 "02010000",
                 "02",
                 &told_hex(),
-                "01000000",
+                "01",
                 &reported_key_hex(),
             ]),
         ),
@@ -250,16 +261,7 @@ fn events_about_reports_lie_as_the_tables_say() {
         (
             11,
             amended(None, Grant::None, 0, vec![reported_key()]),
-            hexes(&[
-                set,
-                "0600000000000000",
-                "00",
-                "00",
-                "00000000",
-                "01000000",
-                &reported_key_hex(),
-                &told_hex(),
-            ]),
+            hexes(&[set, "0600000000000000", "00", "00", "00000000", "01", &reported_key_hex(), &told_hex()]),
         ),
         (
             11,
@@ -273,7 +275,7 @@ fn events_about_reports_lie_as_the_tables_say() {
                 &"25".repeat(16),
                 "0900000000000000",
                 provider,
-                "00000000",
+                "00",
                 &told_hex(),
             ]),
         ),
@@ -365,7 +367,7 @@ fn a_report_holds_one_to_thirty_keys() {
         ReportedKey { key: Key::from_slice(&[1; 16]).unwrap(), fields: Fields::default(), embargo_end: 0 };
     for (n, sound) in [(0, false), (1, true), (30, true), (31, false)] {
         let event = Event::Reported(Reported::unauthored(1, 1, [0; 16], vec![one.clone(); n]));
-        assert_eq!(Event::decode(6, 0, &event.encode()).is_ok(), sound, "{n}");
+        assert_eq!(Event::decode(6, EVENT_VERSION, &event.encode()).is_ok(), sound, "{n}");
     }
 }
 
@@ -427,11 +429,13 @@ fn a_snapshot_begins_as_the_table_says() {
     let service = world.origin.identity().service_id;
     let seal = world.origin.state().seal_keys()[0].clone();
     let head = [
-        &0u16.to_le_bytes()[..],
+        &1u16.to_le_bytes()[..],
         &service,
         &1u32.to_le_bytes(),
         &6u64.to_le_bytes(),
         &NOON.to_le_bytes(),
+        // No base.
+        &[0],
         &1u32.to_le_bytes(),
         &160u32.to_le_bytes(),
         world.origin.state().delegation(),
@@ -448,7 +452,7 @@ fn a_snapshot_begins_as_the_table_says() {
     .concat();
     assert_eq!(bytes[..head.len()], head);
     let mut other = bytes.clone();
-    other[0] = 1;
+    other[0] = 2;
     assert!(State::from_bytes(&other).is_err(), "another layout");
     let manifest = world.set(1).manifest().to_vec();
     let set = [
@@ -457,8 +461,11 @@ fn a_snapshot_begins_as_the_table_says() {
         &(manifest.len() as u32).to_le_bytes(),
         &manifest,
         &[0; 16],
-        &[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0; 8],
+        &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
         &[0],
+        // No serial is known from elsewhere, no incarnation ended.
+        &[0; 2 * 4],
         &[0; 5 * 4],
     ]
     .concat();

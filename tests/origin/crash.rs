@@ -96,9 +96,9 @@ impl Life<'_> {
 
     fn snapshot(&mut self) -> Result<(), StartError> {
         self.world.origin.idle()?;
-        let (head, payload) = self.world.origin.snapshot();
-        let (options, identity) = (self.world.origin.options(), self.world.origin.identity());
-        tekd::node::write_snapshot(options, identity, &head, &payload)?;
+        let now = self.world.now;
+        self.world.origin.base(now)?;
+        self.witness.look(&self.world);
         Ok(())
     }
 }

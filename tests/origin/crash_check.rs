@@ -55,7 +55,7 @@ impl Reference {
             rebuild.push(record).expect("it was lived");
             states.push(hashed(&state.to_bytes()));
             match event(record) {
-                Event::Adopted { incarnation: next } => incarnation = next,
+                Event::Adopted { incarnation: next, .. } => incarnation = next,
                 Event::Published(p) => {
                     let version = u64::from(incarnation) << 32 | u64::from(p.serial);
                     assert!(roots.insert((p.set, version), p.root).is_none(), "each version once");
@@ -177,6 +177,8 @@ fn spent_with_report(records: &[Record], state: &State) {
             assert!(spending.insert((batch, index, record.seq)));
         }
     }
+    // What no report could spend any more is forgotten.
+    spending.retain(|(batch, ..)| state.registry().batches.contains_key(batch));
     let spent = state.registry().batches.iter();
     let spent =
         spent.flat_map(|(number, batch)| batch.spent.iter().map(|(index, seq)| (*number, *index, *seq)));

@@ -10,20 +10,22 @@ use tekd::authority::{Code, KeyMaterial, ProviderKey, Scope, Standing, Vouched};
 use tekd::engine::{
     CodeOrder, Input, Moment, ParamsChange, Presented, Reply, ReportRequest, Seeded, WithdrawCount,
 };
-use tekd::node::{journal_path, snapshots_path};
-use tekd::store::journal::{Journal, LocalJournal, Options, Record};
+use tekd::node::journal_path;
+use tekd::store::journal::Record;
 use tekd::store::{Disk, Identity};
 use tekd::time::next_border;
 use tekd::wire::report::{Outcome, ReportType, RequestKind};
 
 use super::crash_tape::{Recorder, SETS};
 use super::phone::{Phone, days};
-use super::world::{DIR, Dice, NOON, REASON, World, keys_of_day, options};
+use super::world::{DIR, Dice, NOON, REASON, World, keys_of_day};
 
 const SEED: u64 = 4177;
 const ROUNDS: usize = 15;
 const INTERVAL: u64 = 900;
 const DAY: u64 = 86_400;
+/// After so long the segments of a day are dropped: retention and two days.
+const AGE: u64 = 17 * DAY;
 
 fn reason() -> String {
     REASON.to_owned()
@@ -197,8 +199,13 @@ impl Life {
     }
 
     fn snapshot(&mut self) {
-        self.world().origin.idle().expect("the disk is well");
-        self.world().snapshot();
+        let now = self.now;
+        let world = self.world();
+        world.origin.idle().expect("the disk is well");
+        world.now = now;
+        world.snapshot();
+        let confirmed = world.origin.head().seq;
+        self.recorder.know(now.unix, confirmed);
         self.operations += 1;
     }
 
@@ -217,21 +224,16 @@ impl Life {
         self.start();
     }
 
-    /// Drops the segments that no snapshot needs.
-    fn trim(&mut self) {
-        self.stop();
-        let (dir, medium) = (Path::new(DIR), Arc::new(self.recorder.clone()));
-        let identity = Identity::open(&self.recorder, dir).expect("an identity");
-        let oldest = self.recorder.list(&snapshots_path(dir)).expect("snapshots")[0].clone();
-        let digits: String = oldest.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-        let segment_bytes = options(&self.recorder.disk).segment_bytes;
-        let layout = Options { segment_bytes, check_all: true };
-        let journal = journal_path(dir);
-        let before = self.recorder.list(&journal).expect("a journal").len();
-        let opened = LocalJournal::open(medium, &journal, identity.log_id, identity.incarnation, layout);
-        opened.expect("a whole journal").0.trim(digits.parse().expect("a number")).expect("trimmed");
-        assert!(self.recorder.list(&journal).expect("a journal").len() < before, "nothing was dropped");
-        self.start();
+    /// So much later that segments are dropped.
+    fn grow_old(&mut self) {
+        let segments = |life: &Life| life.recorder.list(&journal_path(Path::new(DIR))).expect("names").len();
+        self.pass(AGE);
+        self.turn(Input::Tick);
+        let records = self.world().records(1);
+        self.records.extend(records.into_iter().map(|record| (record.seq, record)));
+        let before = segments(self);
+        self.snapshot();
+        assert!(segments(self) < before, "nothing was dropped");
     }
 
     /// What happens in every round.
@@ -300,7 +302,7 @@ impl Life {
             }
             10 => {
                 self.snapshot();
-                self.trim();
+                self.grow_old();
             }
             11 => {
                 let change = ParamsChange { retention_days: Some(12), ..ParamsChange::default() };

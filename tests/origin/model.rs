@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use tekd::engine::{ImportedKey, Input, Params, ParamsChange, Rebuild, Reply, ReportRequest};
-use tekd::node::set_path;
+use tekd::engine::{
+    ImportedKey, Input, Params, ParamsChange, Rebuild, Rebuilt, Recompute, Reply, ReportRequest,
+};
+use tekd::node::{first_state, set_path};
 use tekd::release::{Fields, ONSET_NONE, Schema};
 use tekd::store::Disk;
 use tekd::wire::Key;
@@ -337,13 +340,18 @@ impl History {
         assert!(before == shown(&self.world), "made again from the state, a generation has the same bytes");
     }
 
-    /// Everything again from event one.
+    /// Everything again from event one, or from the oldest base if the first segments are gone.
     fn rebuild(&mut self) {
-        let mut rebuild = Rebuild::new();
-        for record in self.world.records(1) {
+        self.world.origin.idle().expect("the disk is well");
+        let disk: Arc<dyn Disk> = Arc::new(self.world.disk.clone());
+        let first = first_state(&disk, Path::new(DIR)).expect("event one or a base");
+        let seq = first.seq();
+        let mut rebuild =
+            Rebuild::from_state(first, Recompute::EverySerial).expect("the base gives what was signed");
+        for record in self.world.records(seq + 1) {
             rebuild.push(&record).expect("the journal gives what was signed");
         }
-        let (state, tables) = rebuild.finish();
+        let Rebuilt { state, tables, .. } = rebuild.finish().expect("its newest tables");
         assert!(state.to_bytes() == self.world.origin.state().to_bytes(), "the state is a fold");
         let made = tables.get(&SET).map(|t| t.generation.bytes().to_vec());
         assert!(made == shown(&self.world), "rebuilt generations have the same bytes");

@@ -27,7 +27,7 @@ pub(super) struct Claim {
     event: u64,
     /// Whose word it is: the grant of the report, or of the change of type before it.
     word: (u32, Grant),
-    received: u64,
+    pub(super) received: u64,
     pub(super) decoy: bool,
     pub(super) fields: Fields,
     pub(super) embargo_end: u64,
@@ -359,13 +359,12 @@ impl Naive {
             meant.claims = claims.map(|c| (c.report, key)).collect();
             return meant;
         }
+        let claims = self.claims_by_report();
         for report in self.reports.iter().filter(|r| !r.decoy) {
-            for (key, known) in &self.keys {
-                for claim in known.claims.iter().filter(|c| c.report == report.seq && !c.cancelled) {
-                    let named = *scope == Scope::Report { report: claim.report };
-                    if named || means(scope, claim.event, claim.received, claim.word) {
-                        meant.claims.push((report.seq, *key));
-                    }
+            for (key, claim) in claims.get(&report.seq).into_iter().flatten().filter(|(_, c)| !c.cancelled) {
+                let named = *scope == Scope::Report { report: claim.report };
+                if named || means(scope, claim.event, claim.received, claim.word) {
+                    meant.claims.push((report.seq, *key));
                 }
             }
             for change in &report.changes {
@@ -376,6 +375,17 @@ impl Naive {
             }
         }
         meant
+    }
+
+    /// The claims of each report, in the order of their keys.
+    fn claims_by_report(&self) -> BTreeMap<u64, Vec<(Key, &Claim)>> {
+        let mut by_report: BTreeMap<u64, Vec<(Key, &Claim)>> = BTreeMap::new();
+        for (key, known) in &self.keys {
+            for claim in &known.claims {
+                by_report.entry(claim.report).or_default().push((*key, claim));
+            }
+        }
+        by_report
     }
 
     fn claim_of(&self, report: u64, key: &Key) -> &Claim {
@@ -407,15 +417,15 @@ impl Naive {
     /// Keys of reports that would be negative no more.
     fn returning(&self, meant: &Meant) -> u64 {
         let mut returning = 0;
+        let claims = self.claims_by_report();
         for report in self.reports.iter().filter(|r| r.says() == Some(ReportType::Negative)) {
             let mut then = report.clone();
             then.changes.retain(|c| !meant.changes.contains(&(report.seq, c.event)));
             if then.says() == Some(ReportType::Negative) {
                 continue;
             }
-            for (key, known) in &self.keys {
-                let there =
-                    known.claims.iter().any(|c| c.report == report.seq && c.taken.is_empty() && !c.cancelled);
+            for (key, claim) in claims.get(&report.seq).into_iter().flatten() {
+                let there = claim.taken.is_empty() && !claim.cancelled;
                 returning += u64::from(there && !meant.claims.contains(&(report.seq, *key)));
             }
         }
@@ -462,10 +472,10 @@ impl Naive {
     /// What an event took and nobody undid or cancelled.
     pub(crate) fn taken_by(&self, seq: u64) -> Meant {
         let mut meant = Meant::default();
+        let claims = self.claims_by_report();
         for report in &self.reports {
-            for (key, known) in &self.keys {
-                let mut of_report = known.claims.iter().filter(|c| c.report == report.seq);
-                if of_report.any(|c| !c.cancelled && c.taken.contains(&seq)) {
+            for (key, claim) in claims.get(&report.seq).into_iter().flatten() {
+                if !claim.cancelled && claim.taken.contains(&seq) {
                     meant.claims.push((report.seq, *key));
                 }
             }

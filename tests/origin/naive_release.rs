@@ -20,6 +20,7 @@ impl Naive {
         let out = self.let_out(r);
         let coming: BTreeSet<u64> = ready.iter().map(|(_, c)| c.report).collect();
         let added = ready.len();
+        let waited = self.have_waited(r, &ready);
         let days: BTreeSet<u32> =
             ready.iter().filter(|(_, c)| !c.decoy).map(|(_, c)| c.fields.start / 144).collect();
         for (key, c) in ready {
@@ -37,6 +38,8 @@ impl Naive {
         self.keys.retain(|_, k| !k.claims.is_empty() || !k.entries.is_empty());
         if !alone {
             self.is_company(r, &coming, &out, &days);
+            let alone = coming.len() < self.params.min_reports as usize && !coming.is_empty();
+            assert!(!alone || waited, "{coming:?} come alone and have not waited");
         }
         (self.horizon, self.time) = (r.horizon, r.time);
         self.forget();
@@ -91,6 +94,13 @@ impl Naive {
                 assert!(!late(c.since.max(c.embargo_end)) && !alone, "{key:?} comes in time");
             }
         }
+    }
+
+    /// Whether what comes in may have waited for company as long as the set allows.
+    fn have_waited(&self, r: &Released, ready: &[(Key, Claim)]) -> bool {
+        let claims = ready.iter().flat_map(|(key, _)| &self.keys[key].claims);
+        let since = claims.map(|c| c.received.min(c.since).max(c.embargo_end)).min();
+        since.is_some_and(|since| since + u64::from(self.params.max_wait_s) <= r.time)
     }
 
     fn expire(&mut self, horizon: u32) {

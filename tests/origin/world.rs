@@ -12,7 +12,6 @@ use tekd::engine::{
 };
 use tekd::node::{
     Builder, Clock, NOBODY, Origin, OriginOptions, SetNews, StartError, TableStore, bring_up, journal_path,
-    write_snapshot,
 };
 use tekd::release::{Fields, Trust};
 use tekd::store::journal::{JournalReader, Record};
@@ -248,8 +247,7 @@ impl World {
     }
 
     pub(crate) fn snapshot(&mut self) {
-        let (head, payload) = self.origin.snapshot();
-        write_snapshot(self.origin.options(), self.origin.identity(), &head, &payload).expect("a snapshot");
+        self.origin.base(self.now).expect("the disk is well");
     }
 
     /// All records from `seq` on.

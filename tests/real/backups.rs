@@ -293,7 +293,13 @@ fn a_backup_put_back_twice_goes_on_above_what_a_node_knows() {
     back_up(&place.data, &backup);
     let second = put_back(dir.path(), &backup, "second", Some(&place.data.join("keys/codes.key")));
     let origin = second.start();
+    for seed in 0..3 {
+        import_all(&origin, &keys(seed, 20));
+        origin.release();
+    }
     let (serial, _) = origin.release();
+    let mut phone = SetClient::new(origin.trust(), 1);
+    tls_client(origin.tls(), origin.trust()).sync(&mut phone, false).expect("a verified sync");
     let node = Place::new(dir.path(), "node").following(origin.tls(), &origin.ready.trust).start();
     until_serial(&mut Asker::new(node.udp(), origin.trust().service), serial);
     origin.kill();
@@ -307,7 +313,15 @@ fn a_backup_put_back_twice_goes_on_above_what_a_node_knows() {
     let before = contents(&third);
     operate(&third, &["adopt", "--server", &server, "--transport", "tls"], 3);
     assert_eq!(contents(&third), before, "whoever cannot be asked changes nothing");
-    Place::new(dir.path(), "third").start().stop();
+    let third = Place::new(dir.path(), "third").start();
+    let (next, _) = third.release();
+    assert_eq!(next, serial + 1, "serials go on above what the node had, though the backup ended before");
+    assert!(!third.place.data.join("adoption").exists(), "the journal has it now");
+    // Who synced from what the backup does not have gets the full set, and it verifies.
+    let before = phone.version();
+    tls_client(third.tls(), third.trust()).sync(&mut phone, false).expect("a verified sync");
+    assert!(phone.version() > before && phone.version() >> 32 == 3);
+    third.stop();
 }
 
 #[test]

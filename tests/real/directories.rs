@@ -155,9 +155,7 @@ fn as_nobody(place: &Place) -> Result<Command, &'static str> {
     if !probe.is_ok_and(|probe| probe.status.success()) {
         return Err("running as root, and setpriv cannot run tekd as nobody");
     }
-    let mut command = Command::new("setpriv");
-    command.args(drop_rights).arg(inner.get_program()).args(inner.get_args());
-    Ok(command)
+    Ok(place.clone().under(&[&["setpriv"], &drop_rights[..]].concat()).command())
 }
 
 #[test]

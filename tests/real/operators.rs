@@ -257,6 +257,7 @@ fn the_metrics_page_keeps_the_grammar_and_answers_one_question() {
     assert!(server.metric("tekd_build_seconds_count") >= 1.0);
     server.done(&ControlRequest::SnapshotNow {});
     assert!(server.metric("tekd_snapshot_age_seconds") < 60.0);
+    assert!(server.metric("tekd_journal_bytes_to_oldest_base") >= 1e6, "a segment has a mebibyte");
     assert!(get(page, b"GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
     assert!(get(page, b"\0\xff\r\n\r\n").starts_with("HTTP/1.1 404 "));
     assert_eq!(get(page, &[b'x'; 16_384]), "", "a request without end is not answered");

@@ -36,12 +36,14 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 pub(crate) struct Place {
     pub(crate) data: PathBuf,
     options: Vec<String>,
+    /// The words before the command: a program that runs it.
+    under: Vec<String>,
 }
 
 impl Place {
     /// A place called `name` in `dir`, for an origin on ephemeral ports of the loopback.
     pub(crate) fn new(dir: &Path, name: &str) -> Self {
-        let place = Place { data: dir.join(name), options: Vec::new() };
+        let place = Place { data: dir.join(name), options: Vec::new(), under: Vec::new() };
         let any = "127.0.0.1:0";
         place.with("--udp", any).with("--tls", any).with("--quic", any).with("--metrics", any)
     }
@@ -53,6 +55,12 @@ impl Place {
         }
         self.options.push(option.to_owned());
         self.options.push(value.as_ref().to_str().expect("paths of tests are text").to_owned());
+        self
+    }
+
+    /// Run by another program.
+    pub(crate) fn under<S: AsRef<str>>(mut self, words: &[S]) -> Self {
+        self.under = words.iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
@@ -68,8 +76,15 @@ impl Place {
     /// The command that serves here, its stderr appended to the log.
     pub(crate) fn command(&self) -> Command {
         let log = File::options().create(true).append(true).open(self.beside("log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tekd"));
-        command.arg("serve").arg("--data").arg(&self.data).arg("--ready-file").arg(self.beside("ready"));
+        let mut words = self.under.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_tekd")]);
+        let mut command = Command::new(words.next().expect("one word at least"));
+        command
+            .args(words)
+            .arg("serve")
+            .arg("--data")
+            .arg(&self.data)
+            .arg("--ready-file")
+            .arg(self.beside("ready"));
         command.args(&self.options).env("TEKD_JOURNAL_SEGMENT", "1MiB").env("TEKD_LISTEN_UDP_WORKERS", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a log beside the directory"));
         command
@@ -91,16 +106,22 @@ impl Place {
     /// Starts a server and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(&self) -> Server {
+        self.try_start().unwrap_or_else(|status| panic!("tekd ended with {status}: {}", self.log()))
+    }
+
+    /// Starts a server and waits until it is ready, or how it ended.
+    #[track_caller]
+    pub(crate) fn try_start(&self) -> Result<Server, ExitStatus> {
         let _ = std::fs::remove_file(self.beside("ready"));
         let mut child = self.command().spawn().expect("tekd can be run");
-        let ready = until("the ready file", || {
+        let ready: ReadyFile = until("the ready file", || {
             if let Some(status) = child.try_wait().expect("a child can be waited for") {
-                panic!("tekd ended with {status}: {}", self.log());
+                return Some(Err(status));
             }
             let text = std::fs::read(self.beside("ready")).ok()?;
-            Some(serde_json::from_slice(&text).expect("a ready file is written whole"))
-        });
-        Server { place: self.clone(), child, ready }
+            Some(Ok(serde_json::from_slice(&text).expect("a ready file is written whole")))
+        })?;
+        Ok(Server { place: self.clone(), child, ready })
     }
 
     /// Starts a server that has to give up, and returns its exit code and what it says.
@@ -124,8 +145,7 @@ pub(crate) struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.end();
         if std::thread::panicking() {
             eprintln!("--- stderr of {}:\n{}", self.place.data.display(), self.place.log());
         }
@@ -158,13 +178,26 @@ impl Server {
 
     /// Ends it at once.
     pub(crate) fn kill(mut self) {
-        self.child.kill().expect("a child can be killed");
-        self.child.wait().expect("a child can be waited for");
+        self.end().expect("a child can be killed");
+    }
+
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
+        // Who runs it may let it go on.
+        if self.ready.pid != self.child.id() && self.child.try_wait()?.is_none() {
+            self.send("KILL");
+        }
+        self.child.kill()?;
+        self.child.wait()
     }
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status();
+        self.send("TERM");
+    }
+
+    /// Sends a signal to the process that the ready file names.
+    pub(crate) fn send(&self, signal: &str) {
+        let kill = Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", self.ready.pid)).status();
         assert!(kill.expect("a shell").success());
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tekd::authority::Scope;
 use tekd::client::{Author, ReportAnswer, SetClient, SyncMode};
-use tekd::engine::{Held, ImportedKey, Input, PresentedKey, Rebuild, ReleaseSummary, Reply};
+use tekd::engine::{Held, ImportedKey, Input, PresentedKey, Rebuild, Rebuilt, ReleaseSummary, Reply};
 use tekd::node::journal_path;
 use tekd::release::{Fields, LIVE, ReceiptBundle};
 use tekd::store::journal::JournalReader;
@@ -275,7 +275,7 @@ fn from_event_one(world: &World) {
             rebuild.push(&record).expect("an event that follows");
         }
     }
-    let (state, tables) = rebuild.finish();
+    let Rebuilt { state, tables, .. } = rebuild.finish().expect("its newest tables");
     let served = core.origin.view().load().set(SET).unwrap().release.clone().expect("a release");
     assert!(tables[&SET].generation.bytes() == served.generation.bytes());
     assert_eq!(state.set(SET).unwrap().history(), core.set().history());

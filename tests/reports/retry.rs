@@ -103,10 +103,10 @@ impl Step {
         );
         let reports = set.reports().filter(|(_, record)| record.warrant.provider != DECOY_PROVIDER).count();
         assert_eq!(reports, usize::from(record.is_some()), "never two reports");
-        record.is_some_and(|(_, record)| match self.kind {
+        record.is_some_and(|(seq, record)| match self.kind {
             RequestKind::Submit => {
                 assert!(record.told.is_empty());
-                record.keys.len() == self.keys.len() - 1
+                set.keys_of(seq).count() == self.keys.len() - 1
             }
             RequestKind::Amend => !record.told.is_empty(),
             _ => record.withdrawn,

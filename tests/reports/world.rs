@@ -251,7 +251,7 @@ impl World {
         let decoys: BTreeSet<Key> = set
             .reports()
             .filter(|(_, record)| record.warrant.provider == DECOY_PROVIDER)
-            .flat_map(|(_, record)| record.keys.iter().copied())
+            .flat_map(|(seq, _)| set.keys_of(seq).map(|(key, _)| key))
             .collect();
         let history = set.history();
         let live = set.params().schema.views(&history).filter(|e| e.del_serial == LIVE);

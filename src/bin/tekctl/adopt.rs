@@ -5,7 +5,7 @@
 //! whose key is not there: backups leave that key out.
 //!
 //! A backup does not know what came after it, another adoption of the same backup among it. A node that
-//! followed knows: if one is named with `--server`, the new incarnation is above all that it has seen
+//! followed knows: if one is named with `--server`, incarnation and serials go on above all that it has seen
 //! signed.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::json;
 use tekd::node::{lost_codes, trust_path};
 use tekd::release::Checkpoint;
 use tekd::service::control::Exit;
-use tekd::store::{DirLock, Identity, RealDisk};
+use tekd::store::{DirLock, Identity, RealDisk, adoption};
 
 use crate::args::Global;
 use crate::moments;
@@ -28,6 +28,8 @@ pub(crate) fn run(global: &Global) -> Done {
     let known = known_elsewhere(global)?;
     let above = known.iter().map(|checkpoint| (checkpoint.version() >> 32) as u32).max();
     let at_least = above.map_or(0, |newest| newest.saturating_add(1));
+    let parts: Vec<Vec<u8>> = known.iter().map(|checkpoint| checkpoint.as_bytes().to_vec()).collect();
+    adoption::keep(&RealDisk, &global.data, &parts).map_err(Failure::failed)?;
     let adopted = Identity::adopt(&RealDisk, &global.data, at_least).map_err(Failure::failed)?;
     let (incarnation, before) = (adopted.identity.incarnation, adopted.before);
     let mut text = format!("incarnation {before} became {incarnation}; it begins when the server is started");

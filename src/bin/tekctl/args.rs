@@ -129,10 +129,21 @@ pub(crate) enum OperatorCommand {
     /// Take over a copied or restored data directory that no server serves: it goes on as a new incarnation,
     /// above all that the node named with --server knows
     Adopt,
+    /// Formats of a data directory that no server serves: status, finalize
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
     /// Tell clients to go elsewhere and go on answering
     Drain,
     /// Take drain back
     Undrain,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum UpgradeCommand {
+    /// The format the directory is in, and the newest this tekd writes
+    Status,
+    /// Raise it to the newest: from then on an older tekd refuses the directory
+    Finalize,
 }
 
 #[derive(Debug, Subcommand)]
@@ -255,12 +266,17 @@ pub(crate) enum JournalCommand {
         #[arg(long)]
         keys: bool,
     },
-    /// Compute every release again and write the newest generations
+    /// Carry out every event again, compare with what was signed, and write the newest generations
     Rebuild {
         /// A directory that holds no sets yet
         #[arg(long, value_name = "DIR")]
         into: PathBuf,
+        /// Make the table of every release, not of the newest alone
+        #[arg(long)]
+        every_serial: bool,
     },
+    /// Verify every signature the journal holds, under trust.json of the data directory or --trust FILE
+    Audit,
 }
 
 #[derive(Debug, Subcommand)]

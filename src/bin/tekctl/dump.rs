@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tekd::authority::{Grant, Scope};
 use tekd::engine::{Amended, Configured, Event, Published, Released, Reported, ReportedKey, Withdrawn};
 use tekd::node::journal_path;
-use tekd::release::{DELEGATION_LEN, Delegation, Manifest, ONSET_NONE, manifest_digest};
+use tekd::release::{Checkpoint, DELEGATION_LEN, Delegation, Manifest, ONSET_NONE, manifest_digest};
 use tekd::service::timetext::format_time;
 use tekd::store::RealDisk;
 use tekd::store::journal::{JournalReader, Record};
@@ -82,7 +82,12 @@ fn details(record: &Record, keys: bool) -> (String, Value) {
 
 fn of_event(event: &Event, keys: bool) -> Value {
     match event {
-        Event::Adopted { incarnation } => json!({ "incarnation": incarnation }),
+        Event::Adopted { incarnation, known } => {
+            let known = known.iter().filter_map(|bytes| Checkpoint::parse(bytes).ok());
+            let known = known
+                .map(|c| json!({ "set": c.set(), "incarnation": c.version() >> 32, "serial": c.serial() }));
+            json!({ "incarnation": incarnation, "known": known.collect::<Vec<_>>() })
+        }
         Event::Founded(f) => json!({ "service": hex::encode(f.service), "incarnation": f.incarnation }),
         Event::Delegated(bytes) => delegated(bytes),
         Event::Configured(c) => configured(c),
@@ -96,6 +101,12 @@ fn of_event(event: &Event, keys: bool) -> Value {
         Event::Reinstated { seq } => json!({ "undone": seq }),
         Event::Released(r) => released(r),
         Event::Published(p) => published(p),
+        Event::Based(based) => json!({
+            "gno": based.gno,
+            "event": based.seq,
+            "chain": hex::encode(based.chain),
+            "digest": hex::encode(based.digest),
+        }),
         Event::SealKeyMade(key) => json!({
             "id": hex::encode(key.id),
             "public_key": STANDARD.encode(key.public),

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use tekd::engine::{BuiltTable, Rebuild};
-use tekd::node::{journal_path, set_path};
+use tekd::engine::{BuiltTable, Rebuild, Rebuilt, Recompute, State};
+use tekd::node::{
+    OriginError, RebuildingError, RebuiltJournal, first_state, journal_path, rebuild_journal, set_path,
+    verify_journal,
+};
 use tekd::store::generation::file_name;
-use tekd::store::journal::{JournalError, JournalReader, verify as verify_journal};
+use tekd::store::journal::{Head, JournalError};
 use tekd::store::{Disk, RealDisk, replace_file};
 
 use crate::args::Global;
@@ -29,10 +32,12 @@ pub(crate) fn unreadable(error: &JournalError) -> Failure {
 pub(crate) fn verify(global: &Global) -> Done {
     let mut progress = Progress::of("groups");
     let mut groups = 0;
-    let verified = verify_journal(Arc::new(RealDisk), &journal_path(&global.data), &mut |done, all| {
-        groups = done;
-        progress.at(done, Some(all));
-    });
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let verified =
+        verify_journal(Arc::new(RealDisk), &journal_path(&global.data), cores, &mut |done, all| {
+            groups = done;
+            progress.at(done, Some(all));
+        });
     drop(progress);
     match verified {
         Ok(v) => {
@@ -52,38 +57,52 @@ pub(crate) fn verify(global: &Global) -> Done {
     }
 }
 
-/// Computes every release again, compares each with what was signed, and writes the newest generation of
-/// each set.
-pub(crate) fn rebuild(global: &Global, into: &Path) -> Done {
+/// Carries out the journal again, compares with what was signed, and writes the newest generation of each set.
+pub(crate) fn rebuild(global: &Global, into: &Path, every_serial: bool) -> Done {
     if into.join("sets").exists() {
         return Err(Failure::usage(format!("{} holds sets already: name another directory", into.display())));
     }
     let began = Instant::now();
-    let mut reader = JournalReader::open(Arc::new(RealDisk), &journal_path(&global.data))
-        .map_err(|error| unreadable(&error))?;
-    let (base, until) = (reader.base(), reader.until());
+    let recompute = if every_serial { Recompute::EverySerial } else { Recompute::Newest };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let first = beginning(&disk, global)?;
+    let base = first.seq();
+    let start = Rebuild::from_state(first, recompute).map_err(Failure::failed)?;
     let mut progress = Progress::of("groups");
-    let mut rebuild = Rebuild::new();
-    for group in &mut reader {
-        let group = group.map_err(|error| unreadable(&error))?;
-        for record in &group.records {
-            rebuild.push(record).map_err(|e| Failure::failed(format!("event {}: {e}", record.seq)))?;
-        }
-        progress.at(group.head.gno - base.gno, Some(until - base.gno));
-    }
+    let made = rebuild_journal(disk, &journal_path(&global.data), start, &mut |done, all| {
+        progress.at(done, Some(all));
+    });
     drop(progress);
-    let head = reader.head();
-    let (_, tables) = rebuild.finish();
-    let mut sets = Vec::new();
-    for (set, table) in &tables {
+    let RebuiltJournal { rebuilt, head, .. } = made.map_err(|error| match error {
+        RebuildingError::Journal(error) => unreadable(&error),
+        other => Failure::failed(other),
+    })?;
+    for (set, table) in &rebuilt.tables {
         write(into, *set, table)?;
-        sets.push(set_document(*set, table));
     }
-    let (events, chain) = (head.seq - base.seq, hex::encode(head.chain));
-    let seconds = began.elapsed().as_secs_f64();
-    let text = text(events, seconds, &chain, &tables.into_iter().collect::<Vec<_>>());
-    let document = json!({ "events": events, "seconds": seconds, "chain": chain, "sets": sets });
+    let sets: Vec<Value> = rebuilt.tables.iter().map(|(set, t)| set_document(&rebuilt, *set, t)).collect();
+    let (events, seconds) = (head.seq - base, began.elapsed().as_secs_f64());
+    let document = json!({
+        "events": events,
+        "base": base,
+        "seconds": seconds,
+        "chain": hex::encode(head.chain),
+        "sets": sets,
+        "checkpoints": rebuilt.checkpoints,
+        "recomputed": if every_serial { "every-serial" } else { "newest" },
+    });
+    let text = text((base, events), seconds, &head, &rebuilt, recompute);
+    // What was rebuilt is large, and the program ends: nothing is gained by taking it apart.
+    std::mem::forget(rebuilt);
     Ok(Outcome::new(document, text))
+}
+
+/// The state that a journal is carried out from: that before event one, or that of its oldest base.
+pub(crate) fn beginning(disk: &Arc<dyn Disk>, global: &Global) -> Result<State, Failure> {
+    first_state(disk, &global.data).map_err(|error| match &error {
+        OriginError::Journal(error) => unreadable(error),
+        error => Failure::failed(error),
+    })
 }
 
 /// Writes the generation of a set where a data directory has it, with the same bytes.
@@ -96,19 +115,41 @@ fn write(into: &Path, set: u32, table: &BuiltTable) -> Result<(), Failure> {
         .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))
 }
 
-fn set_document(set: u32, table: &BuiltTable) -> Value {
+fn set_document(rebuilt: &Rebuilt, set: u32, table: &BuiltTable) -> Value {
     let built = &table.built;
-    json!({ "set": set, "serial": built.serial, "root": hex::encode(built.root), "live": built.count })
+    json!({
+        "set": set,
+        "serial": built.serial,
+        "root": hex::encode(built.root),
+        "live": built.count,
+        "compared": rebuilt.is_compared(set),
+    })
 }
 
-fn text(events: u64, seconds: f64, chain: &str, tables: &[(u32, BuiltTable)]) -> String {
+fn text(
+    (base, events): (u64, u64),
+    seconds: f64,
+    head: &Head,
+    rebuilt: &Rebuilt,
+    recompute: Recompute,
+) -> String {
+    let checked = match recompute {
+        Recompute::Newest => "every release as it was signed, the root of the newest computed again",
+        Recompute::EverySerial => "every release as it was signed, every root computed again",
+    };
+    let chain = hex::encode(head.chain);
+    let after = if base == 0 { String::new() } else { format!(" after the base at event {base}") };
     let mut lines = vec![format!(
-        "{} in {seconds:.1} s; every root as it was signed; chain {chain}",
-        counted(events, "event")
+        "{}{after} in {seconds:.1} s; {}: {checked}; chain {chain}",
+        counted(events, "event"),
+        counted(rebuilt.checkpoints, "checkpoint"),
     )];
-    lines.extend(tables.iter().map(|(set, table)| {
+    lines.extend(rebuilt.tables.iter().map(|(set, table)| {
         let built = &table.built;
-        format!("set {set}: release {}, {} live, root {}", built.serial, built.count, hex::encode(built.root))
+        let open =
+            if rebuilt.is_compared(*set) { "" } else { "; not published yet, so nothing to compare with" };
+        let root = hex::encode(built.root);
+        format!("set {set}: release {}, {} live, root {root}{open}", built.serial, built.count)
     }));
     lines.join("\n")
 }

@@ -10,6 +10,7 @@ mod report_args;
 mod args;
 mod output;
 mod tables;
+mod upgrade;
 mod progress;
 mod entry;
 mod operator;
@@ -18,6 +19,7 @@ mod codes;
 mod reports;
 mod import;
 mod journal;
+mod audit;
 mod dump;
 mod backup;
 mod remote;
@@ -46,14 +48,16 @@ fn run(cli: &args::Cli) -> Done {
     match &cli.command {
         Command::Operator(OperatorCommand::Import(args)) => import::run(global, args),
         Command::Operator(OperatorCommand::Journal(JournalCommand::Verify)) => journal::verify(global),
+        Command::Operator(OperatorCommand::Journal(JournalCommand::Audit)) => audit::run(global),
         Command::Operator(OperatorCommand::Journal(JournalCommand::Dump { from, keys })) => {
             dump::run(global, *from, *keys)
         }
-        Command::Operator(OperatorCommand::Journal(JournalCommand::Rebuild { into })) => {
-            journal::rebuild(global, into)
+        Command::Operator(OperatorCommand::Journal(JournalCommand::Rebuild { into, every_serial })) => {
+            journal::rebuild(global, into, *every_serial)
         }
         Command::Operator(OperatorCommand::Backup { to }) => backup::run(global, to),
         Command::Operator(OperatorCommand::Adopt) => adopt::run(global),
+        Command::Operator(OperatorCommand::Upgrade(command)) => upgrade::run(global, *command),
         Command::Operator(OperatorCommand::Provider(command)) => providers::run(global, command),
         Command::Operator(OperatorCommand::Codes(command)) => codes::run(global, command),
         Command::Operator(command) => {

@@ -71,6 +71,7 @@ fn request(global: &Global, command: &OperatorCommand) -> Result<ControlRequest,
         | OperatorCommand::Journal(_)
         | OperatorCommand::Backup { .. }
         | OperatorCommand::Adopt
+        | OperatorCommand::Upgrade(_)
         | OperatorCommand::Provider(_)
         | OperatorCommand::Codes(_)
         | OperatorCommand::Report(_)

@@ -137,7 +137,8 @@ pub(crate) fn trust_for(global: &Global) -> Result<Trust, Failure> {
     )))
 }
 
-fn read_trust(path: &Path) -> Result<Trust, Failure> {
+/// The trust in a file.
+pub(crate) fn read_trust(path: &Path) -> Result<Trust, Failure> {
     let wrong = |what: String| Failure::usage(format!("cannot use {}: {what}", path.display()));
     let bytes = read_file(&RealDisk, path, MAX_TRUST_FILE as u64).map_err(|e| wrong(e.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|e| wrong(e.to_string()))?;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use proptest::prelude::*;
 
-use super::fake::{Fake, SET, fields, key};
+use super::fake::{BEGAN, Fake, SET, fields, key};
 use super::{client_by, random, streaming};
 use crate::client::{
     Client, ClientError, Data, Follower, HistoryClient, MemoryDatagrams, MemoryStream, Patience, SetClient,
@@ -167,6 +167,22 @@ fn an_older_checkpoint_is_refused_and_the_newer_set_stays() {
     assert!(error.unverifiable().is_some_and(Unverifiable::is_behind), "{error}");
     assert_eq!(set, before);
     assert!(client.checkpoint().unwrap_err().unverifiable().unwrap().is_behind());
+}
+
+#[test]
+fn a_server_that_lags_behind_a_change_of_the_online_key_is_only_behind() {
+    // spec 3.5.2, 4.1.1
+    let server = Mutex::new(Fake::with_history(30));
+    let mut set = SetClient::new(server.lock().unwrap().trust(), SET);
+    server.lock().unwrap().delegate(BEGAN + 95_000);
+    server.lock().unwrap().release(100_000, &[(key(998), fields(0))], &[]);
+    streaming(&server).sync(&mut set, false).unwrap();
+    let before = set.clone();
+    server.lock().unwrap().forget_newest();
+    let error = streaming(&server).sync(&mut set, false).unwrap_err();
+    assert!(error.to_string().contains("delegation of epoch"), "{error}");
+    assert!(error.unverifiable().is_some_and(Unverifiable::is_behind), "{error}");
+    assert_eq!(set, before);
 }
 
 #[test]

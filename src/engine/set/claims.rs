@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::super::event::{Amended, Reported, ReportedKey, Told};
-use super::{Change, Claim, KeyState, Leaving, Pending, ReportRecord, SetState, Taker, end_of};
+use super::{Change, Claim, Course, Handle, Leaving, Pending, ReportRecord, SetState, Taker, end_of};
 use crate::authority::{ClaimFacts, Scope, Warrant};
+use crate::time::interval_of;
 use crate::wire::Key;
 use crate::wire::report::ReportType;
 
@@ -47,7 +48,7 @@ impl ClaimCount {
 pub(crate) struct Chosen {
     report: u64,
     /// The keys whose claims are meant.
-    keys: Vec<Key>,
+    keys: Vec<Handle>,
     /// The changes of its type that are meant, by the event that brought them.
     changes: Vec<u64>,
 }
@@ -58,7 +59,7 @@ impl SetState {
             report: r.report,
             warrant: Warrant { seq, received, provider: r.provider, grant: r.grant },
             keys: Vec::new(),
-            authored: r.authored.clone(),
+            authored: r.authored.clone().map(Box::new),
             told: Vec::new(),
             changes: Vec::new(),
             released: 0,
@@ -66,6 +67,7 @@ impl SetState {
         };
         self.reports.insert(seq, record);
         self.by_id.insert(r.report, seq);
+        self.received.entry(interval_of(received)).or_default().push(seq);
         if r.is_decoy() {
             self.decoys.insert(seq);
         }
@@ -75,36 +77,28 @@ impl SetState {
     /// Adds claims of a report; a key that is public already changes nothing there.
     fn claim(&mut self, report: u64, seq: u64, received: u64, keys: &[ReportedKey]) {
         let decoy = self.decoys.contains(&report);
-        let under = self.reports.get(&report).map_or(report, |record| record.stands_on().seq);
-        for k in keys {
-            let (fields, embargo_end) = (k.fields, k.embargo_end);
-            let claim = Claim {
-                report,
-                seq,
-                under,
-                fields,
-                embargo_end,
-                decoy,
-                received,
-                since: received,
-                taken_back: Vec::new(),
-                cancelled: false,
-            };
-            self.ends.entry(end_of(&fields)).or_default().push(k.key);
-            self.keys.entry(k.key).or_default().claims.push(claim);
-            if let Some(record) = self.reports.get_mut(&report) {
-                record.keys.push(k.key);
-                record.withdrawn = false;
+        let Some(record) = self.reports.get_mut(&report).filter(|_| !keys.is_empty()) else { return };
+        let under = record.stands_on().seq;
+        let handles = self.keys.open(keys.iter().map(|k| &k.key));
+        record.keys.extend_from_slice(&handles);
+        record.withdrawn = false;
+        for (k, at) in keys.iter().zip(handles) {
+            let mut claim = Claim::new(report, received, k.fields, k.embargo_end, decoy);
+            if (seq, under) != (report, report) {
+                claim.change(|course| (course.seq, course.under) = (seq, under));
             }
-            self.sees(report, &k.key);
-            self.settle(&k.key, None);
+            self.ends.entry(end_of(&k.fields)).or_default().push(at);
+            self.keys[at].claims.push(claim);
+            self.sees(report, at);
+            self.settle(at, None);
         }
     }
 
     /// A report whose key is live when it is claimed is released without a release of its own (spec 7.6.2).
-    fn sees(&mut self, report: u64, key: &Key) {
-        let live = self.keys.get(key).and_then(KeyState::live);
-        if let (Some(entry), Some(record)) = (live, self.reports.get_mut(&report)) {
+    fn sees(&mut self, report: u64, at: Handle) {
+        if let Some(entry) = self.keys[at].live()
+            && let Some(record) = self.reports.get_mut(&report)
+        {
             record.released = record.released.max(entry.add_serial);
         }
     }
@@ -134,15 +128,14 @@ impl SetState {
         let Some(record) = self.reports.get(&report) else { return };
         let Some(report_type) = record.report_type().map(ReportType::number) else { return };
         for key in record.keys.clone() {
-            let Some(state) = self.keys.get_mut(&key) else { continue };
             let other = |claim: &&mut Claim| claim.report == report && claim.fields.report != report_type;
-            let Some(claim) = state.claims.iter_mut().find(other) else { continue };
+            let Some(claim) = self.keys[key].claims.iter_mut().find(other) else { continue };
             claim.fields.report = report_type;
-            claim.since = at;
+            claim.change(|course| course.since = at);
             if claim.stands() {
-                self.sees(report, &key);
+                self.sees(report, key);
             }
-            self.settle(&key, Some(Leaving { report, urgent, since: at }));
+            self.settle(key, Some(Leaving { report, urgent, since: at }));
         }
     }
 
@@ -159,8 +152,8 @@ impl SetState {
     /// A withdrawal of everything after an event makes nothing public: a report that became *negative* stays
     /// so.
     pub(crate) fn covered(&self, scope: &Scope) -> Vec<Chosen> {
-        let claims = |key: &Key, claim: &Claim, record: &ReportRecord| {
-            !claim.cancelled && scope.covers(&self.facts(key, claim, record))
+        let claims = |key: Handle, claim: &Claim, record: &ReportRecord| {
+            !claim.is_cancelled() && scope.covers(&self.facts(self.keys.key(key), claim, record))
         };
         let stays = |change: &Change| {
             matches!(scope, Scope::After { .. }) && change.report_type == ReportType::Negative
@@ -187,16 +180,16 @@ impl SetState {
     fn chosen(
         &self,
         reports: Vec<u64>,
-        claims: impl Fn(&Key, &Claim, &ReportRecord) -> bool,
+        claims: impl Fn(Handle, &Claim, &ReportRecord) -> bool,
         changes: impl Fn(&Change) -> bool,
     ) -> Vec<Chosen> {
         let of_report = |report: u64| {
             let record = self.reports.get(&report)?;
-            let of_key = |key: &&Key| {
-                let known = self.keys.get(key).map(|state| &state.claims[..]).unwrap_or_default();
-                known.iter().any(|claim| claim.report == report && claims(key, claim, record))
+            let of_key = |key: &&Handle| {
+                let known = &self.keys[**key].claims;
+                known.iter().any(|claim| claim.report == report && claims(**key, claim, record))
             };
-            let keys: Vec<Key> = record.keys.iter().filter(of_key).copied().collect();
+            let keys: Vec<Handle> = record.keys.iter().filter(of_key).copied().collect();
             let changes = record.changes.iter().filter(|c| changes(c)).map(|c| c.warrant.seq);
             let chosen = Chosen { report, keys, changes: changes.collect() };
             (!chosen.keys.is_empty() || !chosen.changes.is_empty()).then_some(chosen)
@@ -205,8 +198,9 @@ impl SetState {
     }
 
     fn facts(&self, key: &Key, claim: &Claim, record: &ReportRecord) -> ClaimFacts {
-        let Warrant { provider, grant, .. } = *record.brought_by(claim.under);
-        let warrant = Warrant { seq: claim.seq, received: claim.received, provider, grant };
+        let Course { seq, under, .. } = claim.course();
+        let Warrant { provider, grant, .. } = *record.brought_by(under);
+        let warrant = Warrant { seq, received: claim.received, provider, grant };
         ClaimFacts { set: self.id, key: *key, report: claim.report, warrant }
     }
 
@@ -216,8 +210,9 @@ impl SetState {
         let (mut keys, mut count) = (BTreeSet::new(), ClaimCount::default());
         for Chosen { report, keys: meant, changes } in chosen {
             let Some(record) = self.reports.get(report) else { continue };
-            let claim = |key: &&Key| self.claim_of(*report, key).is_some_and(|claim| mine(&claim.taken_back));
-            let of_report: Vec<&Key> = meant.iter().filter(claim).collect();
+            let claim =
+                |key: &&Handle| self.claim_of(*report, **key).is_some_and(|claim| mine(claim.taken_back()));
+            let of_report: Vec<Handle> = meant.iter().filter(claim).copied().collect();
             let known = record.changes.iter().filter(|c| changes.contains(&c.warrant.seq));
             let of_type = known.filter(|change| mine(&change.taken_back)).count() as u64;
             count.reports += u64::from(!of_report.is_empty() || of_type > 0);
@@ -230,18 +225,18 @@ impl SetState {
         count
     }
 
-    fn claim_of(&self, report: u64, key: &Key) -> Option<&Claim> {
-        self.keys.get(key)?.claims.iter().find(|claim| claim.report == report)
+    fn claim_of(&self, report: u64, key: Handle) -> Option<&Claim> {
+        self.keys[key].claims.iter().find(|claim| claim.report == report)
     }
 
     /// Keys of a report that stand again once these changes and the claims on `gone` are taken back.
-    fn returning(&self, record: &ReportRecord, report: u64, gone: &[Key], changes: &[u64]) -> u64 {
+    fn returning(&self, record: &ReportRecord, report: u64, gone: &[Handle], changes: &[u64]) -> u64 {
         let negative = Some(ReportType::Negative);
         if record.report_type() != negative || record.report_type_without(changes) == negative {
             return 0;
         }
         let back =
-            |key: &&Key| !gone.contains(key) && self.claim_of(report, key).is_some_and(Claim::is_there);
+            |key: &&Handle| !gone.contains(key) && self.claim_of(report, **key).is_some_and(Claim::is_there);
         record.keys.iter().filter(back).count() as u64
     }
 
@@ -250,16 +245,19 @@ impl SetState {
         let mut providers = Vec::new();
         for Chosen { report, keys, changes } in chosen {
             for key in keys {
-                let claims = self.keys.get_mut(key).map(|state| &mut state.claims[..]).unwrap_or_default();
-                let Some(claim) = claims.iter_mut().find(|c| c.report == *report) else { continue };
+                let Some(claim) = self.keys[*key].claims.iter_mut().find(|c| c.report == *report) else {
+                    continue;
+                };
                 if claim.is_there() {
-                    providers.extend(self.reports.get(report).map(|r| r.brought_by(claim.under).provider));
+                    providers.extend(
+                        self.reports.get(report).map(|r| r.brought_by(claim.course().under).provider),
+                    );
                 }
                 match taker {
-                    Taker::Author => claim.cancelled = true,
-                    Taker::Operator(seq) => claim.taken_back.push(seq),
+                    Taker::Author => claim.change(|course| course.cancelled = true),
+                    Taker::Operator(seq) => claim.change(|course| course.taken_back.push(seq)),
                 }
-                self.settle(key, Some(Leaving { report: *report, urgent, since: at }));
+                self.settle(*key, Some(Leaving { report: *report, urgent, since: at }));
             }
             if let Taker::Operator(seq) = taker {
                 self.changes_mut(*report, changes).for_each(|change| change.taken_back.push(seq));
@@ -278,15 +276,16 @@ impl SetState {
     /// Whether any claim of a report stands.
     fn stands(&self, report: u64) -> bool {
         let keys = self.reports.get(&report).map(|r| &r.keys[..]).unwrap_or_default();
-        let claims = keys.iter().filter_map(|key| self.keys.get(key)).flat_map(|state| &state.claims);
-        claims.into_iter().any(|claim| claim.report == report && claim.stands())
+        let mut claims = keys.iter().flat_map(|key| &*self.keys[*key].claims);
+        claims.any(|claim| claim.report == report && claim.stands())
     }
 
     /// What an operator's event took back and nobody undid.
     pub(crate) fn taken_by(&self, seq: u64) -> Vec<Chosen> {
         let reports = self.reports.keys().copied().collect();
-        let claims =
-            |_: &Key, claim: &Claim, _: &ReportRecord| !claim.cancelled && claim.taken_back.contains(&seq);
+        let claims = |_: Handle, claim: &Claim, _: &ReportRecord| {
+            !claim.is_cancelled() && claim.taken_back().contains(&seq)
+        };
         self.chosen(reports, claims, |change| change.taken_back.contains(&seq))
     }
 
@@ -296,24 +295,24 @@ impl SetState {
         for Chosen { report, keys, changes } in chosen {
             self.changes_mut(*report, changes).for_each(|change| change.taken_back.retain(|by| *by != seq));
             for key in keys {
-                self.reinstate_claim(*report, key, seq, at);
+                self.reinstate_claim(*report, *key, seq, at);
             }
             self.restate(*report, at, false);
             self.tell_whether_withdrawn(*report);
         }
     }
 
-    fn reinstate_claim(&mut self, report: u64, key: &Key, seq: u64, at: u64) {
-        let Some(state) = self.keys.get_mut(key) else { return };
-        let Some(place) = state.claims.iter().position(|claim| claim.report == report) else { return };
-        state.claims[place].taken_back.retain(|by| *by != seq);
-        if !state.claims[place].is_there() {
+    fn reinstate_claim(&mut self, report: u64, key: Handle, seq: u64, at: u64) {
+        let claims = &mut self.keys[key].claims;
+        let Some(place) = claims.iter().position(|claim| claim.report == report) else { return };
+        let claim = &mut claims[place];
+        claim.change(|course| course.taken_back.retain(|by| *by != seq));
+        if !claim.is_there() {
             return;
         }
-        let mut claim = state.claims.remove(place);
-        claim.since = at;
+        claim.change(|course| course.since = at);
         let stands = claim.stands();
-        state.claims.push(claim);
+        claims.move_last(place);
         if stands {
             self.sees(report, key);
         }
@@ -323,9 +322,10 @@ impl SetState {
     /// Brings a key in order after its claims changed. It waits if a claim stands and what is public is not
     /// what that claim says; what is public leaves if it is not what the first claim says, or when it was to
     /// leave already. `cause`: who made it leave.
-    pub(super) fn settle(&mut self, key: &Key, cause: Option<Leaving>) {
-        let Some(state) = self.keys.get(key) else { return };
+    pub(super) fn settle(&mut self, at: Handle, cause: Option<Leaving>) {
+        let (state, key) = (&self.keys[at], self.keys.key(at));
         let first = state.first();
+        let next = first.map(Pending::of);
         if let Some(entry) = state.live() {
             let fits = first.is_some_and(|claim| claim.fields == entry.fields);
             if let Some(cause) = cause.filter(|_| !fits) {
@@ -333,25 +333,10 @@ impl SetState {
                 self.leaving.entry(*key).or_insert(cause).urgent |= urgent;
             }
             if !self.leaving.contains_key(key) {
-                self.pending.remove(key);
+                self.keys.wait_for(at, None);
                 return;
             }
         }
-        match first {
-            Some(claim) => {
-                let next = Pending::of(claim);
-                match self.pending.get_mut(key) {
-                    // It goes on waiting for the same thing: since when stays.
-                    Some(waiting) if Pending { since: next.since, ..waiting.clone() } == next => {}
-                    Some(waiting) => *waiting = next,
-                    None => {
-                        self.pending.insert(*key, next);
-                    }
-                }
-            }
-            None => {
-                self.pending.remove(key);
-            }
-        }
+        self.keys.wait_for(at, next);
     }
 }

@@ -4,23 +4,33 @@
 //! same for a fresh event and for a replayed one: claims come and go in `claims.rs`, a release turns the
 //! public page in `turn.rs`.
 
+mod few;
+mod claim;
+mod key_index;
+mod key_table;
 mod record;
 mod claims;
 mod turn;
 mod standing;
+mod history;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+pub(crate) use claim::{Claim, Course};
 pub use claims::ClaimCount;
+pub(crate) use few::Few;
+pub(crate) use key_table::{Handle, KeyTable};
 pub use record::{Change, ReportRecord};
 pub use standing::ReportStanding;
 
 use super::event::{Changes, Published};
 use super::params::Params;
-use crate::release::{Fields, LIVE, LogTree, Schema};
+use crate::release::{Checkpoint, Fields, LIVE, LogTree, Schema};
 use crate::time;
 use crate::wire::Key;
-use crate::wire::report::ReportType;
+
+/// Most earlier incarnations whose end a set remembers.
+pub(crate) const MAX_BRIDGES: usize = 64;
 
 /// Why an event does not fit the state it is applied to: the journal is not one this program wrote.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -64,40 +74,6 @@ pub(crate) enum Taker {
     Operator(u64),
 }
 
-/// A report's claim on a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Claim {
-    /// The report, by the sequence number of its event.
-    pub(crate) report: u64,
-    /// Sequence number of the event that brought it: the report's or an amendment's.
-    pub(crate) seq: u64,
-    /// Sequence number of the event that brought the grant it stands on.
-    pub(crate) under: u64,
-    pub(crate) fields: Fields,
-    pub(crate) embargo_end: u64,
-    pub(crate) decoy: bool,
-    /// When that event was recorded, Unix seconds.
-    pub(crate) received: u64,
-    /// Since when it has been as it is: made, revised or reinstated.
-    pub(crate) since: u64,
-    /// Operators' events that took it back and were not undone, the oldest first.
-    pub(crate) taken_back: Vec<u64>,
-    /// Its author took it back.
-    pub(crate) cancelled: bool,
-}
-
-impl Claim {
-    /// Whether nobody took it back.
-    pub(crate) fn is_there(&self) -> bool {
-        self.taken_back.is_empty() && !self.cancelled
-    }
-
-    /// Whether it counts for its key.
-    pub(crate) fn stands(&self) -> bool {
-        self.is_there() && self.fields.report != ReportType::Negative.number()
-    }
-}
-
 /// One published entry of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryState {
@@ -111,9 +87,9 @@ pub(crate) struct EntryState {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyState {
     /// Unexpired claims in the order they were made, those that were taken back among them.
-    pub(crate) claims: Vec<Claim>,
+    pub(crate) claims: Few<Claim>,
     /// Unexpired entries in the order of their serials; at most the last is live.
-    pub(crate) entries: Vec<EntryState>,
+    pub(crate) entries: Few<EntryState>,
 }
 
 impl KeyState {
@@ -132,7 +108,7 @@ impl KeyState {
 }
 
 /// A key that waits for a release.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
     pub(crate) fields: Fields,
     pub(crate) embargo_end: u64,
@@ -144,8 +120,8 @@ pub(crate) struct Pending {
 
 impl Pending {
     fn of(claim: &Claim) -> Self {
-        let Claim { report, fields, embargo_end, decoy, since, .. } = *claim;
-        Pending { fields, embargo_end, report, decoy, since: since.max(embargo_end) }
+        let Claim { report, fields, embargo_end, decoy, .. } = *claim;
+        Pending { fields, embargo_end, report, decoy, since: claim.since().max(embargo_end) }
     }
 }
 
@@ -204,14 +180,23 @@ impl ReleaseOutcome {
 /// The release that made the present table: releases that change nothing reuse it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableMark {
-    /// Its serial, 0 before the first.
-    pub serial: u32,
+    /// Its version, 0 before the first; also of an earlier incarnation than the newest release.
+    pub version: u64,
     /// Schema of its entries.
     pub schema: Schema,
     /// Its time.
     pub time: u64,
     /// Its horizon.
     pub horizon: u32,
+}
+
+/// Where an incarnation of the log ended: versions of it up to there are versions of this journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bridge {
+    /// The incarnation.
+    pub incarnation: u32,
+    /// The last serial it has in the journal.
+    pub serial: u32,
 }
 
 /// One set.
@@ -227,16 +212,20 @@ pub struct SetState {
     pub(crate) table: TableMark,
     pub(crate) published: Option<PublishedState>,
     pub(crate) log: LogTree,
-    pub(crate) keys: BTreeMap<Key, KeyState>,
-    pub(crate) pending: BTreeMap<Key, Pending>,
+    /// The greatest serial that somebody else was known to have when the directory was adopted.
+    pub(crate) known_serial: u32,
+    pub(crate) bridges: Vec<Bridge>,
+    pub(crate) keys: KeyTable,
     pub(crate) leaving: BTreeMap<Key, Leaving>,
     pub(crate) reports: BTreeMap<u64, ReportRecord>,
     /// Reports by the id their authors call them by; decoys and imports too.
-    pub(crate) by_id: BTreeMap<[u8; 16], u64>,
+    pub(crate) by_id: HashMap<[u8; 16], u64>,
+    /// Reports by the interval in which they were received: those that may be over are at the front.
+    pub(crate) received: BTreeMap<u32, Vec<u64>>,
     /// Reports of decoys.
     pub(crate) decoys: BTreeSet<u64>,
     /// Keys by the interval at which a claim or entry of theirs ends.
-    pub(crate) ends: BTreeMap<u64, Vec<Key>>,
+    pub(crate) ends: BTreeMap<u64, Vec<Handle>>,
     pub(crate) live: u64,
     pub(crate) unexpired: u64,
 }
@@ -255,14 +244,16 @@ impl SetState {
             serial: 0,
             time: 0,
             horizon: 0,
-            table: TableMark { serial: 0, schema: params.schema, time: 0, horizon: 0 },
+            table: TableMark { version: 0, schema: params.schema, time: 0, horizon: 0 },
             published: None,
             log: LogTree::new(),
-            keys: BTreeMap::new(),
-            pending: BTreeMap::new(),
+            known_serial: 0,
+            bridges: Vec::new(),
+            keys: KeyTable::default(),
             leaving: BTreeMap::new(),
             reports: BTreeMap::new(),
-            by_id: BTreeMap::new(),
+            by_id: HashMap::new(),
+            received: BTreeMap::new(),
             decoys: BTreeSet::new(),
             ends: BTreeMap::new(),
             live: 0,
@@ -297,7 +288,7 @@ impl SetState {
 
     /// Keys that wait for a release.
     pub fn waiting(&self) -> usize {
-        self.pending.len()
+        self.keys.waiting().len()
     }
 
     /// Whether no entry is unexpired, none waits and no claim could be reinstated: the schema may change.
@@ -347,8 +338,8 @@ impl SetState {
 
     /// Waiting keys by reason at `now`: still under embargo, or ready for the next release.
     pub fn waiting_at(&self, now: u64) -> (usize, usize) {
-        let embargoed = self.pending.values().filter(|p| p.embargo_end > now).count();
-        (embargoed, self.pending.len() - embargoed)
+        let embargoed = self.keys.waiting().iter().filter(|(_, p)| p.embargo_end > now).count();
+        (embargoed, self.waiting() - embargoed)
     }
 
     /// Live keys that leave with the next release.
@@ -356,20 +347,20 @@ impl SetState {
         self.leaving.len()
     }
 
-    /// Keys that come in with a release of that horizon if their embargo ended by `until`, in key order. A
-    /// withdrawn key that was reported again waits until its old entry has left: by `withdraw`, or because
-    /// it expires.
-    pub(crate) fn ready(
-        &self,
-        until: u64,
-        horizon: u32,
-        withdraw: bool,
-    ) -> impl Iterator<Item = (&Key, &Pending)> {
-        self.pending.iter().filter(move |(key, p)| {
-            let unexpired = time::is_live(p.fields.start, p.fields.period, horizon);
-            let free = withdraw || !self.leaving.contains_key(key) || !self.is_unexpired(key, horizon);
-            unexpired && free && p.embargo_end <= until
-        })
+    /// Keys that come in with a release of that horizon if their embargo ended by `until`, in no order that
+    /// means anything. A withdrawn key that was reported again waits until its old entry has left: by
+    /// `withdraw`, or because it expires.
+    pub(crate) fn ready(&self, until: u64, horizon: u32, withdraw: bool) -> impl Iterator<Item = Handle> {
+        let free = move |at: Handle| withdraw || self.leaving.is_empty() || !self.stays(at, horizon);
+        let comes = move |(at, p): &&(Handle, Pending)| {
+            p.embargo_end <= until && time::is_live(p.fields.start, p.fields.period, horizon) && free(*at)
+        };
+        self.keys.waiting().iter().filter(comes).map(|(at, _)| *at)
+    }
+
+    /// Whether a key that is to leave is live and stays so under `horizon`.
+    fn stays(&self, at: Handle, horizon: u32) -> bool {
+        self.leaving.contains_key(self.keys.key(at)) && self.is_unexpired(self.keys.key(at), horizon)
     }
 
     /// Whether a key is live and stays so under `horizon`.
@@ -384,13 +375,31 @@ impl SetState {
         if self.unexpired == 0 { plain } else { plain.max(self.horizon) }
     }
 
-    /// A new incarnation has a checkpoint log of its own, whose first leaf is the last checkpoint before it
-    /// (spec 3.4.5).
-    pub(crate) fn adopted(&mut self) {
+    /// `before` is over. The new incarnation has a checkpoint log of its own, whose first leaf is the last
+    /// checkpoint before it (spec 3.4.5): its own, or a later one that somebody else is known to have. Its
+    /// serials go on above both.
+    pub(crate) fn adopted(&mut self, before: u32, known: Option<&Checkpoint>) {
+        let own = self.published.as_ref().map(|last| &last.checkpoint[..]);
+        let own = own.and_then(|bytes| Checkpoint::parse(bytes).ok());
+        let last = own.into_iter().chain(known.copied()).max_by_key(Checkpoint::version);
         self.log = LogTree::new();
-        if let Some(last) = &self.published {
-            self.log.push(crate::release::log_leaf_hash(&last.checkpoint));
+        if let Some(last) = last {
+            self.log.push(crate::release::log_leaf_hash(last.as_bytes()));
         }
+        self.known_serial = self.known_serial.max(known.map_or(0, Checkpoint::serial));
+        // bounded: who holds a version of one that is forgotten gets the full set.
+        self.bridges.truncate(MAX_BRIDGES - 1);
+        self.bridges.insert(0, Bridge { incarnation: before, serial: self.serial });
+    }
+
+    /// Serial of the next release.
+    pub(crate) fn next_serial(&self) -> u32 {
+        self.serial.max(self.known_serial) + 1
+    }
+
+    /// Where earlier incarnations ended, the newest first.
+    pub fn bridges(&self) -> &[Bridge] {
+        &self.bridges
     }
 
     pub(crate) fn published(&mut self, p: &Published, delegation: Vec<u8>) {
@@ -402,21 +411,5 @@ impl SetState {
             checkpoint: p.checkpoint.clone(),
             signatures: p.signatures.clone(),
         });
-    }
-
-    /// All unexpired entries in order, as history entries (spec 3.1.4).
-    pub fn history(&self) -> Vec<u8> {
-        let schema = self.params.schema;
-        let unexpired =
-            usize::try_from(self.unexpired).expect("a set in memory has fewer entries than addresses");
-        let mut out = Vec::with_capacity(unexpired * schema.entry_len());
-        for (key, state) in &self.keys {
-            for e in &state.entries {
-                schema.public_entry(key.as_bytes(), &e.fields, &mut out);
-                out.extend_from_slice(&e.add_serial.to_le_bytes());
-                out.extend_from_slice(&e.del_serial.to_le_bytes());
-            }
-        }
-        out
     }
 }

@@ -4,8 +4,8 @@
 //! report says what the newest says. What its author adds in between stands on the grant of that time.
 
 use super::super::event::{Authored, Told};
+use super::Handle;
 use crate::authority::Warrant;
-use crate::wire::Key;
 use crate::wire::report::ReportType;
 
 /// A change of a report's type, on a grant of its own.
@@ -27,9 +27,9 @@ pub struct ReportRecord {
     /// What it was made on.
     pub warrant: Warrant,
     /// Its unexpired keys, taken back or not.
-    pub keys: Vec<Key>,
+    pub(crate) keys: Vec<Handle>,
     /// The phone's part, as it was first; none in an import or a decoy.
-    pub authored: Option<Authored>,
+    pub authored: Option<Box<Authored>>,
     /// What its author was told of later requests that changed something.
     pub told: Vec<Told>,
     /// Later changes of its type, the oldest first.

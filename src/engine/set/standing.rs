@@ -36,11 +36,11 @@ impl SetState {
     }
 
     /// The unexpired keys of a report with their rolling starts, those that were taken back among them.
-    pub(crate) fn keys_of(&self, report: u64) -> impl Iterator<Item = (Key, u32)> {
+    pub fn keys_of(&self, report: u64) -> impl Iterator<Item = (Key, u32)> {
         let keys = self.reports.get(&report).map(|record| &record.keys[..]).unwrap_or_default();
-        keys.iter().filter_map(move |key| {
-            let claims = &self.keys.get(key)?.claims;
-            Some((*key, claims.iter().find(|claim| claim.report == report)?.fields.start))
+        keys.iter().filter_map(move |at| {
+            let claim = self.keys[*at].claims.iter().find(|claim| claim.report == report)?;
+            Some((*self.keys.key(*at), claim.fields.start))
         })
     }
 
@@ -55,13 +55,13 @@ impl SetState {
         let (serial, keys) = (record.released, small(record.keys.len()));
         let mut standing =
             ReportStanding { state, serial, keys, live: 0, embargo: 0, waiting: 0, taken_back: 0 };
-        for key in &record.keys {
-            let Some(known) = self.keys.get(key) else { continue };
+        for at in &record.keys {
+            let known = &self.keys[*at];
             standing.live += u16::from(known.live().is_some());
             let claim = known.claims.iter().find(|claim| claim.report == report);
             if claim.is_some_and(|claim| !claim.stands()) {
                 standing.taken_back += 1;
-            } else if let Some(pending) = self.pending.get(key) {
+            } else if let Some(pending) = self.keys.waits_for(*at) {
                 if pending.embargo_end > now {
                     standing.embargo += 1;
                 } else {

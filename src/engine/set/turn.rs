@@ -1,29 +1,31 @@
 //! A release turns the public page: what expired goes, what was withdrawn leaves, what waited comes in.
 
 use super::super::event::{Changes, Released};
-use super::{EntryState, LIVE, ReleaseOutcome, SetState, TableMark};
+use super::{EntryState, Handle, LIVE, Pending, ReleaseOutcome, SetState, TableMark};
 use crate::authority::is_forgotten;
 use crate::release::Fields;
 use crate::release::tree::depth;
-use crate::time;
+use crate::time::{self, start_of};
 use crate::wire::Key;
 
 impl SetState {
     /// Carries out a release: expiry, then withdrawals, then additions. The counts and the depth
-    /// are found here; a planner records them, a replay compares them.
-    pub(crate) fn released(&mut self, r: &Released) -> ReleaseOutcome {
+    /// are found here; a planner records them, a replay compares them. Unless `listed`, what comes and goes is
+    /// counted only.
+    pub(crate) fn released(&mut self, r: &Released, incarnation: u32, listed: bool) -> ReleaseOutcome {
         let mut changes = Changes::default();
         // What was planned comes in, not what expiry uncovers: another report's claim on a key waits for
         // its own turn.
-        let ready: Vec<Key> = match r.admit {
+        let ready: Vec<Handle> = match r.admit {
             0 => Vec::new(),
-            until => self.ready(until, r.horizon, r.withdraw).map(|(key, _)| *key).collect(),
+            until => self.ready(until, r.horizon, r.withdraw).collect(),
         };
         let dropped = self.expire(r.horizon, &mut changes);
         let mut dels = Vec::new();
         if r.withdraw {
             for (key, _) in std::mem::take(&mut self.leaving) {
-                if let Some(add) = self.end_entry(&key, r.serial, &mut changes) {
+                let Some(at) = self.keys.find(&key) else { continue };
+                if let Some(add) = self.end_entry(at, r.serial, &mut changes) {
                     dels.push((key, add));
                 }
             }
@@ -31,8 +33,18 @@ impl SetState {
         for seq in &r.decoys_leaving {
             self.withdraw_decoy(*seq, r.serial, &mut changes, &mut dels);
         }
+        let mut adds = Vec::new();
+        self.admit(&ready, r.serial, &mut changes, |key, fields| {
+            if listed {
+                adds.push((*key, fields));
+            }
+        });
+        let unchanged = ready.is_empty() && dels.is_empty() && !dropped;
+        if !listed {
+            dels.clear();
+        }
         dels.sort_unstable();
-        let adds = self.admit(ready, r.serial, &mut changes);
+        adds.sort_unstable();
         self.forget(r.horizon);
         self.serial = r.serial;
         self.time = r.time;
@@ -41,8 +53,9 @@ impl SetState {
         let (set, serial, time, horizon) = (self.id, r.serial, r.time, r.horizon);
         let outcome = ReleaseOutcome { set, serial, time, horizon, live, bits, changes, adds, dels, dropped };
         let schema = self.params.schema;
-        if !outcome.is_empty() || self.table.serial == 0 || self.table.schema != schema {
-            self.table = TableMark { serial, schema, time, horizon };
+        if !unchanged || self.table.version == 0 || self.table.schema != schema {
+            let version = u64::from(incarnation) << 32 | u64::from(serial);
+            self.table = TableMark { version, schema, time, horizon };
         }
         outcome
     }
@@ -52,14 +65,14 @@ impl SetState {
         let later = self.ends.split_off(&(u64::from(horizon) + 1));
         let ended = std::mem::replace(&mut self.ends, later);
         let mut dropped = false;
-        for key in ended.into_values().flatten() {
-            dropped |= self.expire_key(&key, horizon, changes);
+        for at in ended.into_values().flatten() {
+            dropped |= self.expire_key(at, horizon, changes);
         }
         dropped
     }
 
-    fn expire_key(&mut self, key: &Key, horizon: u32, changes: &mut Changes) -> bool {
-        let Some(state) = self.keys.get_mut(key) else { return false };
+    fn expire_key(&mut self, at: Handle, horizon: u32, changes: &mut Changes) -> bool {
+        let state = &mut self.keys[at];
         let expired = |f: &Fields| !time::is_live(f.start, f.period, horizon);
         let before = state.entries.len();
         let mut was_live = false;
@@ -69,32 +82,28 @@ impl SetState {
             !drop
         });
         let dropped = before - state.entries.len();
-        let gone: Vec<u64> =
-            state.claims.extract_if(.., |c| expired(&c.fields)).map(|claim| claim.report).collect();
-        let forget = state.is_empty();
+        let over = state.claims.iter().filter(|c| expired(&c.fields));
+        let gone: Vec<u64> = over.map(|claim| claim.report).collect();
+        state.claims.retain(|c| !expired(&c.fields));
         self.unexpired -= dropped as u64;
         if was_live {
             self.live -= 1;
             changes.expired += 1;
-            self.leaving.remove(key);
+            self.leaving.remove(self.keys.key(at));
         }
         for report in gone {
-            self.unclaim(report, key);
+            self.unclaim(report, at);
         }
-        if forget {
-            self.keys.remove(key);
-            self.pending.remove(key);
-        } else {
-            // Another report's claim may outlive the one that came first.
-            self.settle(key, None);
-        }
+        // Another report's claim may outlive the one that came first.
+        self.settle(at, None);
+        self.keys.close(at);
         dropped > 0
     }
 
     /// A claim on a key is over; a decoy is forgotten with its last.
-    fn unclaim(&mut self, report: u64, key: &Key) {
+    fn unclaim(&mut self, report: u64, at: Handle) {
         let Some(record) = self.reports.get_mut(&report) else { return };
-        record.keys.retain(|k| k != key);
+        record.keys.retain(|key| *key != at);
         if record.keys.is_empty() && self.decoys.remove(&report) {
             self.drop_report(report);
         }
@@ -108,18 +117,29 @@ impl SetState {
 
     /// Forgets reports no key of which can be left (spec 7.3.8).
     fn forget(&mut self, horizon: u32) {
-        let over = |received: u64, keys: usize| keys == 0 && is_forgotten(received, horizon);
-        let past = self.reports.iter().filter(|(_, r)| is_forgotten(r.warrant.received, horizon));
-        let past: Vec<u64> =
-            past.filter(|(_, r)| over(r.warrant.received, r.keys.len())).map(|(seq, _)| *seq).collect();
-        for report in past {
-            self.drop_report(report);
+        let mut past = Vec::new();
+        while let Some(oldest) =
+            self.received.first_entry().filter(|e| is_forgotten(start_of(*e.key()), horizon))
+        {
+            past.push(oldest.remove_entry());
+        }
+        for (interval, mut reports) in past {
+            reports.retain(|report| {
+                let left = self.reports.get(report).map(|record| record.keys.len());
+                if left == Some(0) {
+                    self.drop_report(*report);
+                }
+                left.is_some_and(|keys| keys > 0)
+            });
+            if !reports.is_empty() {
+                self.received.insert(interval, reports);
+            }
         }
     }
 
     /// Ends the live entry of a key; its `add_serial`, if there was one.
-    fn end_entry(&mut self, key: &Key, serial: u32, changes: &mut Changes) -> Option<u32> {
-        let entry = self.keys.get_mut(key)?.entries.last_mut().filter(|e| e.del_serial == LIVE)?;
+    fn end_entry(&mut self, at: Handle, serial: u32, changes: &mut Changes) -> Option<u32> {
+        let entry = self.keys[at].entries.last_mut().filter(|e| e.del_serial == LIVE)?;
         entry.del_serial = serial;
         let (add, decoy) = (entry.add_serial, entry.decoy);
         self.live -= 1;
@@ -136,42 +156,43 @@ impl SetState {
         let keys = record.keys.clone();
         self.decoys.remove(&seq);
         self.drop_report(seq);
-        for key in keys {
-            if let Some(add) = self.end_entry(&key, serial, changes) {
-                dels.push((key, add));
+        for at in keys {
+            if let Some(add) = self.end_entry(at, serial, changes) {
+                dels.push((*self.keys.key(at), add));
             }
-            if let Some(state) = self.keys.get_mut(&key) {
-                state.claims.retain(|c| c.report != seq);
-                if state.is_empty() {
-                    self.keys.remove(&key);
-                    self.pending.remove(&key);
-                }
-            }
-            self.settle(&key, None);
+            self.keys[at].claims.retain(|c| c.report != seq);
+            self.settle(at, None);
+            self.keys.close(at);
         }
     }
 
-    fn admit(&mut self, ready: Vec<Key>, serial: u32, changes: &mut Changes) -> Vec<(Key, Fields)> {
-        let mut adds = Vec::with_capacity(ready.len());
-        for key in ready {
-            let Some(p) = self.pending.remove(&key) else { continue };
-            let Some(state) = self.keys.get_mut(&key) else { continue };
-            let (fields, decoy) = (p.fields, p.decoy);
+    fn admit(
+        &mut self,
+        ready: &[Handle],
+        serial: u32,
+        changes: &mut Changes,
+        mut each: impl FnMut(&Key, Fields),
+    ) {
+        let (reports, mut released, mut added) = (&mut self.reports, 0, 0);
+        self.keys.admit(ready, |key, state, Pending { fields, decoy, .. }| {
             state.entries.push(EntryState { fields, add_serial: serial, del_serial: LIVE, decoy });
             for claim in state.claims.iter().filter(|c| c.stands()) {
-                if let Some(record) = self.reports.get_mut(&claim.report) {
-                    record.released = serial;
+                // The keys of a report stand together.
+                if released != claim.report
+                    && let Some(record) = reports.get_mut(&claim.report)
+                {
+                    (released, record.released) = (claim.report, serial);
                 }
             }
-            self.live += 1;
-            self.unexpired += 1;
+            added += 1;
             if decoy {
                 changes.decoys_added += 1;
             } else {
                 changes.added += 1;
             }
-            adds.push((key, fields));
-        }
-        adds
+            each(key, fields);
+        });
+        self.live += added;
+        self.unexpired += added;
     }
 }

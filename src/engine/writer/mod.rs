@@ -193,9 +193,16 @@ impl Writer {
                 self.record(now, &Event::Delegated(delegation));
                 Ok(Some(Reply::Done))
             }
-            Input::Adopt { incarnation } => {
-                self.record(now, &Event::Adopted { incarnation });
+            Input::Adopt { incarnation, known } => {
+                self.record(now, &Event::Adopted { incarnation, known });
                 Ok(Some(Reply::Done))
+            }
+            Input::Base(based) => {
+                // Nothing came after the base there is: it is the same snapshot.
+                if self.state.base().is_none_or(|base| base.snapshot.seq < based.seq) {
+                    self.record(now, &Event::Based(based));
+                }
+                Ok(Some(Reply::Based(based)))
             }
             Input::CreateSet { set, params } => self.create_set(now, set, params).map(Some),
             Input::Configure { set, change } => self.configure(now, set, &change).map(Some),

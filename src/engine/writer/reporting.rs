@@ -87,7 +87,7 @@ impl Writer {
     fn submit(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         let set = &self.state.sets[&r.set];
         if let Some(seq) = set.by_id.get(&r.report) {
-            let authored = set.reports.get(seq).and_then(|record| record.authored.as_ref());
+            let authored = set.reports.get(seq).and_then(|record| record.authored.as_deref());
             return match authored.filter(|a| a.told.content == r.content) {
                 Some(authored) => Ok(self.told(now, r.set, *seq, Some(authored.told.clone()))),
                 None => Err(Outcome::Conflict.into()),
@@ -211,7 +211,7 @@ impl Writer {
     fn find(&self, r: &ReportRequest) -> Result<u64, Ended> {
         let set = &self.state.sets[&r.set];
         let seq = set.by_id.get(&r.report).ok_or(Outcome::Report)?;
-        let authored = set.reports.get(seq).and_then(|record| record.authored.as_ref());
+        let authored = set.reports.get(seq).and_then(|record| record.authored.as_deref());
         let hash: [u8; 32] = Sha256::digest(r.secret).into();
         match authored {
             Some(authored) if authored.secret_hash == hash => Ok(*seq),

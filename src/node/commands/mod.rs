@@ -23,8 +23,9 @@ use super::handle::{AskError, OriginHandle};
 use super::health::{self, OriginHealth, ReportingHealth};
 use super::keys::Keys;
 use super::metrics::{Counters, HeldKeys};
-use super::origin::{Origin, write_snapshot};
+use super::origin::Origin;
 use super::sealed_counts::SealedCounts;
+use super::snapshots::bytes_to_oldest_base;
 use crate::authority::{Issuer, Scope, Standing};
 use crate::engine::{CodeOrder, Input, Refusal, Reply, SetState, View};
 use crate::release::Checkpoint;
@@ -88,7 +89,11 @@ fn asked(e: AskError) -> ControlReply {
             | Refusal::SetExists { .. }),
         ) => ControlReply::usage(refusal.to_string()),
         AskError::Refused(refusal) => ControlReply::refused(refusal.to_string()),
-        AskError::Busy | AskError::Unbuilt { .. } | AskError::Slow(_) | AskError::Stopped(_) => failed(e),
+        AskError::Busy
+        | AskError::Unbuilt { .. }
+        | AskError::Slow(_)
+        | AskError::NoSnapshot(_)
+        | AskError::Stopped(_) => failed(e),
     }
 }
 
@@ -337,24 +342,29 @@ impl Commands {
         // A writer that is gone or busy is a finding; its keys are then not on the page.
         let held = self.origin.as_ref().map(|origin| {
             origin.look_within(HEALTH_PATIENCE, move |o| {
+                let files = (o.options().clone(), *o.identity());
                 let of = |(id, set): (u32, &SetState)| {
                     let (embargo, ready) = set.waiting_at(now);
                     HeldKeys { set: id, embargo, ready, leaving: set.leaving() }
                 };
-                o.state().sets().map(of).collect::<Vec<_>>()
+                (o.state().sets().map(of).collect::<Vec<_>>(), files)
             })
         });
-        let held = held.and_then(Result::ok).unwrap_or_default();
-        self.counters.page(&self.view.load(), &self.findings(), &held, now)
+        let Some((held, (options, identity))) = held.and_then(Result::ok) else {
+            return self.counters.page(&self.view.load(), &self.findings(), &[], None, now);
+        };
+        let to_base = bytes_to_oldest_base(&*options.disk, &options.dir, &identity).ok();
+        self.counters.page(&self.view.load(), &self.findings(), &held, to_base, now)
     }
 
     fn snapshot(&self) -> Done {
         let origin = self.origin()?;
-        let looked = origin.look(|o| (o.options().clone(), *o.identity(), o.snapshot()));
-        let (options, identity, (head, payload)) = looked.map_err(asked)?;
-        let digest = write_snapshot(&options, &identity, &head, &payload).map_err(failed)?;
-        origin.counts().snapshot_at(self.clock.now().unix);
-        Ok(json!({ "seq": head.seq, "bytes": payload.len(), "digest": hex::encode(digest) }))
+        match origin.base().map_err(asked)? {
+            Reply::Based(base) => {
+                Ok(json!({ "seq": base.seq, "gno": base.gno, "digest": hex::encode(base.digest) }))
+            }
+            other => Err(unexpected(&other)),
+        }
     }
 
     fn drain(&self, draining: bool) -> Done {

@@ -9,7 +9,7 @@ use super::life::{HOUR, Life, must_be_bare, way};
 use super::story::{count, counted, short};
 use super::world::{Phone, PublicNode, SET};
 use crate::client::{SyncMode, SyncReport};
-use crate::engine::{Kind, Rebuild, ReleaseView};
+use crate::engine::{Kind, Rebuild, Rebuilt, ReleaseView};
 use crate::node::origin::journal_path;
 use crate::store::journal::JournalReader;
 
@@ -142,7 +142,7 @@ impl Life<'_> {
                 events += 1;
             }
         }
-        let (state, tables) = rebuild.finish();
+        let Rebuilt { state, tables, .. } = rebuild.finish().map_err(failed("the rebuild"))?;
         equal("events of the rebuild", events, self.world.origin().origin().state().seq())?;
         let table =
             tables.get(&SET).ok_or_else(|| DemoError::DoesNotHold("the rebuild makes set 1".to_owned()))?;

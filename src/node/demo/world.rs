@@ -12,9 +12,9 @@ use crate::engine::{Input, Random, ReleaseOutcome, Reply, Seeded, View};
 use crate::node::builder::{Builder, TableStore};
 use crate::node::clock::{Clock, SteppedClock};
 use crate::node::entropy::SystemRandom;
+use crate::node::following;
 use crate::node::origin::{OriginOptions, set_path, trust_path};
 use crate::node::single::SingleOrigin;
-use crate::node::upstream;
 use crate::release::{MAX_TRUST_FILE, Trust};
 use crate::store::{Disk, MemoryMode, Published, RealDisk, read_file};
 
@@ -205,7 +205,7 @@ impl PublicNode {
     pub(super) fn pull(&mut self, upstream: &mut Client<'_>) -> Result<SyncReport, DemoError> {
         let report = upstream.sync(&mut self.history, false).map_err(failed("the node's sync"))?;
         let mut builder = self.builder.lock().unwrap_or_else(PoisonError::into_inner);
-        upstream::show(&mut builder, &self.history).map_err(failed("the node's table"))?;
+        following::show(&mut builder, &self.history).map_err(failed("the node's table"))?;
         Ok(report)
     }
 

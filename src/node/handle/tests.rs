@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::*;
-use crate::engine::{BuiltRelease, ParamsChange, ReleaseOutcome, Seeded, TableContext};
+use crate::engine::{BuiltRelease, ParamsChange, Refusal, ReleaseOutcome, Reply, Seeded, TableContext};
 use crate::node::{OriginOptions, SteppedClock};
 use crate::store::{Disk, MemoryDisk, MemoryMode, PublishError};
 
@@ -45,6 +45,15 @@ impl Make for Moody {
     fn show(&mut self, news: &SetNews) -> Result<(), BuildError> {
         self.fails_in(Mood::ShowsNothing)?;
         self.builder.show(news)
+    }
+
+    fn mend(&mut self, mend: &Mend) -> Result<BuiltRelease, BuildError> {
+        self.fails_in(Mood::BuildsNothing)?;
+        self.builder.mend(mend)
+    }
+
+    fn hurt(&self) -> Vec<(u32, BuildError)> {
+        Vec::new()
     }
 
     fn tidy(&mut self) -> Result<(), BuildError> {

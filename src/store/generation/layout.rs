@@ -15,7 +15,7 @@ use std::path::Path;
 pub const MAGIC: [u8; 8] = *b"TEKDGEN\0";
 
 /// The format written and read here.
-pub const FORMAT: u16 = 0;
+pub const FORMAT: u16 = 1;
 
 /// Bytes of the header, a page.
 pub const HEADER_LEN: usize = 4096;

@@ -38,14 +38,19 @@ impl Generation {
 
     /// Position of the live entry of `key` within `range`, which is [`Generation::range`] of it.
     pub fn find_live_in(&self, range: Range<usize>, key: &[u8]) -> Option<usize> {
-        let end = if range.len() > SCAN_MAX {
-            // bounded: whatever keys a submitter chose, about log2(entries) steps.
-            self.first_where(range.clone(), |other| other > key)
-        } else {
-            range.clone().find(|position| self.key(*position) > key).unwrap_or(range.end)
-        };
+        let end = self.end_of(range.clone(), key);
         let last = end.checked_sub(1).filter(|last| *last >= range.start)?;
         (self.key(last) == key && is_live(self.entry(last))).then_some(last)
+    }
+
+    /// Position in `range` behind the last entry of `key`.
+    pub(super) fn end_of(&self, range: Range<usize>, key: &[u8]) -> usize {
+        if range.len() > SCAN_MAX {
+            // bounded: whatever keys a submitter chose, about log2(entries) steps.
+            self.first_where(range, |other| other > key)
+        } else {
+            range.clone().find(|position| self.key(*position) > key).unwrap_or(range.end)
+        }
     }
 
     /// Position of the live entry of `key`.
@@ -74,7 +79,7 @@ impl Generation {
     fn bucket_start(&self, prefix: u64, bits: u8) -> usize {
         let index_bits = self.layout.index_bits;
         if bits <= index_bits {
-            return self.offset((prefix as usize) << (index_bits - bits));
+            return self.begin_of((prefix as usize) << (index_bits - bits));
         }
         let slot = (prefix >> (bits - index_bits)) as usize;
         if slot == 1 << index_bits {
@@ -111,7 +116,12 @@ impl Generation {
     }
 
     fn slot_range(&self, slot: usize) -> Range<usize> {
-        self.offset(slot)..self.offset(slot + 1)
+        self.begin_of(slot)..self.begin_of(slot + 1)
+    }
+
+    /// First entry of a slot. An index that was changed under a map leads nowhere else.
+    fn begin_of(&self, slot: usize) -> usize {
+        self.offset(slot).min(self.len())
     }
 
     /// First position in `range` (in key order) whose key satisfies `reached`; its end if none does.

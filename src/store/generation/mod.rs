@@ -14,6 +14,7 @@ mod layout;
 mod files;
 mod table;
 mod lookup;
+mod vouching;
 mod build;
 
 pub use build::GenerationBuilder;

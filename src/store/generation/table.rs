@@ -180,6 +180,21 @@ impl Generation {
         self.table.mode()
     }
 
+    /// Whether a reader found that the bytes under it were changed; it is to be made again then.
+    pub fn is_hurt(&self) -> bool {
+        self.table.is_hurt()
+    }
+
+    /// Whether `part`, which is one of its own, has the bytes that were verified (5.6.14). To be asked
+    /// after it was read.
+    pub fn vouches(&self, part: &[u8]) -> bool {
+        if self.table.mode() == MemoryMode::Copy {
+            return true;
+        }
+        let start = (part.as_ptr() as usize).wrapping_sub(self.bytes().as_ptr() as usize);
+        self.table.vouches(start..start.saturating_add(part.len()))
+    }
+
     /// All bytes, as they are in the file.
     pub fn bytes(&self) -> &[u8] {
         self.table.bytes()

@@ -302,10 +302,10 @@ impl LocalJournal {
         Ok(head)
     }
 
-    fn drop_below(&self, below_gno: u64) -> Result<(), JournalError> {
+    fn drop_below(&self, below_gno: u64, begun_ms: u64) -> Result<(), JournalError> {
         let segments = segment::list(&*self.disk, &self.dir, &self.log_id)?;
         for pair in segments.windows(2) {
-            if pair[1].base.gno + 1 > below_gno {
+            if pair[1].base.gno + 1 > below_gno || pair[1].created_ms >= begun_ms {
                 break;
             }
             // One name at a time, oldest first: a crash may bring back the oldest only.
@@ -379,9 +379,9 @@ impl Journal for LocalJournal {
         Durability::LocalDisk
     }
 
-    fn trim(&mut self, below_gno: u64) -> Result<(), AppendError> {
+    fn trim(&mut self, below_gno: u64, begun_ms: u64) -> Result<(), AppendError> {
         self.alive()?;
-        let dropped = self.drop_below(below_gno);
+        let dropped = self.drop_below(below_gno, begun_ms);
         self.full_ms = None;
         self.latch(dropped)
     }

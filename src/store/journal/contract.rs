@@ -25,10 +25,10 @@ pub struct Head {
 }
 
 impl Head {
-    /// The head of a log without groups: its chain is `SHA-256("tekd-genesis-v0" ‖ log id)`
+    /// The head of a log without groups: its chain is `SHA-256("tekd-genesis-v1" ‖ log id)`
     /// (spec 5.3.3).
     pub fn genesis(log_id: &LogId, incarnation: u32) -> Head {
-        let chain = Sha256::new().chain_update(b"tekd-genesis-v0").chain_update(log_id).finalize();
+        let chain = Sha256::new().chain_update(b"tekd-genesis-v1").chain_update(log_id).finalize();
         Head { incarnation, gno: 0, seq: 0, chain: chain.into() }
     }
 }
@@ -154,11 +154,12 @@ pub enum JournalError {
     HeadDamaged { file: PathBuf },
     #[error(
         "the journal in {} ends at group {last}, but group {acked} was acknowledged: \
-         a segment is missing; nothing was changed: \
+         {} is missing; nothing was changed: \
          put back the missing file from another copy of the directory",
-        dir.display()
+        dir.display(),
+        missing.file_name().unwrap_or_default().display()
     )]
-    Short { dir: PathBuf, last: u64, acked: u64 },
+    Short { dir: PathBuf, last: u64, acked: u64, missing: PathBuf },
     #[error(
         "{} belongs to another log ({}, not {})",
         file.display(), hex::encode(found), hex::encode(expected)
@@ -228,6 +229,7 @@ pub trait Journal: Send {
     /// What an acknowledgement of this journal is worth.
     fn class(&self) -> Durability;
 
-    /// Drops the oldest segments all of whose groups are below `below_gno`.
-    fn trim(&mut self, below_gno: u64) -> Result<(), AppendError>;
+    /// Drops the oldest segments all of whose groups are below `below_gno`, if the segment after
+    /// was begun before `begun_ms`, Unix milliseconds.
+    fn trim(&mut self, below_gno: u64, begun_ms: u64) -> Result<(), AppendError>;
 }

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::contract::{Head, LogId, Record};
 
 /// Format of all files of the journal.
-pub const FORMAT: u32 = 0;
+pub const FORMAT: u32 = 1;
 /// Unit of padding: a group begins and ends on a page.
 pub(super) const PAGE: u64 = 4096;
 /// Smallest segment that can be configured.
@@ -31,7 +31,7 @@ pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"TEKDSEG\0";
 pub(super) const HEAD_MAGIC: [u8; 8] = *b"TEKDHEAD";
 const GROUP_MAGIC: [u8; 4] = *b"TGRP";
 const END_MAGIC: [u8; 4] = *b"TEND";
-const CHAIN_LABEL: &[u8] = b"tekd-group-v0";
+const CHAIN_LABEL: &[u8] = b"tekd-group-v1";
 
 /// Bytes of a group around its records.
 pub(super) const FRAME: usize = size_of::<GroupHeader>() + size_of::<GroupTrailer>();

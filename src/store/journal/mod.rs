@@ -10,6 +10,7 @@ mod head;
 mod segment;
 mod reserve;
 mod read;
+mod verify;
 mod recover;
 mod append;
 mod closed;
@@ -24,4 +25,5 @@ pub use contract::{
 };
 pub use format::{FORMAT, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, record_bytes};
 pub use mirror::{CaughtUp, Levelled, MirrorError, check_mirror, check_new_mirror, level, whole_in};
-pub use read::{JournalReader, Verified, verify};
+pub use read::{JournalReader, segment_bytes_after};
+pub use verify::{Verification, Verified, verify};

@@ -8,11 +8,44 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::contract::{Group, Head, JournalError};
+use super::contract::{Group, Head, JournalError, LogId};
 use super::format::PAGE;
 use super::head::{self, Mark};
 use super::segment::{self, Segment, Step, Walk};
 use crate::store::disk::Disk;
+
+/// What there is of a journal when it is opened for reading.
+pub(super) struct Extent {
+    pub(super) mark: Mark,
+    pub(super) segments: Vec<Segment>,
+    /// Number of the newest acknowledged group.
+    pub(super) until: u64,
+    /// The head before the oldest group.
+    pub(super) base: Head,
+}
+
+/// Looks what there is of the journal in `dir`.
+pub(super) fn extent(disk: &dyn Disk, dir: &Path) -> Result<Extent, JournalError> {
+    // The head file first: what it names is in the segments listed after it.
+    let mark = head::read(disk, dir)?;
+    let segments = segment::list(disk, dir, &mark.log_id)?;
+    let mut until = mark.head.gno;
+    if let Some(last) = segments.last() {
+        // A segment is born only when all groups before it are acknowledged.
+        until = until.max(last.base.gno);
+        let from = if mark.segment == last.number { mark.offset.next_multiple_of(PAGE) } else { PAGE };
+        // The group at `from` itself can name none after the one before it, which is known already; what
+        // is left of a group that was cut there names anything.
+        until = until.max(Walk::open(disk, last.clone())?.scan(from + PAGE)?.acked);
+    }
+    if until > 0 && segments.is_empty() {
+        let missing = segment::path(dir, mark.segment);
+        return Err(JournalError::Short { dir: dir.to_path_buf(), last: 0, acked: until, missing });
+    }
+    let genesis = Head::genesis(&mark.log_id, mark.head.incarnation);
+    let base = segments.first().map_or(genesis, |first| first.base);
+    Ok(Extent { mark, segments, until, base })
+}
 
 /// An iterator over the acknowledged groups of a journal, oldest first. After an error it
 /// yields nothing more.
@@ -38,25 +71,9 @@ impl JournalReader {
     /// Opens the journal in `dir` at the record `seq`: earlier records of its group are
     /// left out, earlier segments are not read.
     pub fn from_seq(disk: Arc<dyn Disk>, dir: &Path, seq: u64) -> Result<JournalReader, JournalError> {
-        // The head file first: what it names is in the segments listed after it.
-        let mark = head::read(&*disk, dir)?;
-        let segments = segment::list(&*disk, dir, &mark.log_id)?;
-        let mut until = mark.head.gno;
-        if let Some(last) = segments.last() {
-            // A segment is born only when all groups before it are acknowledged.
-            until = until.max(last.base.gno);
-            let from = if mark.segment == last.number { mark.offset.next_multiple_of(PAGE) } else { PAGE };
-            // The group at `from` itself can name none after the one before it, which is known already; what
-            // is left of a group that was cut there names anything.
-            until = until.max(Walk::open(&*disk, last.clone())?.scan(from + PAGE)?.acked);
-        }
-        if until > 0 && segments.is_empty() {
-            return Err(JournalError::Short { dir: dir.to_path_buf(), last: 0, acked: until });
-        }
-        let genesis = Head::genesis(&mark.log_id, mark.head.incarnation);
-        let base = segments.first().map_or(genesis, |first| first.base);
+        let Extent { mark, segments, until, base } = extent(&*disk, dir)?;
         let next = segments.iter().rposition(|segment| segment.base.seq < seq).unwrap_or(0);
-        let head = segments.get(next).map_or(genesis, |first| first.base);
+        let head = segments.get(next).map_or(base, |first| first.base);
         Ok(JournalReader {
             disk,
             segments,
@@ -69,6 +86,11 @@ impl JournalReader {
             from_seq: seq,
             failed: false,
         })
+    }
+
+    /// The random name of the log it reads.
+    pub fn log_id(&self) -> LogId {
+        self.mark.log_id
     }
 
     /// The head before the oldest group the journal still holds.
@@ -139,30 +161,14 @@ impl Iterator for JournalReader {
     }
 }
 
-/// What [`verify`] found whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verified {
-    /// Records read.
-    pub events: u64,
-    /// Groups read.
-    pub groups: u64,
-    /// The acknowledged head, reached.
-    pub head: Head,
-}
-
-/// Reads the whole journal in `dir` up to its acknowledged head and checks every byte on
-/// the way. `progress` hears groups done and groups in all.
-pub fn verify(
-    disk: Arc<dyn Disk>,
+/// Bytes of the segment files in `dir` that hold what came after group `gno`.
+pub fn segment_bytes_after(
+    disk: &dyn Disk,
     dir: &Path,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Verified, JournalError> {
-    let mut reader = JournalReader::open(disk, dir)?;
-    let base = reader.base();
-    let all = reader.until.saturating_sub(base.gno);
-    while let Some(group) = reader.advance()? {
-        progress(group.head.gno - base.gno, all);
-    }
-    let head = reader.head();
-    Ok(Verified { events: head.seq - base.seq, groups: head.gno - base.gno, head })
+    log_id: &LogId,
+    gno: u64,
+) -> Result<u64, JournalError> {
+    let segments = segment::list(disk, dir, log_id)?;
+    let first = segments.iter().rposition(|segment| segment.base.gno <= gno).unwrap_or(0);
+    Ok(segments[first..].iter().map(|segment| segment.len).sum())
 }

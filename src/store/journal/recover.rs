@@ -43,7 +43,8 @@ pub(super) fn recover(
         return Err(JournalError::Foreign { file: head::path(dir), found: mark.log_id, expected: *log_id });
     }
     let segments = segment::list(disk, dir, log_id)?;
-    let short = |last| JournalError::Short { dir: dir.to_path_buf(), last, acked: mark.head.gno };
+    let missing = segment::path(dir, mark.segment);
+    let short = |last| JournalError::Short { dir: dir.to_path_buf(), last, acked: mark.head.gno, missing };
     let Some(first) = segments.first() else {
         let genesis = Head::genesis(log_id, mark.head.incarnation);
         let found = Found { mark, base: genesis, head: genesis, tail: None, cut: None };

@@ -86,10 +86,9 @@ pub(super) fn list(disk: &dyn Disk, dir: &Path, log_id: &LogId) -> Result<Vec<Se
                 Err(JournalError::Corrupt { file, offset: 0, gno, what })
             };
             if last.number.checked_add(1) != Some(number) {
-                return wrong(format!(
-                    "the segment before it is missing, there is only segment {}",
-                    last.number
-                ));
+                let missing = self::path(dir, last.number.saturating_add(1));
+                let name = missing.file_name().unwrap_or_default().display();
+                return wrong(format!("{name}, which comes before it, is missing"));
             }
             if segment.base.gno < last.base.gno || segment.base.seq < last.base.seq {
                 return wrong("it begins before the segment before it".to_string());

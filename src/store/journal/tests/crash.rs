@@ -47,7 +47,7 @@ fn workload(disk: &MemoryDisk, ledger: &mut Ledger) -> Option<()> {
         }
         if step == 13 {
             ledger.trimmed_gno = 12;
-            journal.trim(ledger.trimmed_gno).ok()?;
+            journal.trim(ledger.trimmed_gno, u64::MAX).ok()?;
         }
     }
     journal.idle().ok()
@@ -154,7 +154,9 @@ fn after_any_failed_operation_nothing_more_is_confirmed_and_nothing_confirmed_is
             assert!(matches!(error, AppendError::Failed(_)), "{kind:?} {nth}: {error}");
             let later = append(&mut journal, &[1], NOON).unwrap_err();
             assert!(matches!(&later, AppendError::Stopped { first } if first.contains("error")), "{later}");
-            assert!(journal.idle().is_err() && journal.trim(1).is_err() && journal.acquire().is_err());
+            assert!(
+                journal.idle().is_err() && journal.trim(1, u64::MAX).is_err() && journal.acquire().is_err()
+            );
             let what = format!("{kind:?} {nth}");
             survives(&disk.crash(nth), &mut { ledger }, &what);
             // A restart without a crash sees what memory has; what it accepts must last.

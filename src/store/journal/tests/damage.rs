@@ -122,13 +122,14 @@ fn missing_and_damaged_files_are_named_with_what_to_do() {
         disk.remove(&name).unwrap();
         open(&disk).map(|_| ()).map_err(|error| error.to_string())
     };
-    says(without(segment(2)), "ends at group 2, but group 4 was acknowledged: a segment is missing");
+    let missing = "ends at group 2, but group 4 was acknowledged: segment-0000000002.journal is missing";
+    says(without(segment(2)), missing);
     says(without(head), "holds no journal");
     let disk = two_segments();
     let mut journal = open(&disk).unwrap().0;
     append(&mut journal, &[1], NOON + 3 * DAY_MS).unwrap();
     disk.remove(&segment(2)).unwrap();
-    says(open(&disk).map(|_| ()).map_err(|e| e.to_string()), "the segment before it is missing");
+    says(open(&disk).map(|_| ()).map_err(|e| e.to_string()), "which comes before it, is missing");
 }
 
 #[test]

@@ -161,13 +161,13 @@ fn trimming_drops_whole_segments_and_readers_begin_at_the_oldest_kept() {
         append(&mut journal, &[1, 2], NOON + day * DAY_MS).unwrap();
         append(&mut journal, &[3], NOON + day * DAY_MS).unwrap();
     }
-    journal.trim(6).unwrap();
+    journal.trim(6, u64::MAX).unwrap();
     journal.idle().unwrap();
     assert!(disk.open(&segment(2)).is_err() && disk.open(&segment(3)).is_ok());
     assert_eq!(sequence(read(&disk)), (7..=12).collect::<Vec<_>>());
     let (mut journal, recovered) = open(&disk).unwrap();
     assert_eq!((recovered.groups, recovered.events, recovered.base.gno), (4, 6, 4));
-    journal.trim(u64::MAX).unwrap();
+    journal.trim(u64::MAX, u64::MAX).unwrap();
     assert_eq!(append(&mut journal, &[1], NOON + 3 * DAY_MS).unwrap().seq, 13);
     assert_eq!(open(&disk).unwrap().1.base.gno, 6, "the segment being written is never dropped");
 }

@@ -1,0 +1,216 @@
+//! What a set knows of its keys, by key: found by hash, kept where it was put, read out in key order.
+//!
+//! A key in the table has a handle, by which everything else in the state names it. The keys that wait for a
+//! release are a list of their own beside the table.
+
+use std::ops::{Index, IndexMut};
+
+use super::key_index::{KeyHash, KeyIndex, Peeked};
+use super::{KeyState, Pending};
+use crate::wire::Key;
+
+/// A key in the table: good as long as something is known of the key. After that it is of no key, or of
+/// another that came later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Handle(u32);
+
+/// Where a key that does not wait stands among those that do.
+const NOWHERE: u32 = u32::MAX;
+/// The same of a slot that no key has.
+const FREE: u32 = u32::MAX - 1;
+
+#[derive(Debug, Clone)]
+struct Slot {
+    key: Key,
+    /// Its place among those that wait, [`NOWHERE`] or [`FREE`].
+    waits: u32,
+    state: KeyState,
+}
+
+/// Keys and what is known of each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyTable {
+    slots: Vec<Slot>,
+    free: Vec<Handle>,
+    index: KeyIndex,
+    waiting: Vec<(Handle, Pending)>,
+}
+
+impl KeyTable {
+    /// How many keys are in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn find(&self, key: &Key) -> Option<Handle> {
+        self.find_hashed(self.index.hash(key.as_bytes()), key)
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<&KeyState> {
+        self.find(key).map(|at| &self[at])
+    }
+
+    pub(crate) fn key(&self, at: Handle) -> &Key {
+        &self.slots[at.0 as usize].key
+    }
+
+    /// The handles of these keys; those that are new come into the table with nothing known of them.
+    pub(crate) fn open<'k>(&mut self, keys: impl Iterator<Item = &'k Key> + Clone) -> Vec<Handle> {
+        // Places are read for all before one is looked at: the processor waits for memory once, not in turn.
+        let hashes: Vec<KeyHash> = keys.clone().map(|key| self.index.hash(key.as_bytes())).collect();
+        let peeked: Vec<Peeked> = hashes.iter().map(|hash| self.index.peek(*hash)).collect();
+        let looked = keys.clone().zip(hashes.iter().zip(peeked));
+        let found = looked.map(|(key, (hash, peeked))| {
+            self.index.find_from(*hash, peeked, |number| self.is(number, key)).map(Handle)
+        });
+        let found: Vec<Option<Handle>> = found.collect();
+        let opened = keys.zip(hashes.into_iter().zip(found)).map(|(key, (hash, found))| {
+            // One that is twice among them was put in the first time.
+            found.or_else(|| self.find_hashed(hash, key)).unwrap_or_else(|| self.put(hash, key))
+        });
+        opened.collect()
+    }
+
+    /// Takes a key out of the table if nothing is known of it.
+    pub(crate) fn close(&mut self, at: Handle) {
+        if !self[at].is_empty() || self.slots[at.0 as usize].waits == FREE {
+            return;
+        }
+        self.wait_for(at, None);
+        let hash = self.index.hash(self.key(at).as_bytes());
+        self.index.remove(hash, at.0);
+        self.slots[at.0 as usize].waits = FREE;
+        self.free.push(at);
+    }
+
+    /// All keys of which something is known, in no order that means anything.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle, &Key, &KeyState)> {
+        let slots = (0..).map(Handle).zip(&self.slots).filter(|(_, slot)| !slot.state.is_empty());
+        slots.map(|(at, slot)| (at, &slot.key, &slot.state))
+    }
+
+    /// All keys of which something is known, in key order.
+    pub(crate) fn in_order(&self) -> Vec<Handle> {
+        self.sorted(self.iter().map(|(at, ..)| at))
+    }
+
+    /// Handles in the order of their keys.
+    pub(crate) fn sorted(&self, handles: impl Iterator<Item = Handle>) -> Vec<Handle> {
+        // The first bytes of a key and its handle in one number: the keys themselves are looked at only where
+        // those are equal.
+        let number = |at: Handle| u128::from(first_bytes(self.key(at))) << 64 | u128::from(at.0);
+        let mut numbers: Vec<u128> = handles.map(number).collect();
+        numbers.sort_unstable();
+        let mut order: Vec<Handle> = numbers.iter().map(|number| Handle(*number as u32)).collect();
+        let mut from = 0;
+        for run in numbers.chunk_by(|a, b| a >> 64 == b >> 64) {
+            if run.len() > 1 {
+                order[from..from + run.len()].sort_unstable_by_key(|at| self.key(*at));
+            }
+            from += run.len();
+        }
+        order
+    }
+
+    /// Keys that wait for a release, in no order that means anything.
+    pub(crate) fn waiting(&self) -> &[(Handle, Pending)] {
+        &self.waiting
+    }
+
+    /// What a key waits for.
+    pub(crate) fn waits_for(&self, at: Handle) -> Option<&Pending> {
+        self.waiting.get(self.slots[at.0 as usize].waits as usize).map(|(_, pending)| pending)
+    }
+
+    /// Lets a key wait for that, or not at all. While it goes on waiting for the same thing, since when stays.
+    pub(crate) fn wait_for(&mut self, at: Handle, next: Option<Pending>) {
+        let place = &mut self.slots[at.0 as usize].waits;
+        match (self.waiting.get_mut(*place as usize), next) {
+            (Some((_, now)), Some(next)) if (Pending { since: next.since, ..*now }) == next => {}
+            (Some((_, now)), Some(next)) => *now = next,
+            (None, Some(next)) => {
+                *place = u32::try_from(self.waiting.len()).expect("no more wait than there are handles");
+                self.waiting.push((at, next));
+            }
+            (Some(_), None) => {
+                let left = std::mem::replace(place, NOWHERE);
+                self.waiting.swap_remove(left as usize);
+                if let Some((moved, _)) = self.waiting.get(left as usize) {
+                    self.slots[moved.0 as usize].waits = left;
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Lets keys that wait come out of the list, all at once: calls `each` with what they waited for.
+    pub(crate) fn admit(&mut self, ready: &[Handle], mut each: impl FnMut(&Key, &mut KeyState, Pending)) {
+        for at in ready {
+            let slot = &mut self.slots[at.0 as usize];
+            let Some((_, pending)) = self.waiting.get(slot.waits as usize) else { continue };
+            slot.waits = NOWHERE;
+            each(&slot.key, &mut slot.state, *pending);
+        }
+        let slots = &mut self.slots;
+        let mut kept = 0_u32;
+        self.waiting.retain(|(at, _)| {
+            let waits = &mut slots[at.0 as usize].waits;
+            let keep = *waits != NOWHERE;
+            if keep {
+                *waits = kept;
+                kept += 1;
+            }
+            keep
+        });
+        // After a great release few wait.
+        self.waiting.shrink_to(self.waiting.len() * 4);
+    }
+
+    fn find_hashed(&self, hash: KeyHash, key: &Key) -> Option<Handle> {
+        self.index.find(hash, |number| self.is(number, key)).map(Handle)
+    }
+
+    fn is(&self, number: u32, key: &Key) -> bool {
+        self.slots[number as usize].key == *key
+    }
+
+    fn put(&mut self, hash: KeyHash, key: &Key) -> Handle {
+        let slot = Slot { key: *key, waits: NOWHERE, state: KeyState::default() };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at.0 as usize] = slot;
+                at
+            }
+            None => {
+                let at = u32::try_from(self.slots.len()).ok().filter(|at| *at < FREE);
+                self.slots.push(slot);
+                Handle(at.expect("a set in memory has fewer keys than 2^32 - 2"))
+            }
+        };
+        self.index.insert(hash, at.0);
+        at
+    }
+}
+
+impl Index<Handle> for KeyTable {
+    type Output = KeyState;
+
+    fn index(&self, at: Handle) -> &KeyState {
+        &self.slots[at.0 as usize].state
+    }
+}
+
+impl IndexMut<Handle> for KeyTable {
+    fn index_mut(&mut self, at: Handle) -> &mut KeyState {
+        &mut self.slots[at.0 as usize].state
+    }
+}
+
+/// The number that the first eight bytes of a key spell.
+fn first_bytes(key: &Key) -> u64 {
+    u64::from_be_bytes(*key.as_bytes().first_chunk().expect("keys have 16 or 32 bytes"))
+}

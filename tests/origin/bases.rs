@@ -1,0 +1,198 @@
+//! Snapshots that the journal names: they stand for all before them, old segments and old keys go, and what
+//! is damaged is noticed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tekd::engine::{Event, Input, ParamsChange, Rebuild, Rebuilt, Recompute, State, replay};
+use tekd::node::{OriginError, StartError, first_state, fold, journal_path, snapshots_path};
+use tekd::store::journal::Record;
+use tekd::store::{Disk, MemoryDisk, read_file};
+use tekd::wire::Key;
+
+use super::world::{DIR, Dice, NOON, World, event, keys_of_day, options, records};
+
+const SET: u32 = 1;
+const DAY: u64 = 86_400;
+const RETENTION: u64 = 14;
+/// Days that pass before the first segment is dropped, and some.
+const DAYS: u64 = RETENTION + 5;
+
+/// A set whose every day has its keys, a base each day.
+struct Days {
+    world: World,
+    dice: Dice,
+    /// All records ever, also of segments that are gone.
+    records: Vec<Record>,
+    /// The keys of each day, by the day they were received.
+    keys: Vec<Vec<Key>>,
+}
+
+impl Days {
+    fn new() -> Days {
+        let mut world = World::new(NOON, 51);
+        let change = ParamsChange { interval_s: Some(21_600), ..ParamsChange::default() };
+        world.configure(SET, change);
+        Days { world, dice: Dice::new(51), records: Vec::new(), keys: Vec::new() }
+    }
+
+    /// Noon to noon: keys come in, and the first release of the next day makes a base due.
+    fn pass(&mut self) {
+        let keys = keys_of_day(&mut self.dice, self.world.now.unix, 1, 12);
+        self.keys.push(keys.iter().map(|key| key.key).collect());
+        self.world.import(SET, keys);
+        let noon = self.world.now.unix + DAY;
+        while self.world.now.unix < noon {
+            let next = (self.world.now.unix + 21_600).min(noon);
+            self.world.tick_to(SET, next);
+            if self.world.origin.base_is_due() {
+                self.note();
+                self.world.snapshot();
+            }
+        }
+        self.note();
+    }
+
+    /// Keeps the records before a base drops them.
+    fn note(&mut self) {
+        let after = self.records.last().map_or(1, |record| record.seq + 1);
+        self.records.extend(self.world.records(after));
+    }
+
+    fn bases(&self) -> usize {
+        self.records.iter().filter(|record| matches!(event(record), Event::Based(_))).count()
+    }
+}
+
+fn aged() -> Days {
+    let mut days = Days::new();
+    (0..DAYS).for_each(|_| days.pass());
+    days
+}
+
+fn generations(rebuild: Rebuild) -> (Vec<u8>, Vec<(u32, Vec<u8>)>) {
+    let Rebuilt { state, tables, .. } = rebuild.finish().expect("as it was signed");
+    let bytes = tables.into_iter().map(|(set, table)| (set, table.generation.bytes().to_vec())).collect();
+    (state.to_bytes(), bytes)
+}
+
+#[test]
+fn base_and_event_one_rebuild_to_the_same_bytes() {
+    let days = aged();
+    assert_eq!(days.bases() as u64, DAYS, "one a day");
+    let disk: Arc<dyn Disk> = Arc::new(days.world.disk.clone());
+    let kept = records(&days.world.disk, 1);
+    assert!(kept[0].seq > 1, "the first segments are gone");
+    assert_eq!(kept[..], days.records[kept[0].seq as usize - 1..]);
+
+    let mut from_one = Rebuild::new();
+    days.records.iter().for_each(|record| from_one.push(record).expect("it was lived"));
+    let base = first_state(&disk, Path::new(DIR)).expect("a base");
+    let at = base.seq();
+    assert!(at >= kept[0].seq);
+    let mut from_base = Rebuild::from_state(base, Recompute::EverySerial).expect("tables of the base");
+    kept.iter().filter(|record| record.seq > at).for_each(|r| from_base.push(r).expect("it was lived"));
+    let (one, base) = (generations(from_one), generations(from_base));
+    assert!(one.0 == days.world.origin.state().to_bytes() && one == base);
+}
+
+#[test]
+fn a_key_leaves_every_file_after_its_retention_and_two_days() {
+    let days = aged();
+    let today = days.keys.len() as u64;
+    let held = |key: &Key| {
+        let tree = [PathBuf::from(DIR), journal_path(Path::new(DIR)), snapshots_path(Path::new(DIR))];
+        let sets = Path::new(DIR).join("sets/1");
+        let dirs = tree.into_iter().chain([sets]);
+        let files = dirs.flat_map(|dir| days.world.disk.list(&dir).expect("a directory"));
+        files
+            .filter(|file| {
+                let bytes = read_file(&days.world.disk, file, 1 << 26).expect("a file");
+                bytes.windows(16).any(|window| window == key.as_bytes())
+            })
+            .count()
+    };
+    for (received, keys) in days.keys.iter().enumerate() {
+        // It is noon, and on day `received` at noon it came.
+        let age = today - received as u64;
+        let found = keys.iter().map(held).filter(|files| *files > 0).count();
+        if age >= RETENTION + 2 {
+            assert_eq!(found, 0, "keys that came {age} days ago");
+        } else {
+            assert_eq!(found, keys.len(), "keys that came {age} days ago are in the journal at least");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_folded_from_the_files_is_that_of_the_state() {
+    let mut days = Days::new();
+    (0..3).for_each(|_| days.pass());
+    days.world.origin.idle().expect("the disk is well");
+    let files = days.world.disk.crash_clean();
+    let (options, identity) = (options(&files), *days.world.origin.identity());
+    let folded = fold(&options, &identity).expect("a snapshot");
+    days.world.snapshot();
+    assert_eq!(days.world.origin.state().base().expect("a base").snapshot, folded);
+    // Once more there is nothing new to fold.
+    assert_eq!(fold(&options, &identity).expect("the same"), folded);
+}
+
+#[test]
+fn a_damaged_snapshot_costs_nothing_while_there_is_another() {
+    let days = aged();
+    let expected = days.world.origin.state().to_bytes();
+    let disk = days.world.disk.clone();
+    drop(days.world);
+    let snapshots = disk.list(&snapshots_path(Path::new(DIR))).expect("snapshots");
+    assert_eq!(snapshots.len(), 2);
+    let now = |disk: &MemoryDisk| World::open(disk.crash_clean(), later(), 52);
+    disk.damage(&snapshots[1], 1000, 1).expect("a byte");
+    let world = now(&disk).expect("the one before is used");
+    let same = State::from_bytes(&world.origin.state().to_bytes()).expect("a state").to_bytes();
+    assert!(same.len() >= expected.len(), "a start may finish something, it loses nothing");
+    // Both: what is between event one and the oldest segment is nowhere.
+    disk.damage(&snapshots[0], 1000, 1).expect("a byte");
+    let before = disk.operations().len();
+    match now(&disk) {
+        Err(StartError::Origin(OriginError::Gap { begins, snapshot: 0 })) => assert!(begins > 0),
+        other => panic!("{:?}", other.err()),
+    }
+    assert_eq!(disk.operations().len(), before, "nothing was changed");
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    assert!(matches!(first_state(&disk, Path::new(DIR)), Err(OriginError::Gap { .. })));
+}
+
+fn later() -> tekd::engine::Moment {
+    tekd::engine::Moment { unix: NOON + DAYS * DAY + 60, monotonic_ms: 0 }
+}
+
+#[test]
+fn a_whole_snapshot_that_the_journal_names_otherwise_is_refused() {
+    let mut days = Days::new();
+    (0..2).for_each(|_| days.pass());
+    let (world, dir) = (&mut days.world, snapshots_path(Path::new(DIR)));
+    world.snapshot();
+    let named = world.disk.list(&dir).expect("snapshots").pop().expect("one");
+    let base = world.origin.state().base().expect("a base").snapshot;
+    assert_eq!(world.turn(Input::Tick), Ok(tekd::engine::Reply::Done));
+    world.origin.idle().expect("the disk is well");
+    let disk = world.disk.clone();
+    let log_id = world.origin.identity().log_id;
+    // The same head, but the state of an event before it.
+    let mut other = State::new();
+    for record in days.records.iter().take_while(|record| record.seq < base.seq) {
+        replay(&mut other, record).expect("it was lived");
+    }
+    let head = tekd::store::journal::Head { incarnation: 1, gno: base.gno, seq: base.seq, chain: base.chain };
+    tekd::store::snapshot::write(&disk, &dir, &log_id, &head, &other.to_bytes()).expect("written");
+    let opened = World::open(disk.crash_clean(), later(), 53);
+    match opened.map(drop) {
+        Err(StartError::Origin(OriginError::OtherSnapshot { snapshot, .. })) => {
+            assert_eq!(snapshot, base.seq);
+        }
+        other => panic!("{other:?}"),
+    }
+    disk.remove(&named).and_then(|()| disk.sync_dir(&dir)).expect("removed");
+    World::open(disk.crash_clean(), later(), 54).expect("the one before is used");
+}
