@@ -92,8 +92,16 @@ impl World {
                 self.origin.kill();
                 self.start_origin_later();
             }
-            Trouble::NodePowerCut => self.end_node(dice.below(NODES), true),
-            Trouble::NodeKill => self.end_node(dice.below(NODES), false),
+            Trouble::NodePowerCut => {
+                // It goes while the node keeps its next release, or now.
+                let number = dice.below(NODES);
+                if dice.one_in(3) {
+                    self.cut_node(number);
+                } else {
+                    self.nodes[number].disk.freeze_after(dice.below(9) as u64);
+                }
+            }
+            Trouble::NodeKill => self.end_node(dice.below(NODES)),
             Trouble::MediumError => {
                 self.origin.disk.fail(dice.pick(&KINDS), 1 + dice.below(4) as u64, Fault::Eio);
             }
@@ -119,17 +127,17 @@ impl World {
         }
     }
 
-    fn end_node(&mut self, number: usize, by_power: bool) {
-        let now_ms = self.now_ms;
+    fn end_node(&mut self, number: usize) {
+        if self.nodes[number].process.take().is_some() {
+            self.counts.fault("node killed", self.now_ms);
+            self.restart_node_later(number);
+        }
+    }
+
+    fn cut_node(&mut self, number: usize) {
         let node = &mut self.nodes[number];
-        if node.process.take().is_none() {
-            return;
-        }
-        if by_power {
-            node.disk = after_cut(&node.disk, now_ms, &mut self.dice, &mut self.counts);
-        } else {
-            self.counts.fault("node killed", now_ms);
-        }
+        node.process = None;
+        node.disk = after_cut(&node.disk, self.now_ms, &mut self.dice, &mut self.counts);
         self.restart_node_later(number);
     }
 
@@ -187,7 +195,7 @@ impl World {
         rot(&disk, file, dice);
         self.counts.fault("rot of a generation", self.now_ms);
         if number < NODES {
-            self.end_node(number, false);
+            self.end_node(number);
         } else {
             self.origin.kill();
             self.start_origin_later();
@@ -239,8 +247,10 @@ impl World {
         for _ in 0..news.full {
             self.counts.fault("no space", now_ms);
         }
-        if news.cut && at == Place::Origin {
-            self.power_cut();
+        match at {
+            Place::Node(number) if news.cut => self.cut_node(number),
+            Place::Origin if news.cut => self.power_cut(),
+            _ => {}
         }
     }
 
@@ -296,6 +306,10 @@ impl World {
         {
             accept_torn(&self.origin.disk, &records, now_ms);
         }
+        if !self.calm && self.dice.one_in(6) {
+            // The power goes again while the origin starts, or soon after.
+            self.origin.disk.freeze_after(self.dice.below(12) as u64);
+        }
         let started = self.origin.start(now_ms);
         self.judge.doubt = false;
         match started {
@@ -304,6 +318,10 @@ impl World {
                 self.tell("the origin starts".to_owned());
                 self.learn();
                 (self.judge.alone, self.judge.intended) = (false, None);
+                if self.origin.medium.met().cut {
+                    // It started, and the power went at something that it can do without.
+                    return self.note_medium(Place::Origin);
+                }
                 self.what_was_taken_stays_so();
                 self.look_at_journal(false);
                 self.compare_state();

@@ -89,6 +89,9 @@ impl NodeHost {
 pub(crate) fn start(shared: &Shared, number: usize) {
     let client = {
         let world = lock(shared);
+        if world.nodes[number].process.is_some() {
+            return;
+        }
         let (target, trust) = (world.nodes[number].upstream.clone(), world.trust.clone());
         client(shared, Place::Node(number), &target, trust, world.seed, world.nodes[number].starts)
     };
@@ -112,6 +115,7 @@ pub(crate) fn start(shared: &Shared, number: usize) {
             world.restart_node_later(number);
         }
     }
+    world.note_medium(Place::Node(number));
 }
 
 fn store(medium: &Medium) -> TableStore {

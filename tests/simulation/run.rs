@@ -55,6 +55,8 @@ pub(crate) fn live(seed: u64, hours: u64, most: u64, canary: Option<Canary>) -> 
         }
     }));
     let mut world = lock(&shared);
+    // The clients of nodes hold the world that holds them.
+    world.nodes.clear();
     world.counts.lived = ((world.now_ms / 1000 - NOON) / 3600).min(hours);
     Lived {
         counts: world.counts.clone(),
