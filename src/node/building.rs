@@ -140,8 +140,8 @@ impl Task {
                 news.set()
             ),
             Task::Mend(mend) => format!(
-                "the table of set {} was found changed and cannot be made again: {why}; it is tried again, and questions \
-                 about it are refused",
+                "the table of set {} was found changed and cannot be made again: {why}; it is tried again, \
+                 and questions about it are refused",
                 mend.set()
             ),
         }
@@ -282,7 +282,8 @@ impl<M: Make, T: Fn(Finished)> Building<M, T> {
         self.troubles.set((built.set, Step::Mend), None);
         tracing::info!("the table of set {} is made again", built.set);
         let waits = (built.set, Step::Build);
-        let same = |again: &mut Again| matches!(&again.task, Task::Build(_, outcome) if outcome.serial == built.serial);
+        let serial = built.serial;
+        let same = |again: &mut Again| matches!(&again.task, Task::Build(_, of) if of.serial == serial);
         self.again.get_mut(&waits).is_some_and(same).then(|| {
             self.again.remove(&waits);
             self.troubles.set(waits, None);

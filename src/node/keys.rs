@@ -274,6 +274,14 @@ impl<'d> Keys<'d> {
     /// If the files cannot be written.
     pub fn rotate_tls(&self) -> Result<TlsFiles, KeyError> {
         let made = rcgen::generate_simple_self_signed(vec!["tekd.invalid".to_owned()])?;
+        // Whatever a crash leaves is a pair or none: a key without its certificate is made anew.
+        let old = self.dir.join("tls-cert.pem");
+        match self.disk.remove(&old).and_then(|()| self.disk.sync_dir(&self.dir)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(KeyError::Disk { what: "remove", file: old, source });
+            }
+            _ => {}
+        }
         let files = TlsFiles {
             certificate: made.cert.pem().into_bytes(),
             key: made.signing_key.serialize_pem().into_bytes(),
@@ -392,7 +400,23 @@ fn seal_name(id: [u8; 8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MemoryDisk;
+    use crate::store::{Fault, MemoryDisk, OperationKind};
+
+    #[test]
+    fn a_rotation_of_the_certificate_that_fails_leaves_a_pair_or_none() {
+        for nth in 1.. {
+            let disk = MemoryDisk::new();
+            let keys = Keys::open(&disk, Path::new("/data")).unwrap();
+            let before = keys.tls().unwrap();
+            disk.fail(OperationKind::Rename, nth, Fault::Eio);
+            if keys.rotate_tls().is_ok() {
+                assert_eq!(nth, 3, "two files are named");
+                break;
+            }
+            let after = keys.tls().unwrap();
+            assert!(after.certificate != before.certificate && after.key != before.key, "fault {nth}");
+        }
+    }
 
     #[test]
     fn a_damaged_key_file_is_named_and_not_quoted() {

@@ -21,7 +21,10 @@ use crate::transport::{
 #[derive(Debug, thiserror::Error)]
 pub enum StreamsError {
     /// Certificate and key.
-    #[error(transparent)]
+    #[error(
+        "keys/tls-cert.pem and keys/tls-key.pem cannot be used: {0}; put both back from a backup, or remove both, \
+         and tekd makes a pair of its own"
+    )]
     Tls(#[from] TlsConfigError),
     /// The runtime or a socket.
     #[error("cannot serve streams: {0}")]

@@ -220,7 +220,7 @@ impl Follower {
         }
     }
 
-    /// Waits until the next polls are due, and mends what is found changed meanwhile; `false` if it is to stop.
+    /// Waits until the next polls are due, and mends what is found changed; `false` if it is to stop.
     fn rest(&self, stop: &Receiver<()>) -> bool {
         let due = Instant::now() + self.every;
         loop {

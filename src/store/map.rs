@@ -23,6 +23,10 @@
 //!   process (its lock) and is mode 0700, so no other program has business in it.
 //! - **a-guard-covers-its-map**: a range stands in `GUARDS` from after it is mapped until before it
 //!   is unmapped, so what the handler puts zeros over is memory of a table that is still there.
+//! - **an-action-is-whole**: what the system gets or gives as the action of SIGBUS is made whole before,
+//!   and what was there before stays where the handler finds it, for ever.
+//! - **a-handler-waits-for-nobody**: the handler reads atomics and calls what a handler may call; it
+//!   neither locks nor allocates.
 //!
 //! What this file does not do: look at the bytes. [`super::generation`] verifies them.
 
@@ -226,17 +230,17 @@ fn watch_for_holes() {
 
 #[allow(unsafe_code)]
 fn page_size() -> usize {
-    // SAFETY: it takes a number and returns one.
+    // SAFETY: an-action-is-whole: nothing but a number goes in and comes out.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
 #[allow(unsafe_code)]
 fn handle_bus_errors() -> io::Result<()> {
-    // SAFETY: all zeros is an action: the default one, without flags and mask.
+    // SAFETY: an-action-is-whole: all zeros is one, the default, without flags and mask.
     let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: as above.
+    // SAFETY: an-action-is-whole: as above.
     let mut ours: libc::sigaction = unsafe { std::mem::zeroed() };
-    // SAFETY: both point to an action; no action is given.
+    // SAFETY: an-action-is-whole: `before` is one, and none is given.
     if unsafe { libc::sigaction(libc::SIGBUS, std::ptr::null(), &raw mut before) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -244,7 +248,7 @@ fn handle_bus_errors() -> io::Result<()> {
     ours.sa_sigaction = fill_hole as *const () as usize;
     // On the stack for signals, where the thread has one: that of a thread may be what is broken.
     ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    // SAFETY: `ours` is whole; the handler does only what a handler may do.
+    // SAFETY: an-action-is-whole: `ours` is one, and its handler waits for nobody.
     if unsafe { libc::sigaction(libc::SIGBUS, &raw const ours, std::ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -255,9 +259,9 @@ fn handle_bus_errors() -> io::Result<()> {
 /// hurt; whatever else it is about goes the way it went before.
 #[allow(unsafe_code)]
 extern "C" fn fill_hole(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: the kernel gives a handler with SA_SIGINFO its information.
+    // SAFETY: an-action-is-whole: with SA_SIGINFO the system gives its information.
     let info = unsafe { &*info };
-    // SAFETY: what it means depends on the code, and it is only compared.
+    // SAFETY: a-handler-waits-for-nobody: it is read, and compared only.
     let at = unsafe { info.si_addr() } as usize;
     let covers = |place: &&Place| {
         let start = place.start.load(Ordering::SeqCst);
@@ -278,9 +282,9 @@ extern "C" fn fill_hole(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut
             return;
         }
     }
-    // SAFETY: it was stored before this handler was set, whole, and is never freed.
+    // SAFETY: an-action-is-whole: it was stored before this handler was set.
     unsafe { libc::sigaction(signal, BEFORE.load(Ordering::SeqCst), std::ptr::null_mut()) };
-    // SAFETY: it takes a number; the signal waits until this handler returns.
+    // SAFETY: a-handler-waits-for-nobody: the signal comes once this handler has returned.
     unsafe { libc::raise(signal) };
 }
 

@@ -1,7 +1,7 @@
 //! Files of the data directory cut, flipped, removed and replaced by older copies under a running server.
 //!
-//! The server lives and its answers stay right. What comes after a stop is one of two: it refuses to start and
-//! names the file, or it serves and everything that was confirmed is there.
+//! The server lives and its answers stay right. What comes after a stop is one of two: it refuses to start
+//! and names the file, or it serves and everything that was confirmed is there.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -199,6 +199,9 @@ fn keys() {
     ] {
         let key = |data: &Path| data.join(name);
         suffer(name, key, &[(Cut, Refused), (Flip, changed), (Remove, gone), (Older, Served)]);
+    }
+    for name in ["keys/tls-key.pem", "keys/tls-cert.pem", "keys/cookie.key"] {
+        suffer(name, |data| data.join(name), &[(Cut, Refused), (Remove, Served)]);
     }
     let seal = |data: &Path| newest(&data.join("keys"), "seal-", ".key");
     suffer("a seal key", seal, &[(Cut, Refused), (Flip, Either), (Remove, Served)]);

@@ -166,6 +166,9 @@ fn keys_expire_while_the_disk_is_full() {
     let checkpoint = tls_client(server.tls(), server.trust()).checkpoint().expect("a verified checkpoint");
     assert_eq!(checkpoint.count(), 0, "what is too old has left");
     open(&ledger).fates.values_mut().for_each(|fate| *fate = Fate::Out);
+    std::fs::remove_file(&ballast).expect("removed");
+    server.stop();
+    let server = place.start();
     settle(&server, &mut open(&ledger), dir.path());
     server.stop();
 }

@@ -40,7 +40,8 @@ fn of_two_servers_that_start_at_once_one_serves() {
             (Err(_), Err(_)) => panic!("none serves: {} {}", first.log(), second.log()),
         };
         assert_eq!(status.code(), Some(1), "{log}");
-        assert!(log.contains(&format!("another tekd (pid {})", server.ready.pid)), "{log}");
+        // Who comes in the instant between the lock and its name may read that of the holder before.
+        assert!(log.contains("another tekd (pid "), "{log}");
         server.release();
         server.stop();
     }
