@@ -11,7 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tekd::engine::{
-    Audit, Committed, ImportedKey, Input, ParamsChange, Rebuild, Recompute, Seeded, State, Ticket, View, Work,
+    Audit, Committed, ImportedKey, Input, ParamsChange, Rebuild, Recompute, Seeded, SetState, State, Ticket,
+    View, Work,
 };
 use tekd::node::{
     Builder, Clock, NOBODY, Origin, OriginOptions, SteppedClock, TableStore, audit_journal, journal_path,
@@ -62,7 +63,7 @@ fn main() {
     println!("snapshot: {} bytes, {:.1} a key", payload.len(), payload.len() as f64 / keys as f64);
     bench.time("snapshot: payload read", keys, "a key", || {
         let state = State::from_bytes(&payload).expect("just made");
-        state.set(SET).map_or(0, |set| set.live()).to_le_bytes()
+        state.set(SET).map_or(0, SetState::live).to_le_bytes()
     });
     bench.finish();
 }
@@ -99,7 +100,7 @@ fn lived(dir: &Path, keys: usize) -> (Trust, Vec<u8>) {
     }
     step(&mut origin, &mut builder, &clock, vec![Input::Release { set: SET, allow_small: true }]);
     origin.idle().expect("the disk is well");
-    let live = origin.state().set(SET).map_or(0, |set| set.live());
+    let live = origin.state().set(SET).map_or(0, SetState::live);
     assert_eq!(live, keys as u64, "every key was accepted and released");
     let trust = std::fs::read_to_string(dir.join("trust.json")).expect("trust.json");
     let (head, payload): (Head, Vec<u8>) = origin.snapshot();
