@@ -160,7 +160,7 @@ fn a_secret_whose_event_was_lost_in_a_crash_is_removed_at_the_next_start() {
         let before = world.named_by_state();
         world.disk.freeze_after(operations);
         let done = world.rotate().is_ok();
-        for seed in 0..3 {
+        for seed in 0..16 {
             let after = world.disk.crash(seed);
             let at_crash = Keys::look(&after, Path::new("/data")).names().unwrap();
             let mut next = World::open(after.clone(), NOON + 3600, seed + 2);
