@@ -32,8 +32,8 @@ pub(crate) struct Judge {
     pub(crate) intended: Option<Params>,
     /// Before when a key must not be public, by what operators meant.
     embargo: BTreeMap<Key, u64>,
-    /// Answers that said DONE, each with the record that it rests on.
-    told: BTreeMap<Asked, (ReportAnswer, u64)>,
+    /// Answers that said DONE.
+    told: BTreeMap<Asked, ReportAnswer>,
     /// Reports that phones were given receipts for: the sequence number of each.
     pub(crate) submitted: BTreeMap<[u8; 16], u64>,
     /// Whether the release that is made now was allowed to be small.
@@ -185,7 +185,7 @@ impl Judge {
     pub(crate) fn is_told(&mut self, ledger: &Ledger, author: &Author, answer: &ReportAnswer) {
         let Some(receipt) = answer.receipt.as_ref().map(|bundle| &bundle.receipt) else { return };
         let (asked, seq) = ((author.report, receipt.content()), receipt.sequence());
-        if let Some((before, _)) = self.told.get(&asked) {
+        if let Some(before) = self.told.get(&asked) {
             let same = before.receipt == answer.receipt && before.verdicts == answer.verdicts;
             Invariant::OneReceipt.must(same, || {
                 format!("a request is answered by receipt {receipt:?}, before by {:?}", before.receipt)
@@ -206,7 +206,7 @@ impl Judge {
         if receipt.kind() == Some(RequestKind::Submit) {
             self.submitted.insert(author.report, seq);
         }
-        self.told.insert(asked, (answer.clone(), seq));
+        self.told.insert(asked, answer.clone());
     }
 
     /// spent-with-report: what phones have receipts for is in the journal that was read back, as a report.

@@ -2,7 +2,7 @@
 //! and disks that fail, every choice from a printed seed; and canaries that it must find.
 //!
 //! `TEKD_SIM_SEED=… cargo test --profile ci --test simulation every_seed` lives one seed's life again, byte
-//! for byte.
+//! for byte; `TEKD_SIM_CANARY=… … every_canary` lets one canary sing.
 
 #![cfg(feature = "net")]
 

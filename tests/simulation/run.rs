@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use tekd::authority::Code;
 use tekd::engine::ParamsChange;
 use tekd::release::Schema;
+use tekd::time::next_border;
 
 use super::canary::Canary;
 use super::counts::Counts;
@@ -16,7 +17,7 @@ use super::phones::{PHONES, Phone};
 use super::world::{NODES, NOON, Shared, World, advance, lock};
 
 /// Virtual time between two operations, on average.
-const GAP_MS: u64 = 15_500;
+const GAP_MS: u64 = 14_800;
 /// One operation in so many is a fault beside those of the network.
 const TROUBLE: usize = 22;
 /// One operation in so many is followed by a comparison of the whole state.
@@ -24,6 +25,10 @@ const COMPARED: usize = 40;
 /// Bytes of a secret that nothing else begins with.
 const SECRET_BEGINS: usize = 12;
 const HOUR_MS: u64 = 3_600_000;
+/// Seconds between two releases.
+const INTERVAL_S: u32 = 600;
+/// After so long every node has polled, and is well.
+const POLLED_MS: u64 = 300_000;
 /// Virtual time that the end of a run may take.
 const CALM_MS: u64 = 30 * 60_000;
 
@@ -74,7 +79,7 @@ impl Run {
         let change = ParamsChange {
             schema: Some(schema),
             retention_days: Some(1 + dice.below(3) as u16),
-            interval_s: Some(600),
+            interval_s: Some(INTERVAL_S),
             embargo_s: Some(dice.pick(&[600, 3600, 7200])),
             min_reports: Some(2 + dice.below(3) as u32),
             max_wait_s: Some(dice.pick(&[3600, 7200, 14_400])),
@@ -181,7 +186,9 @@ impl Run {
         for phone in &mut self.phones {
             phone.settle(&self.shared);
         }
-        let until = lock(&self.shared).now_ms + CALM_MS;
+        // Between two releases, when every node has polled since the last.
+        let later_s = (lock(&self.shared).now_ms + CALM_MS) / 1000;
+        let until = 1000 * next_border(later_s, INTERVAL_S.into()) + POLLED_MS;
         advance(&self.shared, until);
         let newest = lock(&self.shared).newest_everywhere();
         for phone in &mut self.phones {

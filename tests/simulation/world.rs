@@ -300,12 +300,6 @@ impl World {
 
     /// How a client's error is called if faults explain it; anything else ends the run.
     pub(crate) fn excuse(what: &str, error: &ClientError) -> String {
-        let refuted = |e: &dyn std::fmt::Display| -> ! {
-            let invariant =
-                if what == "bucket" { Invariant::OneRelease } else { Invariant::VerifiedBeforeServed };
-            let invariant = if ["sync", "poll"].contains(&what) { Invariant::Deltas } else { invariant };
-            invariant.broken(&format!("{what}: {e}"))
-        };
         match error {
             ClientError::Unreachable { source: CarrierError::Silent { .. }, .. } => "silence".to_owned(),
             ClientError::Unreachable { source: CarrierError::Ended { .. }, .. } => "ended".to_owned(),
@@ -313,7 +307,14 @@ impl World {
             ClientError::NoAgreement { .. } => "no agreement".to_owned(),
             ClientError::Unverifiable { what, .. } if what.is_behind() => "behind".to_owned(),
             ClientError::NoSealKey { .. } => "no seal key".to_owned(),
-            other => refuted(other),
+            other => {
+                let broken = match what {
+                    "sync" | "poll" => Invariant::Deltas,
+                    "bucket" => Invariant::OneRelease,
+                    _ => Invariant::VerifiedBeforeServed,
+                };
+                broken.broken(&format!("{what}: {other}"))
+            }
         }
     }
 }
