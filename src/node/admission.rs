@@ -9,7 +9,8 @@ use crate::wire::report::RequestKind;
 
 /// What a report's or a batch's event takes beside its keys, in bytes: more than any does.
 const EVENT_BYTES: u64 = 512;
-/// What a key takes in an event, in bytes: more than any does, with its share of an import's events (spec 5.7.4).
+/// What a key takes in an event, in bytes: more than any does, with its share of an import's events (spec
+/// 5.7.4).
 const KEY_BYTES: u64 = 64;
 /// Bytes of inputs that find room together at most: in one segment, whatever groups they make.
 const PART_BYTES: u64 = MAX_GROUP - GROUPS_BYTES;

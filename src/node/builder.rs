@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
@@ -24,6 +25,9 @@ use crate::time::next_border;
 pub(crate) const KEPT_GENERATIONS: usize = 2;
 /// Wishes granted in one go.
 pub(crate) const WISHES_PER_TURN: usize = 16;
+
+/// How long readers may hold on to older views while a new one waits, in milliseconds.
+const READERS_PATIENCE_MS: u32 = 1000;
 
 /// Why a release cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -269,10 +273,12 @@ impl Builder {
         let checkpoint = Checkpoint::parse(checkpoint).ok()?;
         let dir = set_path(self.store.dir.as_ref()?, checkpoint.set());
         let disk = &*self.store.disk;
+        let names = |g: &Generation| *g.digest() == checkpoint.history() && *g.root() == checkpoint.root();
         for (_, file) in generations(disk, &dir).ok()? {
             let ahead = self.opened.remove(&file);
             match ahead.unwrap_or_else(|| Generation::open(disk, &file, self.store.mode)) {
-                Ok(g) if *g.digest() == checkpoint.history() && *g.root() == checkpoint.root() => {
+                // state-is-a-fold: an older one of the same entries has other bytes.
+                Ok(g) if g.meta().version == s.table().version && names(&g) => {
                     let built = BuiltRelease {
                         set: checkpoint.set(),
                         serial: s.serial(),
@@ -343,8 +349,7 @@ impl Builder {
             manifest: Arc::default(),
             release: None,
         };
-        self.view.publish(Arc::new(self.view.load().with_set(set)))?;
-        Ok(())
+        Ok(self.publish(self.view.load().with_set(set))?)
     }
 
     /// Lets readers see a set as `news` has it.
@@ -366,9 +371,7 @@ impl Builder {
             manifest: Arc::clone(&news.manifest),
             release,
         };
-        let view = self.view.load().with_set(set);
-        self.view.publish(Arc::new(view))?;
-        Ok(())
+        Ok(self.publish(self.view.load().with_set(set))?)
     }
 
     fn release_view(
@@ -457,6 +460,19 @@ impl Builder {
         Ok(())
     }
 
+    /// Publishes a view. Readers that have no processor for a moment get time to leave older ones; the
+    /// builder can wait.
+    fn publish(&self, view: View) -> Result<(), PublishError> {
+        let view = Arc::new(view);
+        for _ in 0..READERS_PATIENCE_MS {
+            match self.view.publish(Arc::clone(&view)) {
+                Err(PublishError::ReadersStuck { .. }) => std::thread::sleep(Duration::from_millis(1)),
+                published => return published,
+            }
+        }
+        self.view.publish(view)
+    }
+
     fn show_objects(&self, id: u32) -> Result<(), BuildError> {
         let now = self.view.load();
         let Some((shelf, source)) = self.shelves.get(&id) else { return Ok(()) };
@@ -468,7 +484,7 @@ impl Builder {
         let Some(release) = &set.release else { return Ok(()) };
         let release = ReleaseView { objects: shelf.objects(), ..release.clone() };
         let set = SetView { release: Some(release), ..set.clone() };
-        Ok(self.view.publish(Arc::new(now.with_set(set)))?)
+        Ok(self.publish(now.with_set(set))?)
     }
 }
 

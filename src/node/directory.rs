@@ -119,6 +119,15 @@ pub enum OriginError {
         /// Sequence number of the snapshot, 0 for none.
         snapshot: u64,
     },
+    /// Segments are gone that tekd did not drop.
+    #[error(
+        "the journal begins after event {begins} and names no snapshot that stands for what came before: tekd did not \
+         drop its oldest segments; nothing was changed: put them back from a backup, or the journal's mirror"
+    )]
+    Beheaded {
+        /// The event before the oldest that the journal holds.
+        begins: u64,
+    },
     /// A snapshot that is whole, but not the one that the journal names (spec 5.5.4).
     #[error(
         "the snapshot at event {snapshot} is not the one that the journal names there: its digest is {found}, event \
@@ -243,6 +252,10 @@ impl Fold {
                 self.check_named(record.seq)?;
             }
         }
+        // spec 5.3.14: a base stands for all that was dropped.
+        if begins > self.state.base().map_or(0, |base| base.snapshot.seq) {
+            return Err(OriginError::Beheaded { begins });
+        }
         Ok(reader.head())
     }
 
@@ -292,7 +305,7 @@ impl Known {
                 None => known.unchecked = Some(head),
             }
         }
-        replay_to(options, &mut known.fold, end.seq)?;
+        known.fold.go_on(Arc::clone(&options.disk), dir)?;
         check_trust(options, identity)?;
         if known.fold.state.seq() > 0 {
             check_keys(options, identity, &known.fold.state)?;

@@ -1,9 +1,10 @@
 //! The mirror of a journal: a directory, on another disk, in which everything is done that is done in the
 //! journal's own.
 //!
-//! It is a [`Disk`] under the journal, not a second journal beside it: which segment a group goes to is decided
-//! once, by one writer, for the chain covers the place of each group (spec 5.3.3, 5.9.2). What fails in either of the
-//! two fails for both. Reads are those of the journal's own directory; before it is opened, both are made level.
+//! It is a [`Disk`] under the journal, not a second journal beside it: which segment a group goes to is
+//! decided once, by one writer, for the chain covers the place of each group (spec 5.3.3, 5.9.2). What
+//! fails in either of the two fails for both. Reads are those of the journal's own directory; before it is
+//! opened, both are made level.
 
 use std::fmt;
 use std::io;

@@ -83,7 +83,8 @@ impl Origin {
         Origin::open_with(options, None, now, random, |journal| journal)
     }
 
-    /// As [`Origin::open`]; if there is a `mirror`, a directory on another disk, the journal is kept there too.
+    /// As [`Origin::open`]; if there is a `mirror`, a directory on another disk, the journal is kept there
+    /// too.
     ///
     /// # Errors
     /// [`OriginError`]; of a directory that is refused, at most the journal is brought level with its mirror.

@@ -1,5 +1,5 @@
-//! Closed segments of the journal, and of its mirror, read again once a day: rot is told while another copy is
-//! there, not on the day the journal is needed.
+//! Closed segments of the journal, and of its mirror, read again once a day: rot is told while another copy
+//! is there, not on the day the journal is needed.
 //!
 //! One thread that reads a piece and pauses, so that it is in nobody's way (spec 5.9.9). It changes nothing.
 

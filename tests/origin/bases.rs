@@ -163,6 +163,29 @@ fn a_damaged_snapshot_costs_nothing_while_there_is_another() {
     assert!(matches!(first_state(&disk, Path::new(DIR)), Err(OriginError::Gap { .. })));
 }
 
+#[test]
+fn a_journal_that_lost_its_first_segment_is_refused_though_a_snapshot_stands_for_it() {
+    let mut world = World::new(NOON, 55);
+    world.import(SET, keys_of_day(&mut Dice::new(55), NOON, 1, 5));
+    world.pass(DAY);
+    world.tick();
+    world.origin.idle().expect("the disk is well");
+    // A snapshot that no event names, as a crash leaves one.
+    let (options, identity) = (options(&world.disk), *world.origin.identity());
+    fold(&options, &identity).expect("a snapshot");
+    world.pass(900);
+    world.tick();
+    world.origin.idle().expect("the disk is well");
+    let (disk, journal) = (world.disk.crash_clean(), journal_path(Path::new(DIR)));
+    let segments: Vec<PathBuf> = disk.list(&journal).expect("segments").into_iter().collect();
+    let first = segments.iter().find(|file| file.ends_with("segment-0000000001.journal")).expect("the first");
+    disk.remove(first).and_then(|()| disk.sync_dir(&journal)).expect("removed");
+    match World::open(disk.crash_clean(), later(), 56).map(drop) {
+        Err(StartError::Origin(OriginError::Beheaded { begins })) => assert!(begins > 0),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn later() -> tekd::engine::Moment {
     tekd::engine::Moment { unix: NOON + DAYS * DAY + 60, monotonic_ms: 0 }
 }

@@ -77,8 +77,8 @@ fn short_hex() -> String {
     ["10", &"aa".repeat(16)].concat()
 }
 
-/// One key with its fields, as *keys* of 5.7.2 has it: start, report, risk, onset and embargo differ from what
-/// is before the first.
+/// One key with its fields, as *keys* of 5.7.2 has it: start, report, risk, onset and embargo differ from
+/// what is before the first.
 fn reported_key_hex() -> String {
     ["3d", &"aa".repeat(16), "888c9010", "01", "02", "fd", LAG].concat()
 }

@@ -1,5 +1,5 @@
-//! A journal with a mirror, in the real binary: said by status, found again after the journal is lost, refused
-//! where it is not right, and rot told while the other copy is whole.
+//! A journal with a mirror, in the real binary: said by status, found again after the journal is lost,
+//! refused where it is not right, and rot told while the other copy is whole.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -10,8 +10,8 @@ use crate::wire::Key;
 
 impl SetState {
     /// Carries out a release: expiry, then withdrawals, then additions. The counts and the depth
-    /// are found here; a planner records them, a replay compares them. Unless `listed`, what comes and goes is
-    /// counted only.
+    /// are found here; a planner records them, a replay compares them. Unless `listed`, what comes and goes
+    /// is counted only.
     pub(crate) fn released(&mut self, r: &Released, incarnation: u32, listed: bool) -> ReleaseOutcome {
         let mut changes = Changes::default();
         // What was planned comes in, not what expiry uncovers: another report's claim on a key waits for

@@ -361,8 +361,8 @@ fn follow(disk: &dyn Disk, source: &Segment, tail: &Tail, head: &mut Head) -> Re
     }
 }
 
-/// Copies a segment into a directory under another name, verifies the copy as the continuation of `before`, and
-/// gives it its name. The head after it.
+/// Copies a segment into a directory under another name, verifies the copy as the continuation of `before`,
+/// and gives it its name. The head after it.
 fn copy(disk: &dyn Disk, source: &Segment, into: &Path, before: &Head) -> Result<Head, JournalError> {
     let path = segment::path(into, source.number);
     let temporary = segment::temporary(&path);
