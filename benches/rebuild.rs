@@ -19,7 +19,6 @@ use tekd::node::{
     rebuild_journal, verify_journal,
 };
 use tekd::release::Trust;
-use tekd::store::journal::Head;
 use tekd::store::{Disk, MemoryMode, Published, RealDisk};
 
 use set::Bench;
@@ -103,9 +102,8 @@ fn lived(dir: &Path, keys: usize) -> (Trust, Vec<u8>) {
     let live = origin.state().set(SET).map_or(0, SetState::live);
     assert_eq!(live, keys as u64, "every key was accepted and released");
     let trust = std::fs::read_to_string(dir.join("trust.json")).expect("trust.json");
-    let (head, payload): (Head, Vec<u8>) = origin.snapshot();
-    println!("{} events in the journal", head.seq);
-    (Trust::parse_json(&trust).expect("a trust"), payload)
+    println!("{} events in the journal", origin.head().seq);
+    (Trust::parse_json(&trust).expect("a trust"), origin.state().to_bytes())
 }
 
 /// One turn of the origin, and the releases that follow from it.

@@ -238,7 +238,7 @@ impl DiskFile for MirrorFile {
 
 impl Disk for MirrorDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.pair(path, |disk, path| disk.create(path))
+        self.pair(path, Disk::create)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -246,11 +246,11 @@ impl Disk for MirrorDisk {
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.pair(path, |disk, path| disk.open_write(path))
+        self.pair(path, Disk::open_write)
     }
 
     fn open_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.pair(path, |disk, path| disk.open_direct(path))
+        self.pair(path, Disk::open_direct)
     }
 
     fn open_direct_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {

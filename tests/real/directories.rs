@@ -123,7 +123,7 @@ fn a_directory_that_is_served_is_not_served_twice() {
 fn a_directory_of_a_newer_format_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let (place, root) = released(dir.path(), "origin");
-    let newer = "was written by a newer tekd: format 9, this one reads up to 0";
+    let newer = "was written by a newer tekd: format 9, this one reads up to 1";
     let identity = place.data.join("identity");
     let segment = newest(&place.data.join("journal"), "segment-", ".journal");
     let head = place.data.join("journal").join("head");
