@@ -51,8 +51,7 @@ pub enum MirrorError {
     OneWhole { error: Box<JournalError>, other: PathBuf, gno: u64 },
     #[error(
         "the journal {} and its mirror {} do not belong together: {what}; nothing was changed: name the right mirror; \
-         or move away the files of the one that is of no use any more, and if that is the mirror it is filled \
-         anew",
+         or move away the files of the one that is of no use any more, and a mirror is then filled anew",
         dir.display(), mirror.display()
     )]
     Apart { dir: PathBuf, mirror: PathBuf, what: String },
