@@ -512,3 +512,15 @@ fn operators_see_providers_keys_counters_and_snapshots() {
     assert_eq!(server.operate("release held").ok()["sets"][0]["set"], 1);
     assert_eq!(server.operate("release approve --reason checked").ok()["approved"], false);
 }
+
+#[test]
+fn the_format_of_a_directory_is_told_and_is_not_raised_under_a_server() {
+    let mut server = Server::start();
+    let told = server.operate("upgrade status").ok();
+    assert_eq!(told, json!({ "format": 1, "newest": 1, "raised": false }));
+    let refused = server.operate("upgrade finalize");
+    assert!(refused.code == 1 && refused.stderr.contains("another tekd (pid "), "{refused:?}");
+    server.stop();
+    assert_eq!(server.operate("upgrade finalize").ok(), told, "nothing is to be raised yet");
+    server.start_again();
+}
