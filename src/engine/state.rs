@@ -49,7 +49,8 @@ pub struct Base {
     pub snapshot: Based,
     /// Sequence number of the event that names it.
     pub event: u64,
-    /// When it was named, Unix seconds.
+    /// The greatest time of any event when it was named, Unix seconds: a clock that went back makes no base
+    /// old.
     pub time: u64,
 }
 
@@ -240,7 +241,7 @@ impl State {
             Event::Released(r) => return self.released(seq, r, listed).map(Applied::Released),
             Event::Adopted { incarnation, known } => self.adopted(seq, *incarnation, known)?,
             Event::Published(p) => return self.published(seq, p),
-            Event::Based(based) => self.based(seq, time, *based)?,
+            Event::Based(based) => self.based(seq, *based)?,
         }
         Ok(Applied::Quiet)
     }
@@ -283,12 +284,12 @@ impl State {
         Ok(())
     }
 
-    fn based(&mut self, seq: u64, time: u64, snapshot: Based) -> Result<(), FoldError> {
+    fn based(&mut self, seq: u64, snapshot: Based) -> Result<(), FoldError> {
         let before = self.base.map_or(0, |base| base.snapshot.seq);
         if snapshot.seq <= before || snapshot.seq >= seq {
             return Err(disagrees(seq, "the event of its snapshot", snapshot.seq, before + 1..seq));
         }
-        self.base = Some(Base { snapshot, event: seq, time });
+        self.base = Some(Base { snapshot, event: seq, time: self.time });
         Ok(())
     }
 

@@ -186,6 +186,17 @@ fn a_journal_that_lost_its_first_segment_is_refused_though_a_snapshot_stands_for
     }
 }
 
+#[test]
+fn a_clock_that_went_back_makes_no_base_due_again_and_again() {
+    let mut days = Days::new();
+    days.pass();
+    let world = &mut days.world;
+    world.now.unix -= 2 * DAY;
+    world.import(SET, keys_of_day(&mut Dice::new(57), NOON, 2, 3));
+    world.snapshot();
+    assert!(!world.origin.base_is_due(), "nothing came since");
+}
+
 fn later() -> tekd::engine::Moment {
     tekd::engine::Moment { unix: NOON + DAYS * DAY + 60, monotonic_ms: 0 }
 }
