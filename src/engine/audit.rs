@@ -6,16 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Event, RECEIPT_SIGNATURES_LEN, Told};
+use super::event::Event;
 use super::rebuild::read_event;
 use super::set::FoldError;
 use super::state::State;
-use crate::authority::Grant;
+use super::told::{Stored, Told};
+use crate::authority::{Grant, Scope};
 use crate::release::{
     CHECKPOINT_CONTEXT, Checkpoint, DELEGATION_LEN, Delegation, Manifest, RECEIPT_CONTEXT, Receipt,
-    SignatureList, Trust, verdicts_digest, verify,
+    SIGNATURE_LEN, SignatureList, Trust, verify,
 };
 use crate::store::journal::Record;
+use crate::wire::report::RequestKind;
 
 /// What is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +98,8 @@ pub struct Audit {
     /// Sequence number of the event it goes on after.
     after: u64,
     delegations: BTreeMap<u32, Delegation>,
+    /// Set and id of the reports that phones made, by the sequence number of their event: receipts name them.
+    reports: BTreeMap<u64, (u32, [u8; 16])>,
     newest: u32,
     verified: u64,
     unverifiable: Unverifiable,
@@ -113,7 +117,7 @@ pub struct Signed {
 enum What {
     Manifest(Vec<u8>),
     Checkpoint { checkpoint: Checkpoint, signatures: Vec<u8> },
-    Receipt { receipt: Receipt, signatures: Box<[u8; RECEIPT_SIGNATURES_LEN]> },
+    Receipt { receipt: Receipt, signature: Box<[u8; SIGNATURE_LEN]> },
 }
 
 impl Audit {
@@ -124,6 +128,7 @@ impl Audit {
             trust,
             after: 0,
             delegations: BTreeMap::new(),
+            reports: BTreeMap::new(),
             newest: 0,
             verified: 0,
             unverifiable: Unverifiable::default(),
@@ -135,7 +140,9 @@ impl Audit {
     /// # Errors
     /// [`AuditError::Fails`] for one of them.
     pub fn from_state(trust: Trust, state: &State) -> Result<Self, AuditError> {
-        let mut audit = Audit { after: state.seq(), ..Audit::new(trust) };
+        let reports =
+            state.sets().flat_map(|(id, set)| set.reports().map(move |(seq, r)| (seq, (id, r.report))));
+        let mut audit = Audit { after: state.seq(), reports: reports.collect(), ..Audit::new(trust) };
         for bytes in state.earlier_delegations.values().chain([&state.delegation]) {
             if !bytes.is_empty() {
                 audit.delegated(state.seq(), bytes)?;
@@ -183,13 +190,20 @@ impl Audit {
             }
             Event::Reported(r) => {
                 self.count(&r.grant);
-                r.authored.map_or(Ok(None), |authored| self.told(seq, authored.told))
+                let Some(authored) = r.authored else { return Ok(None) };
+                self.reports.insert(seq, (r.set, r.report));
+                self.told(record, RequestKind::Submit, seq, &authored.told)
             }
             Event::Amended(a) => {
                 self.count(&a.grant);
-                self.told(seq, a.told)
+                self.told(record, RequestKind::Amend, a.report, &a.told)
             }
-            Event::Withdrawn(w) => w.told.map_or(Ok(None), |told| self.told(seq, told)),
+            Event::Withdrawn(w) => match (w.told, w.scope) {
+                (Some(told), Scope::Report { report }) => {
+                    self.told(record, RequestKind::Cancel, report, &told)
+                }
+                _ => Ok(None),
+            },
             _ => Ok(None),
         }
     }
@@ -215,21 +229,21 @@ impl Audit {
         Ok(())
     }
 
-    /// A receipt has to be that of its event.
-    fn told(&self, seq: u64, told: Told) -> Result<Option<Signed>, AuditError> {
-        let kind = SignedKind::Receipt;
-        let receipt = Receipt::parse(&told.receipt).map_err(fails(seq, kind))?;
-        is_of(seq, kind, receipt.service(), &self.trust)?;
-        let same = [
-            ("sequence number", receipt.sequence() == seq),
-            ("content", receipt.content() == told.content),
-            ("verdicts", receipt.verdicts() == verdicts_digest(&told.verdicts)),
-        ];
-        if let Some((what, _)) = same.iter().find(|(_, same)| !same) {
-            return Err(fails(seq, kind)(format!("its {what} is that of another event")));
-        }
-        let what = What::Receipt { receipt, signatures: Box::new(told.signatures) };
-        self.signed(seq, kind, receipt.key_epoch(), what)
+    /// The receipt of an event about the report of the event `of`. That of another event has another
+    /// signature.
+    fn told(
+        &self,
+        record: &Record,
+        kind: RequestKind,
+        of: u64,
+        told: &Told,
+    ) -> Result<Option<Signed>, AuditError> {
+        let (seq, time, service) = (record.seq, record.time_s, self.trust.service);
+        let none = || fails(seq, SignedKind::Receipt)(format!("event {of} before it is no report"));
+        let (set, report) = *self.reports.get(&of).ok_or_else(none)?;
+        let receipt = told.receipt(&Stored { service, set, report, seq, time, kind });
+        let what = What::Receipt { receipt, signature: Box::new(told.signature) };
+        self.signed(seq, SignedKind::Receipt, told.key_epoch, what)
     }
 
     fn signed(
@@ -270,8 +284,9 @@ impl Signed {
             What::Checkpoint { checkpoint, signatures } => {
                 self.is_signed(CHECKPOINT_CONTEXT, checkpoint.as_bytes(), signatures, checkpoint.time())
             }
-            What::Receipt { receipt, signatures } => {
-                self.is_signed(RECEIPT_CONTEXT, receipt.as_bytes(), &signatures[..], receipt.time())
+            What::Receipt { receipt, signature } => {
+                let list = Receipt::signature_list(&online, signature);
+                self.is_signed(RECEIPT_CONTEXT, receipt.as_bytes(), &list, receipt.time())
             }
         }
     }

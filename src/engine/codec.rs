@@ -182,6 +182,12 @@ impl<'a> Decoder<'a> {
         Err(self.value(v))
     }
 
+    /// A varint of what has 32 bits.
+    pub(crate) fn varint32(&mut self) -> Result<u32, DecodeError> {
+        let v = self.varint()?;
+        u32::try_from(v).map_err(|_| self.value(v))
+    }
+
     pub(crate) fn signed(&mut self) -> Result<i64, DecodeError> {
         let v = self.varint()?;
         Ok((v >> 1) as i64 ^ -((v & 1) as i64))

@@ -4,11 +4,11 @@
 //! signatures. Applying it needs no clock, no key and no judgement (state-is-a-fold).
 
 use super::params::Params;
+use super::told::Told;
 use crate::authority::{Grant, Issuer, ProviderKey, Scope, Standing};
 use crate::release::Fields;
 use crate::wire::Key;
-pub use crate::wire::outcome::{RECEIPT_LEN, RECEIPT_SIGNATURES_LEN};
-use crate::wire::report::{ReportType, Verdict};
+use crate::wire::report::ReportType;
 
 /// Most keys in one report; the manifest announces at most this.
 pub const MAX_KEYS_PER_REPORT: usize = 30;
@@ -142,19 +142,6 @@ pub struct ReportedKey {
     pub fields: Fields,
     /// Unix time before which it must not be published.
     pub embargo_end: u64,
-}
-
-/// What a phone was told about its request.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Told {
-    /// Content of the request (spec 7.2.5).
-    pub content: [u8; 32],
-    /// The verdict on each of its keys.
-    pub verdicts: Vec<Verdict>,
-    /// The receipt (spec 7.7.1).
-    pub receipt: [u8; RECEIPT_LEN],
-    /// Its signature list.
-    pub signatures: [u8; RECEIPT_SIGNATURES_LEN],
 }
 
 /// What ties a report to the phone that made it.

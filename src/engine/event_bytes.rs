@@ -3,12 +3,13 @@
 use super::codec::{DecodeError, Decoder, Encoder};
 use super::event::{
     Amended, Authored, Based, Changes, CodesIssued, Configured, EVENT_VERSION, Event, Founded, ProviderAdded,
-    ProviderKeyRevoked, ProviderStood, Published, Released, Reported, SealKey, Told, Withdrawn,
+    ProviderKeyRevoked, ProviderStood, Published, Released, Reported, SealKey, Withdrawn,
 };
 use super::event_keys::{decode_keys, encode_keys};
 use super::params::Params;
+use super::told::Told;
 use crate::authority::{Grant, Issuer, KeyMaterial, ProviderKey, Scope, Standing};
-use crate::wire::report::{MAX_SENT_KEYS, ReportType, Verdict};
+use crate::wire::report::ReportType;
 
 impl Event {
     /// The record kind in the journal.
@@ -259,41 +260,6 @@ fn decode_amended(d: &mut Decoder<'_>) -> Result<Amended, DecodeError> {
         keys: decode_keys(d, 0)?,
         told: Told::decode(d)?,
     })
-}
-
-impl Told {
-    pub(crate) fn encode(&self, e: &mut Encoder) {
-        e.raw(&self.content).raw(&self.receipt).raw(&self.signatures);
-        let others =
-            || self.verdicts.iter().enumerate().filter(|(_, verdict)| **verdict != Verdict::Accepted);
-        e.u8(small(self.verdicts.len())).u8(small(others().count()));
-        for (at, verdict) in others() {
-            e.u8(small(at)).u8(verdict.number());
-        }
-    }
-
-    pub(crate) fn decode(d: &mut Decoder<'_>) -> Result<Self, DecodeError> {
-        let (content, receipt, signatures) = (d.array()?, d.array()?, d.array()?);
-        let (n, others) = (d.u8()?, d.u8()?);
-        if usize::from(n) > MAX_SENT_KEYS {
-            return Err(d.value(n.into()));
-        }
-        let mut verdicts = vec![Verdict::Accepted; n.into()];
-        let mut least = 0;
-        for _ in 0..others {
-            let (at, number) = (d.u8()?, d.u8()?);
-            let verdict = Verdict::from_number(number).filter(|verdict| *verdict != Verdict::Accepted);
-            // One event has one form: the others ascend.
-            let place = verdicts.get_mut(usize::from(at)).filter(|_| at >= least);
-            *place.ok_or(d.value(at.into()))? = verdict.ok_or(d.value(number.into()))?;
-            least = at + 1;
-        }
-        Ok(Told { content, verdicts, receipt, signatures })
-    }
-}
-
-fn small(n: usize) -> u8 {
-    u8::try_from(n).expect("at most 36 keys are sent")
 }
 
 impl Authored {

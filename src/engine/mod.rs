@@ -12,6 +12,7 @@ mod slot;
 mod random;
 mod codec;
 mod params;
+mod told;
 mod event;
 mod event_keys;
 mod event_bytes;
@@ -47,7 +48,7 @@ pub use deadlines::{ANSWER_AFTER_MS, Deadlines, Full, Leaving, MAX_SEALED, Punct
 pub use event::{
     Amended, Authored, Based, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event,
     Founded, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published,
-    RECEIPT_LEN, RECEIPT_SIGNATURES_LEN, Released, Reported, ReportedKey, SealKey, Told, Withdrawn,
+    Released, Reported, ReportedKey, SealKey, Withdrawn,
 };
 pub use gate::{AnswerCounters, Gate, TakeSealed};
 pub use guard::{ClockAlarm, ClockGuard, MAX_DOWNTIME_S, MAX_JUMP_S};
@@ -68,11 +69,13 @@ pub use rebuild::{Rebuild, RebuildError, Rebuilt, Recompute, is_as_signed, read_
 pub use refusal::Refusal;
 pub use releasing::{Held, Occasion};
 pub use set::{
-    Bridge, Change, ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark,
+    Bridge, Change, ClaimCount, FoldError, Later, ReleaseOutcome, ReportRecord, ReportStanding, SetState,
+    TableMark,
 };
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 pub use state::{Applied, Base, MAX_EARLIER_DELEGATIONS, State};
 pub use table::{BuiltTable, Mend, Place, TableContext, build_from, next_table};
+pub use told::Told;
 pub use view::{ReleaseView, SetView, View, WISHES_MAX, Wish};
 pub use writer::{
     Committed, MAX_IMPORT_KEYS, MAX_PROVIDERS, MAX_SEAL_KEYS, MAX_SETS, SEAL_KEY_LIFE_S, Secrets, Work,

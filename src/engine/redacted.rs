@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-use super::event::{Amended, Authored, Reported, Told};
+use super::event::{Amended, Authored, Reported};
 use super::input::{ReportReply, ReportRequest};
+use super::told::Told;
 
 impl fmt::Debug for ReportRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,14 +78,14 @@ mod tests {
     use crate::authority::{Code, CodesKey, Grant, Keyring, Registry, Vouched};
     use crate::engine::{
         Amended, Authored, Event, ImportedKey, Input, IssuedCodes, Opened, OpeningKeys, Presented,
-        PresentedKey, RECEIPT_LEN, RECEIPT_SIGNATURES_LEN, Reply, ReportReply, ReportRequest, Reported,
-        ReportedKey, SealKey, SealRing, Secrets, Told, Withdrawn,
+        PresentedKey, Reply, ReportReply, ReportRequest, Reported, ReportedKey, SealKey, SealRing, Secrets,
+        Told, Withdrawn,
     };
     use crate::release::{Fields, SigningKey};
     use crate::store::journal::Record;
     use crate::wire::Key;
     use crate::wire::outcome::ReceiptBytes;
-    use crate::wire::report::{Outcome, ReportType, RequestKind, Verdict};
+    use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
     use crate::wire::request::REQUEST_LEN;
 
     /// Each secret consists of these.
@@ -103,8 +104,10 @@ mod tests {
         Told {
             content: marked(),
             verdicts,
-            receipt: marked::<RECEIPT_LEN>(),
-            signatures: marked::<RECEIPT_SIGNATURES_LEN>(),
+            durability: Durability::Disk,
+            incarnation: 1,
+            key_epoch: 1,
+            signature: marked(),
         }
     }
 

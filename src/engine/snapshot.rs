@@ -6,20 +6,22 @@
 use std::collections::BTreeMap;
 
 use super::codec::{DecodeError, Decoder, Encoder};
-use super::event::{Authored, Based, DECOY_PROVIDER, SealKey, Told};
+use super::event::{Authored, Based, DECOY_PROVIDER, SealKey};
 use super::event_bytes::{day, report_type, standing};
 use super::params::{Params, schema};
 use super::set::{
-    Bridge, Change, Claim, Course, EntryState, Handle, KeyState, KeyTable, Leaving, Pending, PublishedState,
-    ReportRecord, SetState, TableMark, end_of,
+    Bridge, Change, Claim, Course, EntryState, Handle, KeyState, KeyTable, Later, Leaving, Pending,
+    PublishedState, ReportRecord, SetState, TableMark, end_of,
 };
 use super::state::{Base, State};
+use super::told::Told;
 use crate::authority::{
     Batch, BatchStanding, Grant, Issuer, Provider, ProviderCounts, ProviderKey, Registry, SpentCertificate,
     Warrant,
 };
 use crate::release::LIVE;
 use crate::time::interval_of;
+use crate::wire::report::RequestKind;
 
 /// Layout of a snapshot's payload (file format 5.8).
 pub(crate) const SNAPSHOT_LAYOUT: u16 = 1;
@@ -240,8 +242,11 @@ fn encode_report(e: &mut Encoder, s: &SetState, seq: u64, r: &ReportRecord) {
     if let Some(authored) = &r.authored {
         authored.encode(e);
     }
-    e.count(r.told.len());
-    r.told.iter().for_each(|told| told.encode(e));
+    e.count(r.later.len());
+    for Later { seq, time, kind, told } in &r.later {
+        e.u64(*seq).u64(*time).u8(kind.number());
+        told.encode(e);
+    }
     e.count(r.changes.len());
     for Change { warrant, report_type, taken_back } in &r.changes {
         e.u64(warrant.seq).u64(warrant.received).u32(warrant.provider);
@@ -273,6 +278,13 @@ fn decode_change(d: &mut Decoder<'_>) -> Result<Change, DecodeError> {
     })
 }
 
+fn decode_later(d: &mut Decoder<'_>) -> Result<Later, DecodeError> {
+    let (seq, time, number) = (d.u64()?, d.u64()?, d.u8()?);
+    let kind = RequestKind::from_number(number);
+    let kind = kind.filter(|kind| matches!(kind, RequestKind::Amend | RequestKind::Cancel));
+    Ok(Later { seq, time, kind: kind.ok_or(d.value(number.into()))?, told: Told::decode(d)? })
+}
+
 fn decode_report(d: &mut Decoder<'_>, known: &mut KeyTable, seq: u64) -> Result<ReportRecord, DecodeError> {
     let (report, provider, grant, received) = (d.array()?, d.u32()?, Grant::decode(d)?, d.u64()?);
     let warrant = Warrant { seq, received, provider, grant };
@@ -280,12 +292,12 @@ fn decode_report(d: &mut Decoder<'_>, known: &mut KeyTable, seq: u64) -> Result<
     let keys = (0..n).map(|_| d.key()).collect::<Result<Vec<_>, _>>()?;
     let keys = known.open(keys.iter());
     let authored = if d.bool()? { Some(Box::new(Authored::decode(d)?)) } else { None };
-    let n = d.count(244)?;
-    let told = (0..n).map(|_| Told::decode(d)).collect::<Result<_, _>>()?;
+    let n = d.count(118)?;
+    let later = (0..n).map(|_| decode_later(d)).collect::<Result<_, _>>()?;
     let n = d.count(30)?;
     let changes = (0..n).map(|_| decode_change(d)).collect::<Result<_, _>>()?;
     let (released, withdrawn) = (d.u32()?, d.bool()?);
-    Ok(ReportRecord { report, warrant, keys, authored, told, changes, released, withdrawn })
+    Ok(ReportRecord { report, warrant, keys, authored, later, changes, released, withdrawn })
 }
 
 fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {

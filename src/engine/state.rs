@@ -7,12 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{
     Amended, Based, CodesIssued, Configured, Event, ProviderAdded, ProviderKeyRevoked, Published, Released,
-    Reported, SealKey, Told, Withdrawn,
+    Reported, SealKey, Withdrawn,
 };
-use super::set::{ClaimCount, FoldError, ReleaseOutcome, SetState, Taker};
+use super::set::{ClaimCount, FoldError, ReleaseOutcome, ReportRecord, SetState, Taker};
 use crate::authority::{Batch, BatchStanding, Provider, Registry, Scope};
-use crate::release::{Checkpoint, DELEGATION_LEN, Delegation, Receipt};
-use crate::wire::outcome::ReceiptBytes;
+use crate::release::{Checkpoint, DELEGATION_LEN, Delegation};
 
 /// Seconds after its end that a seal key is remembered: what was sealed to it may still come (spec 7.1.4).
 pub(crate) const SEAL_KEY_GRACE_S: u64 = 86_400;
@@ -113,13 +112,6 @@ impl State {
             return Some(&self.delegation);
         }
         self.earlier_delegations.get(&epoch).map(Vec::as_slice)
-    }
-
-    /// A receipt with all that proves it, as an answer carries it (spec 7.6.1).
-    pub(crate) fn proof_of(&self, told: &Told) -> ReceiptBytes {
-        let receipt = Receipt::parse(&told.receipt).ok();
-        let delegation = receipt.and_then(|receipt| self.delegation_of(receipt.key_epoch()));
-        ReceiptBytes::new(told.receipt, told.signatures, delegation.unwrap_or_default())
     }
 
     /// Epoch of the online key in force.
@@ -315,8 +307,7 @@ impl State {
     /// The epochs of all receipts that are remembered.
     fn receipted_epochs(&self) -> BTreeSet<u32> {
         let records = self.sets.values().flat_map(|set| set.reports.values());
-        let told = records.flat_map(|r| r.authored.iter().map(|authored| &authored.told).chain(&r.told));
-        told.filter_map(|told| Receipt::parse(&told.receipt).ok()).map(|it| it.key_epoch()).collect()
+        records.flat_map(ReportRecord::told).map(|told| told.key_epoch).collect()
     }
 
     fn configured(&mut self, c: &Configured) {
@@ -393,7 +384,7 @@ impl State {
         let taker = if w.told.is_some() { Taker::Author } else { Taker::Operator(seq) };
         self.take_back(time, &w.scope, w.urgent, taker);
         if let (Some(told), Scope::Report { report }) = (&w.told, w.scope) {
-            self.sets.values_mut().for_each(|set| set.cancelled(report, told));
+            self.sets.values_mut().for_each(|set| set.cancelled(seq, time, report, told));
         }
     }
 

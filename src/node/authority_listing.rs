@@ -114,7 +114,7 @@ pub(crate) fn report_page(set: &SetState, seq: u64, record: &ReportRecord, now: 
         "type_changes": record.changes.iter().map(type_change).collect::<Vec<_>>(),
         "seq": seq,
         "received": format_time(record.warrant.received),
-        "later_requests": record.told.len(),
+        "later_requests": record.later.len(),
         "keys": standing.keys,
         "state": standing.state.name(),
         "serial": standing.serial,

@@ -23,10 +23,11 @@ use crate::engine::{
 };
 use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Trust};
 use crate::store::journal::{
-    AppendError, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record, check_mirror,
-    check_new_mirror, record_bytes,
+    AppendError, Durability as Class, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record,
+    check_mirror, check_new_mirror, record_bytes,
 };
 use crate::store::{Identity, IdentityError, adoption, replace_file, snapshot};
+use crate::wire::report::Durability;
 
 /// How long a delegation lasts, in seconds: a quarter of a year.
 const DELEGATION_S: u64 = 90 * 86_400;
@@ -164,6 +165,7 @@ impl Origin {
             origin.mirror = Some(mirror.path().to_path_buf());
             origin.counts.has_mirror(mirror.counts());
         }
+        origin.writer.stores_on(durability(origin.journal.class(), origin.mirror.is_some()));
         // The reserve is there before the disk is full.
         origin.find_space(now, 0)?;
         origin.write_trust()?;
@@ -513,6 +515,15 @@ fn groups_of(records: &[Record]) -> impl Iterator<Item = &[Record]> {
         }
         fits
     })
+}
+
+/// What receipts say of a journal of this class, with a mirror or without.
+fn durability(class: Class, mirrored: bool) -> Durability {
+    match class {
+        Class::LocalDisk if mirrored => Durability::Mirror,
+        Class::LocalDisk => Durability::Disk,
+        Class::Quorum { .. } => Durability::Sites,
+    }
 }
 
 fn open_journal(options: &OriginOptions, identity: &Identity) -> Result<Box<dyn Journal>, OriginError> {

@@ -11,9 +11,12 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::delegation::{DELEGATION_LEN, Delegation, DelegationError};
-use super::signature::{PublicKey, RECEIPT_CONTEXT, SignatureError, SignatureList, SigningKey, verify};
+use super::signature::{
+    ED25519, PublicKey, RECEIPT_CONTEXT, SIGNATURE_LEN, SignatureEntry, SignatureError, SignatureList,
+    SigningKey, verify,
+};
 use super::trust::{Trust, TrustError};
-use crate::wire::outcome::RECEIPT_LEN;
+use crate::wire::outcome::{RECEIPT_LEN, RECEIPT_SIGNATURES_LEN};
 use crate::wire::report::{Durability, RequestKind, Verdict};
 use crate::wire::request::{CONTENT_CONTEXT, RequestView};
 
@@ -187,10 +190,24 @@ impl Receipt {
         Ok(it)
     }
 
-    /// The signature list with the one signature of the online key: 80 bytes.
+    /// The signature of the online key.
     #[must_use]
-    pub fn sign(&self, online: &SigningKey) -> Vec<u8> {
-        SignatureList::sign(RECEIPT_CONTEXT, IntoBytes::as_bytes(self), [online]).encode()
+    pub fn sign(&self, online: &SigningKey) -> [u8; SIGNATURE_LEN] {
+        online.sign(RECEIPT_CONTEXT, IntoBytes::as_bytes(self))
+    }
+
+    /// The signature list with the one signature of `online`.
+    ///
+    /// # Panics
+    /// Never: one Ed25519 signature is a list of 80 bytes.
+    #[must_use]
+    pub fn signature_list(
+        online: &PublicKey,
+        signature: &[u8; SIGNATURE_LEN],
+    ) -> [u8; RECEIPT_SIGNATURES_LEN] {
+        let entry = SignatureEntry { algorithm: ED25519, key: online.id(), signature };
+        let list = SignatureList::new(&[entry]).expect("one signature is few and short");
+        list.as_bytes().try_into().expect("one signature is a list of 80 bytes")
     }
 
     /// The 128 bytes.
@@ -439,6 +456,11 @@ mod tests {
         }
     }
 
+    fn list(receipt: &Receipt, signer: &SigningKey) -> SignatureList {
+        let list = Receipt::signature_list(&signer.public(), &receipt.sign(signer));
+        SignatureList::parse(&list).expect("a list").0
+    }
+
     fn trust() -> Trust {
         Trust { service: *b"service!", threshold: 1, roots: vec![key(1).public()], sets: vec![1] }
     }
@@ -449,7 +471,7 @@ mod tests {
         let delegation = Delegation::new(&DelegationFields { epoch, service, not_before, not_after, online });
         let signed = delegation.sign(&[key(1)]);
         ReceiptBundle {
-            signatures: SignatureList::parse(&receipt.sign(&key(2))).unwrap().0,
+            signatures: list(&receipt, &key(2)),
             receipt,
             delegation,
             delegation_signatures: SignatureList::parse(&signed[DELEGATION_LEN..]).unwrap().0,
@@ -473,7 +495,8 @@ mod tests {
         let read = Receipt::parse(&bytes).unwrap();
         assert_eq!((read.durability(), read.kind()), (Some(Durability::Mirror), Some(RequestKind::Amend)));
         assert_eq!((read.incarnation(), read.sequence(), read.time()), (2, 4, 1_500));
-        assert_eq!(read.sign(&key(2)).len(), crate::wire::outcome::RECEIPT_SIGNATURES_LEN);
+        let signed = SignatureList::sign(RECEIPT_CONTEXT, &bytes, [&key(2)]);
+        assert_eq!(Receipt::signature_list(&key(2).public(), &read.sign(&key(2))), signed.as_bytes());
     }
 
     #[test]
@@ -511,7 +534,7 @@ mod tests {
         let late = bundle(&fields(), 7, *b"service!").verify(&trust());
         assert_eq!(late, Err(ReceiptError::Epoch { receipt: 6, delegation: 7 }));
         let mut bundle = good();
-        bundle.signatures = SignatureList::parse(&bundle.receipt.sign(&key(9))).unwrap().0;
+        bundle.signatures = list(&bundle.receipt, &key(9));
         assert_eq!(bundle.verify(&trust()), Err(ReceiptError::Unsigned(key(2).public())));
     }
 

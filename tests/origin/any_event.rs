@@ -11,7 +11,7 @@ use tekd::engine::{
 };
 use tekd::release::{Fields, Schema};
 use tekd::wire::Key;
-use tekd::wire::report::{ReportType, Verdict};
+use tekd::wire::report::{Durability, ReportType, Verdict};
 
 /// The greatest number of a kind.
 pub(super) const KINDS: u16 = 19;
@@ -57,8 +57,17 @@ fn halves<const N: usize>() -> impl Strategy<Value = [u8; N]> {
 }
 
 fn told() -> impl Strategy<Value = Told> {
-    (any::<[u8; 32]>(), vec(select(Verdict::ALL.to_vec()), 0..=36), halves(), halves())
-        .prop_map(|(content, verdicts, receipt, signatures)| Told { content, verdicts, receipt, signatures })
+    let signed = (select(Durability::ALL.to_vec()), any::<(u32, u32)>(), halves());
+    (any::<[u8; 32]>(), vec(select(Verdict::ALL.to_vec()), 0..=36), signed).prop_map(
+        |(content, verdicts, (durability, (incarnation, key_epoch), signature))| Told {
+            content,
+            verdicts,
+            durability,
+            incarnation,
+            key_epoch,
+            signature,
+        },
+    )
 }
 
 fn grant() -> impl Strategy<Value = Grant> {

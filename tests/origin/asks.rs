@@ -3,10 +3,10 @@
 use sha2::{Digest, Sha256};
 use tekd::authority::{Code, KeyMaterial, ProviderKey, Scope, Standing, Vouched};
 use tekd::engine::{
-    ClaimCount, CodeOrder, Event, Input, Presented, PresentedKey, Refusal, Reply, ReportReply, ReportRequest,
-    Told,
+    ClaimCount, CodeOrder, Event, Input, Presented, PresentedKey, Refusal, Reply, ReportRequest, Told,
 };
 use tekd::release::{Receipt, ReceiptBundle};
+use tekd::wire::outcome::ReceiptBytes;
 use tekd::wire::report::{Outcome, ReportType, RequestKind};
 
 use super::foresee::Foreseen;
@@ -44,7 +44,9 @@ impl History {
         assert_eq!(stored, u64::from(foreseen.stores), "{what}: one event if it stores, else none");
         let told = if foreseen.stores {
             let told = self.stored(before + 1, request, &foreseen);
-            self.confirmed(before + 1, request, &told);
+            let receipt = reply.receipt.as_ref().expect("what is stored has a receipt");
+            self.confirmed(before + 1, request, &told, receipt);
+            self.receipts.insert(told.content, *receipt);
             Some(told)
         } else {
             foreseen.told
@@ -54,9 +56,9 @@ impl History {
         let report = foreseen.of.or(submitted);
         let standing = report.map(|seq| self.model.standings(now)[&seq]);
         assert_eq!(reply.standing, standing, "{what}");
-        let ReportReply { receipt, .. } = reply;
-        let signed = receipt.map(|receipt| (receipt.receipt, receipt.signatures));
-        assert_eq!(signed, told.map(|told| (told.receipt, told.signatures)), "{what}: the same receipt");
+        let first = told.map(|told| &self.receipts[&told.content]);
+        let signed = |receipt: &ReceiptBytes| (receipt.receipt, receipt.signatures);
+        assert_eq!(reply.receipt.as_ref().map(signed), first.map(signed), "{what}: the same receipt");
         reply.outcome
     }
 
@@ -88,9 +90,9 @@ impl History {
     }
 
     /// The receipt says what was done, and proves it to who knows the roots.
-    fn confirmed(&mut self, seq: u64, request: &ReportRequest, told: &Told) {
+    fn confirmed(&mut self, seq: u64, request: &ReportRequest, told: &Told, bytes: &ReceiptBytes) {
         let delegation = self.world.origin.state().delegation();
-        let bytes = [&told.receipt[..], &told.signatures, delegation].concat();
+        let bytes = [&bytes.receipt[..], &bytes.signatures, delegation].concat();
         let bundle = ReceiptBundle::from_bytes(&bytes).expect("a receipt");
         bundle.verify(&self.world.trust()).expect("a receipt that verifies");
         let receipt: &Receipt = &bundle.receipt;
@@ -100,6 +102,9 @@ impl History {
         assert_eq!((receipt.kind(), receipt.time()), (Some(request.kind), self.world.now.unix));
         assert_eq!((usize::from(receipt.keys()), receipt.content()), (accepted, request.content));
         assert_eq!(receipt.verdicts()[..], Sha256::digest(&numbers)[..]);
+        let signature = bundle.signatures.entries().next().expect("one").signature;
+        assert_eq!((signature, receipt.durability()), (&told.signature[..], Some(told.durability)));
+        assert_eq!((receipt.incarnation(), receipt.key_epoch()), (told.incarnation, told.key_epoch));
         assert_eq!(told.content, request.content);
     }
 

@@ -10,7 +10,7 @@ use tekd::engine::{
 };
 use tekd::release::{Fields, Schema};
 use tekd::wire::Key;
-use tekd::wire::report::{ReportType, Verdict};
+use tekd::wire::report::{Durability, ReportType, Verdict};
 
 use super::any_event::{KINDS, events};
 use super::phone::{Phone, days};
@@ -92,12 +92,19 @@ fn reported_key() -> ReportedKey {
 
 fn told() -> Told {
     let verdicts = vec![Verdict::Accepted, Verdict::Onset];
-    Told { content: [0x21; 32], verdicts, receipt: [0x22; 128], signatures: [0x23; 80] }
+    Told {
+        content: [0x21; 32],
+        verdicts,
+        durability: Durability::Mirror,
+        incarnation: 300,
+        key_epoch: 3,
+        signature: [0x22; 64],
+    }
 }
 
 /// *told* of 5.7.2.
 fn told_hex() -> String {
-    ["21".repeat(32), "22".repeat(128), "23".repeat(80), "02".to_owned() + "01" + "0109"].concat()
+    ["21".repeat(32), "02".to_owned() + "ac02" + "03", "22".repeat(64), "0201".to_owned() + "0109"].concat()
 }
 
 #[test]

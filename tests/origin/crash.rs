@@ -228,10 +228,9 @@ fn repeated(world: &mut World, witness: &Witness, what: &str) {
 }
 
 /// The life without a cut, and what it showed.
-pub(super) fn reference() -> (Reference, u64) {
-    let disk = MemoryDisk::new();
+pub(super) fn reference(disk: MemoryDisk, open: Open) -> (Reference, u64) {
     let mut witness = Witness::default();
-    let world = live(disk.clone(), World::open, &mut witness).expect("the disk is well");
+    let world = live(disk.clone(), open, &mut witness).expect("the disk is well");
     assert_eq!(witness.asked.iter().filter(|(_, answer)| answer.is_some()).count(), 5);
     drop(world);
     let operations = disk.operations().len() as u64;
@@ -248,7 +247,7 @@ pub(super) fn reference() -> (Reference, u64) {
 
 #[test]
 fn a_power_cut_at_any_operation_loses_nothing_confirmed() {
-    let (reference, operations) = reference();
+    let (reference, operations) = reference(MemoryDisk::new(), World::open);
     println!("{operations} operations, {} events", reference.records.len());
     assert!(operations > 80 && reference.roots.len() == 3);
     for cut in 0..=operations {
@@ -267,7 +266,7 @@ fn a_power_cut_at_any_operation_loses_nothing_confirmed() {
 
 #[test]
 fn a_second_power_cut_during_recovery_loses_nothing_either() {
-    let (reference, operations) = reference();
+    let (reference, operations) = reference(MemoryDisk::new(), World::open);
     for cut in (0..operations).step_by(7) {
         let disk = MemoryDisk::new();
         disk.freeze_after(cut);

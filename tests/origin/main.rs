@@ -29,5 +29,6 @@ mod refusals;
 mod exchanges;
 mod any_event;
 mod bytes;
+mod bytes_per_report;
 mod formats;
 mod whole;

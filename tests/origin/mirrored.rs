@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use tekd::engine::{Input, Moment, Reply};
 use tekd::node::{OriginError, StartError, journal_path};
+use tekd::release::Receipt;
 use tekd::store::journal::MirrorError;
 use tekd::store::{Disk, Fault, MemoryDisk, OperationKind, read_file, replace_file};
-use tekd::wire::report::Outcome;
+use tekd::wire::report::{Durability, Outcome};
 
 use super::crash::{Witness, check, live, reference};
 use super::phone::{Phone, days};
@@ -99,6 +100,8 @@ fn both_directories_hold_the_same_bytes_and_the_mirror_alone_is_enough() {
     assert!(records(&disk, 1).starts_with(&all), "every event");
     let again = world.report(&ask);
     assert_eq!((again.outcome, again.receipt), (Outcome::Done, told.receipt), "the same receipt");
+    let receipt = Receipt::parse(&told.receipt.expect("what is done has a receipt").receipt);
+    assert_eq!(receipt.expect("a receipt").durability(), Some(Durability::Mirror), "spec 7.7.1: two disks");
 }
 
 #[test]
@@ -204,7 +207,7 @@ fn damage_that_a_start_meets_is_told_with_where_it_is_whole() {
 
 #[test]
 fn a_power_cut_at_any_operation_loses_nothing_confirmed_though_one_disk_is_lost_with_it() {
-    let (reference, _) = reference();
+    let (reference, _) = reference(disk(), World::mirrored);
     let whole = disk();
     let before = whole.operations().len();
     drop(live(whole.clone(), World::mirrored, &mut Witness::default()).expect("the disk is well"));

@@ -11,6 +11,7 @@ use tekd::node::{first_state, set_path};
 use tekd::release::{Fields, ONSET_NONE, Schema};
 use tekd::store::Disk;
 use tekd::wire::Key;
+use tekd::wire::outcome::ReceiptBytes;
 
 use super::checks::Watcher;
 use super::naive::Naive;
@@ -32,6 +33,8 @@ pub(super) struct History {
     pool: Vec<Key>,
     /// Everything phones asked that could be asked again, and what they keep for it.
     pub(super) asked: Vec<(Phone, ReportRequest)>,
+    /// The receipt of each request that was stored, as it was told first, by the request's content.
+    pub(super) receipts: BTreeMap<[u8; 32], ReceiptBytes>,
     /// Events of operators that took claims back.
     pub(super) taken: Vec<u64>,
     /// How often each thing happened.
@@ -145,8 +148,18 @@ impl History {
         }
         let watcher = Watcher::new(&world, SET);
         let model = Naive::new(SET, params);
-        let (asked, taken, counts) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut history = History { world, model, watcher, dice, pool, asked, taken, counts, seen: 0 };
+        let mut history = History {
+            world,
+            model,
+            watcher,
+            dice,
+            pool,
+            asked: Vec::new(),
+            receipts: BTreeMap::new(),
+            taken: Vec::new(),
+            counts: BTreeMap::new(),
+            seen: 0,
+        };
         history.learn(false);
         (0..3).for_each(|number| history.add_provider(number));
         (0..3).for_each(|_| history.issue());

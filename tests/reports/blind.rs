@@ -47,11 +47,11 @@ fn who_passes_reports_on_sees_frames_of_one_size_and_nothing_in_them() {
     for (_, question, answer) in &sealed {
         assert_eq!((question.len(), answer.len()), (FRAME, FRAME));
     }
-    let receipt = world.core().set().report(&author.report).expect("stored").1.authored.clone();
-    let receipt = receipt.expect("a phone made it").told.receipt;
+    let authored = world.core().set().report(&author.report).expect("stored").1.authored.clone();
+    let told = authored.expect("a phone made it").told;
     let text = code.to_text();
     let mut secrets: Vec<&[u8]> =
-        vec![&author.report, &author.secret, text.as_bytes(), &receipt[56..88], form.grant.1];
+        vec![&author.report, &author.secret, text.as_bytes(), &told.content, form.grant.1];
     let (bare, hash) = (text.replace('-', ""), author.secret_hash());
     secrets.extend([bare.as_bytes(), &hash]);
     secrets.extend(keys.iter().chain(&more).map(|k| k.key.as_bytes()));

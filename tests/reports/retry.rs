@@ -105,10 +105,10 @@ impl Step {
         assert_eq!(reports, usize::from(record.is_some()), "never two reports");
         record.is_some_and(|(seq, record)| match self.kind {
             RequestKind::Submit => {
-                assert!(record.told.is_empty());
+                assert!(record.later.is_empty());
                 set.keys_of(seq).count() == self.keys.len() - 1
             }
-            RequestKind::Amend => !record.told.is_empty(),
+            RequestKind::Amend => !record.later.is_empty(),
             _ => record.withdrawn,
         })
     }

@@ -236,7 +236,7 @@ pub(crate) fn sign_again(reply: &mut ReportReply, disk: &dyn Disk, delegation: &
         verdicts: old.verdicts(),
     };
     let receipt = Receipt::new(&fields);
-    let signatures = receipt.sign(&key).try_into().expect("one signature");
+    let signatures = Receipt::signature_list(&key.public(), &receipt.sign(&key));
     *told = ReceiptBytes::new(*receipt.as_bytes(), signatures, delegation);
 }
 

@@ -17,7 +17,7 @@ use tekd::release::Schema;
 use tekd::store::journal::Head;
 use tekd::store::{Disk, MemoryDisk, snapshot};
 use tekd::wire::Key;
-use tekd::wire::report::{ReportType, Verdict};
+use tekd::wire::report::{Durability, ReportType, Verdict};
 use tekd_fuzz::{bounded, seal, world};
 
 const DIR: &str = "/s";
@@ -76,7 +76,8 @@ fn seeds() -> Vec<Vec<u8>> {
 /// What a phone was told.
 fn told(content: u8) -> Told {
     let verdicts = vec![Verdict::Accepted, Verdict::Expired];
-    Told { content: [content; 32], verdicts, receipt: [5; 128], signatures: [6; 80] }
+    let (incarnation, key_epoch, signature) = (1, 300, [5; 64]);
+    Told { content: [content; 32], verdicts, durability: Durability::Disk, incarnation, key_epoch, signature }
 }
 
 /// A provider with a key and a batch of codes.

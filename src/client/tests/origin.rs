@@ -230,7 +230,7 @@ impl Origin {
         (self.tamper)(&mut fields);
         let receipt = Receipt::new(&fields);
         let signer = self.signer.as_ref().and_then(Option::as_ref).unwrap_or(self.fake.online());
-        let signatures = receipt.sign(signer).try_into().unwrap();
+        let signatures = Receipt::signature_list(&signer.public(), &receipt.sign(signer));
         let vouched = self.vouched.as_deref().unwrap_or(self.fake.delegation());
         let receipt = ReceiptBytes::new(*receipt.as_bytes(), signatures, vouched);
         let before = self.reports.get(request.report()).map_or(0, |stored| stored.keys);

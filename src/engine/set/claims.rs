@@ -5,12 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::super::event::{Amended, Reported, ReportedKey, Told};
-use super::{Change, Claim, Course, Handle, Leaving, Pending, ReportRecord, SetState, Taker, end_of};
+use super::super::event::{Amended, Reported, ReportedKey};
+use super::super::told::Told;
+use super::{Change, Claim, Course, Handle, Later, Leaving, Pending, ReportRecord, SetState, Taker, end_of};
 use crate::authority::{ClaimFacts, Scope, Warrant};
 use crate::time::interval_of;
 use crate::wire::Key;
-use crate::wire::report::ReportType;
+use crate::wire::report::{ReportType, RequestKind};
 
 /// How much a withdrawal takes back, or a reinstatement brings back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +61,7 @@ impl SetState {
             warrant: Warrant { seq, received, provider: r.provider, grant: r.grant },
             keys: Vec::new(),
             authored: r.authored.clone().map(Box::new),
-            told: Vec::new(),
+            later: Vec::new(),
             changes: Vec::new(),
             released: 0,
             withdrawn: false,
@@ -105,7 +106,7 @@ impl SetState {
 
     pub(crate) fn amended(&mut self, seq: u64, at: u64, a: &Amended) {
         let Some(record) = self.reports.get_mut(&a.report) else { return };
-        record.told.push(a.told.clone());
+        record.later.push(Later { seq, time: at, kind: RequestKind::Amend, told: a.told.clone() });
         if let Some(report_type) = a.report_type {
             let warrant = Warrant { seq, received: at, provider: a.provider, grant: a.grant };
             record.changes.push(Change { warrant, report_type, taken_back: Vec::new() });
@@ -115,10 +116,10 @@ impl SetState {
         self.claim(a.report, seq, at, &a.keys);
     }
 
-    /// What the author of a report was told when it was cancelled.
-    pub(crate) fn cancelled(&mut self, report: u64, told: &Told) {
+    /// The author of a report cancelled it.
+    pub(crate) fn cancelled(&mut self, seq: u64, at: u64, report: u64, told: &Told) {
         if let Some(record) = self.reports.get_mut(&report) {
-            record.told.push(told.clone());
+            record.later.push(Later { seq, time: at, kind: RequestKind::Cancel, told: told.clone() });
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) use claim::{Claim, Course};
 pub use claims::ClaimCount;
 pub(crate) use few::Few;
 pub(crate) use key_table::{Handle, KeyTable};
-pub use record::{Change, ReportRecord};
+pub use record::{Change, Later, ReportRecord};
 pub use standing::ReportStanding;
 
 use super::event::{Changes, Published};

@@ -3,10 +3,11 @@
 //! A report is made on one grant. Another may change its type later; until that change is taken back the
 //! report says what the newest says. What its author adds in between stands on the grant of that time.
 
-use super::super::event::{Authored, Told};
+use super::super::event::Authored;
+use super::super::told::Told;
 use super::Handle;
 use crate::authority::Warrant;
-use crate::wire::report::ReportType;
+use crate::wire::report::{ReportType, RequestKind};
 
 /// A change of a report's type, on a grant of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,19 @@ pub struct Change {
     pub report_type: ReportType,
     /// Operators' events that took it back and were not undone, the oldest first.
     pub taken_back: Vec<u64>,
+}
+
+/// A later request of a report's author that changed something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// Sequence number of its event.
+    pub seq: u64,
+    /// When it came, Unix seconds.
+    pub time: u64,
+    /// AMEND or CANCEL.
+    pub kind: RequestKind,
+    /// What its author was told.
+    pub told: Told,
 }
 
 /// One report as the origin remembers it (spec 7.3.8); a decoy, until its keys expire.
@@ -30,8 +44,8 @@ pub struct ReportRecord {
     pub(crate) keys: Vec<Handle>,
     /// The phone's part, as it was first; none in an import or a decoy.
     pub authored: Option<Box<Authored>>,
-    /// What its author was told of later requests that changed something.
-    pub told: Vec<Told>,
+    /// Later requests of its author that changed something.
+    pub later: Vec<Later>,
     /// Later changes of its type, the oldest first.
     pub changes: Vec<Change>,
     /// Serial of the newest release that brought a key of it, 0 for none.
@@ -69,6 +83,12 @@ impl ReportRecord {
     /// Everything it ever stood on.
     pub fn warrants(&self) -> impl Iterator<Item = &Warrant> {
         std::iter::once(&self.warrant).chain(self.changes.iter().map(|change| &change.warrant))
+    }
+
+    /// Everything its author was told.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &Told> {
+        let first = self.authored.iter().map(|authored| &authored.told);
+        first.chain(self.later.iter().map(|later| &later.told))
     }
 
     /// The grant that event brought.

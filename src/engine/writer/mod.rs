@@ -30,6 +30,7 @@ use crate::authority::{Budgets, CodesKey, Level, Seeds};
 use crate::release::{MAX_MANIFEST_TLVS, SigningKey};
 use crate::store::journal::Record;
 use crate::time;
+use crate::wire::report::Durability;
 
 /// Most sets one origin keeps.
 pub const MAX_SETS: usize = 256;
@@ -99,6 +100,8 @@ pub struct Writer {
     state: State,
     online: SigningKey,
     codes: Codes,
+    /// What its receipts say of where events are stored.
+    durability: Durability,
     /// How many wrong grants there were lately: a rate, not a decision, so no event tells it.
     budgets: Budgets,
     seeds: Seeds,
@@ -129,6 +132,7 @@ impl Writer {
             state,
             online: secrets.online,
             codes,
+            durability: Durability::Disk,
             budgets: Budgets::new(),
             seeds: Seeds::new(),
             random,
@@ -139,6 +143,11 @@ impl Writer {
             records: Vec::new(),
             out: Committed::default(),
         }
+    }
+
+    /// Says in receipts from here on that events are stored so; until then, on one disk.
+    pub fn stores_on(&mut self, durability: Durability) {
+        self.durability = durability;
     }
 
     /// The state, decisions not yet durable included.

@@ -5,17 +5,16 @@
 
 use sha2::{Digest, Sha256};
 
-use super::super::event::{Amended, Authored, Event, Reported, ReportedKey, Told, Withdrawn};
+use super::super::event::{Amended, Authored, Event, Reported, ReportedKey, Withdrawn};
 use super::super::input::{Presented, ReportReply, ReportRequest};
 use super::super::manifest::key_limits;
 use super::super::set::ReportRecord;
+use super::super::told::{Stored, Told};
 use super::Writer;
 use crate::authority::{Authorisation, CLOCK_GRACE_S, Grant, Level, ReportJudge, Scope, solved};
-use crate::release::{
-    DELEGATION_LEN, Delegation, Fields, ONSET_NONE, Receipt, ReceiptFields, Schema, verdicts_digest,
-};
+use crate::release::{DELEGATION_LEN, Delegation, Fields, ONSET_NONE, SIGNATURE_LEN, Schema};
 use crate::time;
-use crate::wire::report::{Durability, Outcome, ReportType, RequestKind, Verdict};
+use crate::wire::report::{Outcome, ReportType, RequestKind, Verdict};
 
 /// Seconds after its receipt in which a report takes more keys (spec 7.3.4).
 const AMEND_S: u64 = 48 * 3600;
@@ -59,7 +58,7 @@ impl Writer {
         let done = match r.kind {
             RequestKind::Submit => self.submit(now, r),
             RequestKind::Amend => self.amend(now, r),
-            RequestKind::Status => self.find(r).map(|seq| self.told(now, r.set, seq, None)),
+            RequestKind::Status => self.find(r).map(|seq| self.standing(now, r, seq)),
             RequestKind::Cancel => self.cancel(now, r),
             RequestKind::Dummy => self.dummy(now, r),
         };
@@ -87,11 +86,11 @@ impl Writer {
     fn submit(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         let set = &self.state.sets[&r.set];
         if let Some(seq) = set.by_id.get(&r.report) {
-            let authored = set.reports.get(seq).and_then(|record| record.authored.as_deref());
-            return match authored.filter(|a| a.told.content == r.content) {
-                Some(authored) => Ok(self.told(now, r.set, *seq, Some(authored.told.clone()))),
-                None => Err(Outcome::Conflict.into()),
-            };
+            let record = self.record_of(r, *seq);
+            let told = record.authored.as_ref().map(|authored| &authored.told);
+            let stored = self.stored(r, *seq, record.warrant.received);
+            let again = told.filter(|told| told.content == r.content);
+            return again.map(|told| self.done(now, *seq, told, &stored)).ok_or(Outcome::Conflict.into());
         }
         let granted = self.authorise(now, r)?;
         let (authored, keys) = self.judge_submission(now, r, &granted)?;
@@ -100,7 +99,7 @@ impl Writer {
         let (set, report, authored) = (r.set, r.report, Some(authored));
         let seq =
             self.record(now, &Event::Reported(Reported { set, provider, report, grant, authored, keys }));
-        Ok(self.told(now, r.set, seq, Some(told)))
+        Ok(self.done(now, seq, &told, &self.stored(r, seq, now)))
     }
 
     /// What a submission under that grant stores, its receipt signed: the way of reports and dummies alike.
@@ -119,14 +118,14 @@ impl Writer {
         if accepted.is_empty() {
             return Err(Ended(Outcome::Nothing, verdicts));
         }
-        let told = self.tell(now, r, accepted.len(), verdicts);
+        let told = self.tell(now, r, verdicts);
         Ok((Authored { secret_hash: r.secret, onset_day, report_type, told }, accepted))
     }
 
     fn amend(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         let seq = self.find(r)?;
-        if let Some(told) = self.repeated(r, seq) {
-            return Ok(self.told(now, r.set, seq, Some(told)));
+        if let Some(reply) = self.repeated(now, r, seq) {
+            return Ok(reply);
         }
         let record = self.record_of(r, seq);
         let (received, current) = (record.warrant.received, *record.stands_on());
@@ -162,7 +161,7 @@ impl Writer {
         if change.is_none() && accepted.is_empty() {
             return Err(Ended(Outcome::Nothing, verdicts));
         }
-        let told = self.tell(now, r, accepted.len(), verdicts);
+        let told = self.tell(now, r, verdicts);
         let amended = Amended {
             set: r.set,
             report: seq,
@@ -172,24 +171,24 @@ impl Writer {
             keys: accepted,
             told: told.clone(),
         };
-        self.record(now, &Event::Amended(amended));
-        Ok(self.told(now, r.set, seq, Some(told)))
+        let event = self.record(now, &Event::Amended(amended));
+        Ok(self.done(now, seq, &told, &self.stored(r, event, now)))
     }
 
     fn cancel(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         let seq = self.find(r)?;
-        if let Some(told) = self.repeated(r, seq) {
-            return Ok(self.told(now, r.set, seq, Some(told)));
+        if let Some(reply) = self.repeated(now, r, seq) {
+            return Ok(reply);
         }
         let scope = Scope::Report { report: seq };
         if self.state.sets[&r.set].covered(&scope).is_empty() {
             return Err(Outcome::Withdrawn.into());
         }
-        let told = self.tell(now, r, 0, Vec::new());
+        let told = self.tell(now, r, Vec::new());
         let (urgent, reason) = (false, String::new());
         let event = Event::Withdrawn(Withdrawn { scope, urgent, reason, told: Some(told.clone()) });
-        self.record(now, &event);
-        Ok(self.told(now, r.set, seq, Some(told)))
+        let event = self.record(now, &event);
+        Ok(self.done(now, seq, &told, &self.stored(r, event, now)))
     }
 
     /// The way of a report through every check and to its signature; then nothing is kept. A puzzle is asked
@@ -223,8 +222,11 @@ impl Writer {
         self.state.sets[&r.set].reports.get(&seq).expect("found a moment ago")
     }
 
-    fn repeated(&self, r: &ReportRequest, seq: u64) -> Option<Told> {
-        self.record_of(r, seq).told.iter().find(|told| told.content == r.content).cloned()
+    /// What the author of the report `seq` was told when it asked the same before.
+    fn repeated(&self, now: u64, r: &ReportRequest, seq: u64) -> Option<ReportReply> {
+        let before = self.record_of(r, seq).later.iter().find(|later| later.told.content == r.content)?;
+        let stored = Stored { kind: before.kind, ..self.stored(r, before.seq, before.time) };
+        Some(self.done(now, seq, &before.told, &stored))
     }
 
     /// What the grant allows, once a puzzle is solved where one is due; what is wrong is counted.
@@ -350,30 +352,35 @@ impl Writer {
         judged
     }
 
-    /// The receipt of the event that comes next, signed.
-    fn tell(&self, now: u64, r: &ReportRequest, keys: usize, verdicts: Vec<Verdict>) -> Told {
-        let receipt = Receipt::new(&ReceiptFields {
-            service: self.state.service(),
-            set: r.set,
-            incarnation: self.state.incarnation(),
-            report: r.report,
-            sequence: self.state.seq() + 1,
-            time: now,
-            durability: Durability::Disk,
-            kind: r.kind,
-            keys: u16::try_from(keys).expect("a request has at most 36 keys"),
-            key_epoch: self.state.key_epoch(),
-            content: r.content,
-            verdicts: verdicts_digest(&verdicts),
-        });
-        let signatures = receipt.sign(&self.online).try_into().expect("one signature is a list of 80 bytes");
-        Told { content: r.content, verdicts, receipt: *receipt.as_bytes(), signatures }
+    /// The event that stored a request.
+    fn stored(&self, r: &ReportRequest, seq: u64, time: u64) -> Stored {
+        Stored { service: self.state.service(), set: r.set, report: r.report, seq, time, kind: r.kind }
     }
 
-    fn told(&self, now: u64, set: u32, seq: u64, told: Option<Told>) -> ReportReply {
-        let standing = self.state.sets[&set].standing(seq, now);
-        let receipt = told.as_ref().map(|told| self.state.proof_of(told));
-        let verdicts = told.map(|told| told.verdicts).unwrap_or_default();
+    /// What is told of the event that comes next, its receipt signed.
+    fn tell(&self, now: u64, r: &ReportRequest, verdicts: Vec<Verdict>) -> Told {
+        let told = Told {
+            content: r.content,
+            verdicts,
+            durability: self.durability,
+            incarnation: self.state.incarnation(),
+            key_epoch: self.state.key_epoch(),
+            signature: [0; SIGNATURE_LEN],
+        };
+        told.signed(&self.stored(r, self.state.seq() + 1, now), &self.online)
+    }
+
+    /// Where the report `seq` stands.
+    fn standing(&self, now: u64, r: &ReportRequest, seq: u64) -> ReportReply {
+        let standing = self.state.sets[&r.set].standing(seq, now);
+        ReportReply { standing, ..ReportReply::of(Outcome::Done, now) }
+    }
+
+    /// What was told of a request about the report `seq`, with its receipt.
+    fn done(&self, now: u64, seq: u64, told: &Told, stored: &Stored) -> ReportReply {
+        let receipt = told.proof(stored, self.state.delegation_of(told.key_epoch));
+        let standing = self.state.sets[&stored.set].standing(seq, now);
+        let (verdicts, receipt) = (told.verdicts.clone(), Some(receipt));
         ReportReply { standing, verdicts, receipt, ..ReportReply::of(Outcome::Done, now) }
     }
 }

@@ -75,7 +75,7 @@ pub struct Group {
 /// What an acknowledged group has survived: printed in every receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// Synced on the disk of this machine.
+    /// Synced on the disk of this machine it was given: two, if that is one with a mirror.
     LocalDisk,
     /// Synced by `acks` of `of` sites.
     Quorum {
