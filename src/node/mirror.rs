@@ -207,7 +207,11 @@ impl DiskFile for MirrorFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.file.len()
+        Ok(self.file.len()?.min(self.second.len()?))
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(self.file.is_named()? && self.second.is_named()?)
     }
 
     fn sync(&self) -> io::Result<()> {

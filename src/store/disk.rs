@@ -32,6 +32,8 @@ pub trait DiskFile: Send + Sync {
         self.write_all_at(buf, offset)?;
         self.sync()
     }
+    /// Whether the file has a name still: one removed or replaced while it is open has none.
+    fn is_named(&self) -> io::Result<bool>;
     /// The operating system's file, when there is one: for mapping and locking.
     fn os_file(&self) -> Option<&File> {
         None
@@ -91,6 +93,10 @@ impl DiskFile for File {
         self.sync_data()
     }
 
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.nlink() > 0)
+    }
+
     fn os_file(&self) -> Option<&File> {
         Some(self)
     }
@@ -115,6 +121,10 @@ impl DiskFile for DirectFile {
 
     fn sync(&self) -> io::Result<()> {
         self.plain().sync_data()
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        self.plain().is_named()
     }
 
     fn os_file(&self) -> Option<&File> {

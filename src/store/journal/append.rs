@@ -388,14 +388,21 @@ impl Journal for LocalJournal {
 }
 
 impl Current {
-    /// Writes `bytes` where the next group begins, and makes them durable.
+    /// Writes `bytes` where the next group begins, and makes them durable: in a file that a start will find.
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
-        let written = self.file.write_durable_at(bytes, self.at);
-        written.map_err(|source| JournalError::Disk {
-            what: "write",
-            file: self.segment.path.clone(),
-            source,
-        })
+        let fail = |what| {
+            let file = self.segment.path.clone();
+            move |source| JournalError::Disk { what, file, source }
+        };
+        self.file.write_durable_at(bytes, self.at).map_err(fail("write"))?;
+        let named = self.file.is_named().map_err(fail("look at"))?;
+        let found = self.file.len().map_err(fail("look at"))?;
+        let expected = self.segment.len;
+        if !named || found < expected {
+            let file = self.segment.path.clone();
+            return Err(JournalError::Taken { file, named, found, expected });
+        }
+        Ok(())
     }
 }
 

@@ -165,6 +165,13 @@ pub enum JournalError {
         file.display(), hex::encode(found), hex::encode(expected)
     )]
     Foreign { file: PathBuf, found: LogId, expected: LogId },
+    #[error(
+        "{} was {} while tekd wrote to it; what was being written is not confirmed: put back the \
+         file from its mirror or from another copy of the directory, then start tekd",
+        file.display(),
+        if *named { format!("cut to {found} of {expected} bytes") } else { "removed or replaced".to_owned() }
+    )]
+    Taken { file: PathBuf, named: bool, found: u64, expected: u64 },
     #[error("{} was written by a newer tekd: format {found}, this one reads up to {max}", file.display())]
     Newer { file: PathBuf, found: u32, max: u32 },
     #[error("{} is encrypted at byte {offset} with cipher {cipher}, this tekd knows none", file.display())]

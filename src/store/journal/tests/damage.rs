@@ -198,3 +198,26 @@ proptest! {
         prop_assert!(open_damaged(&hits, &head_hits).is_none_or(|gno| gno >= 2));
     }
 }
+
+#[test]
+fn a_segment_that_is_taken_away_while_it_is_written_confirms_nothing_more() {
+    let remove = |disk: &MemoryDisk| disk.remove(&segment(1)).unwrap();
+    let replace = |disk: &MemoryDisk| {
+        let copy = Path::new("/copy");
+        let bytes = read_file(disk, &segment(1), u64::MAX).unwrap();
+        disk.create(copy).unwrap().write_all_at(&bytes, 0).unwrap();
+        disk.rename(copy, &segment(1)).unwrap();
+    };
+    for take in [&remove as &dyn Fn(&MemoryDisk), &replace] {
+        let disk = MemoryDisk::new();
+        let mut journal = create(&disk);
+        let head = append(&mut journal, &[100], NOON).unwrap();
+        take(&disk);
+        let error = append(&mut journal, &[100], NOON).unwrap_err();
+        let AppendError::Failed(JournalError::Taken { file, named: false, .. }) = &error else {
+            panic!("{error}")
+        };
+        assert_eq!((file, journal.head()), (&segment(1), head), "nothing more is acknowledged");
+        assert!(matches!(append(&mut journal, &[100], NOON), Err(AppendError::Stopped { .. })));
+    }
+}
