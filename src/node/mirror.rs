@@ -296,6 +296,10 @@ impl Disk for MirrorDisk {
     fn inode(&self, path: &Path) -> io::Result<u64> {
         self.disk.inode(path)
     }
+
+    fn born(&self, path: &Path) -> io::Result<u64> {
+        self.disk.born(path)
+    }
 }
 
 #[cfg(test)]

@@ -180,6 +180,9 @@ mod tests {
         fn inode(&self, path: &Path) -> io::Result<u64> {
             self.disk.inode(path)
         }
+        fn born(&self, path: &Path) -> io::Result<u64> {
+            self.disk.born(path)
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::direct::DirectFile;
 
@@ -68,8 +69,15 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Makes names created, renamed or removed in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// The file's inode number: a copy has another.
+    /// The file's inode number: a copy has another, until the file system gives the number again.
     fn inode(&self, path: &Path) -> io::Result<u64>;
+    /// When the file was made, nanoseconds since 1970: a copy is younger. 0 where the file system does not
+    /// tell.
+    fn born(&self, path: &Path) -> io::Result<u64>;
+    /// The directory itself as the operating system has it, if it does: for locking.
+    fn open_dir(&self, _dir: &Path) -> io::Result<Option<File>> {
+        Ok(None)
+    }
 }
 
 /// The disk of this machine.
@@ -185,6 +193,16 @@ impl Disk for RealDisk {
 
     fn inode(&self, path: &Path) -> io::Result<u64> {
         Ok(std::fs::metadata(path)?.ino())
+    }
+
+    fn born(&self, path: &Path) -> io::Result<u64> {
+        let born = std::fs::metadata(path)?.created().ok();
+        let since = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        Ok(since.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0))
+    }
+
+    fn open_dir(&self, dir: &Path) -> io::Result<Option<File>> {
+        File::open(dir).map(Some)
     }
 }
 

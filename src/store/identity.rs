@@ -1,12 +1,13 @@
 //! Who a data directory is: its identity file, and the lock of the process that serves it.
 //!
-//! The identity names the inode of its own file. A copied or restored directory has
-//! another inode and is refused until `tekctl adopt` starts a new incarnation, so that
-//! two directories never continue one log. (A directory moved within its file system
-//! keeps its inode, and its identity.)
+//! The identity names the inode of its own file, and when that was made. A copied or
+//! restored directory has another file and is refused until `tekctl adopt` starts a new
+//! incarnation, so that two directories never continue one log. (A directory moved within
+//! its file system keeps its files, and its identity; so does one whose files were written
+//! over in place, which nothing in it can tell.)
 
 use std::fmt;
-use std::fs::TryLockError;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,8 +34,39 @@ struct Layout {
     log_id: [u8; 16],
     service_id: [u8; 8],
     inode: U64,
-    zero: [u8; 76],
+    born: U64,
+    zero: [u8; 68],
     crc: U32,
+}
+
+/// Which file an identity is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileMark {
+    /// Its inode number.
+    pub inode: u64,
+    /// When it was made, nanoseconds since 1970; 0 if the file system does not tell.
+    pub born: u64,
+}
+
+impl fmt::Display for FileMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, rest) = (self.born / 1_000_000_000, self.born % 1_000_000_000);
+        write!(f, "inode {}, made at {seconds}.{rest:09}", self.inode)
+    }
+}
+
+impl FileMark {
+    /// No file has it.
+    const NONE: FileMark = FileMark { inode: 0, born: 0 };
+
+    fn of(disk: &dyn Disk, file: &Path) -> io::Result<FileMark> {
+        Ok(FileMark { inode: disk.inode(file)?, born: disk.born(file)? })
+    }
+
+    /// Whether `found` may be the file that this names.
+    fn is(self, found: FileMark) -> bool {
+        self.inode == found.inode && (self.born == 0 || self.born == found.born)
+    }
 }
 
 /// The identity of a data directory.
@@ -68,11 +100,11 @@ pub enum IdentityError {
     #[error("{} already holds tekd data", dir.display())]
     Exists { dir: PathBuf },
     #[error(
-        "{} is a copy or a restored backup of a data directory (inode {found}, its identity says {named}); \
+        "{} is a copy or a restored backup of a data directory ({found}; its identity says {named}); \
          make sure that the original is not served any more, then run `tekctl adopt`",
         dir.display()
     )]
-    Copy { dir: PathBuf, found: u64, named: u64 },
+    Copy { dir: PathBuf, found: FileMark, named: FileMark },
     #[error(
         "{} was written by a newer tekd: format {found}, this one reads up to {max}; nothing was changed: serve it \
          with the tekd that finalized the upgrade, or a newer one",
@@ -123,8 +155,8 @@ impl Identity {
     pub fn open(disk: &dyn Disk, dir: &Path) -> Result<Identity, IdentityError> {
         let file = dir.join("identity");
         let (identity, named) = Identity::read(disk, dir)?;
-        let found = disk.inode(&file).map_err(failed("read", &file))?;
-        if found != named {
+        let found = FileMark::of(disk, &file).map_err(failed("read", &file))?;
+        if !named.is(found) {
             return Err(IdentityError::Copy { dir: dir.to_path_buf(), found, named });
         }
         Ok(identity)
@@ -163,7 +195,7 @@ impl Identity {
         self.write(disk, &dir.join("identity"), false)
     }
 
-    fn read(disk: &dyn Disk, dir: &Path) -> Result<(Identity, u64), IdentityError> {
+    fn read(disk: &dyn Disk, dir: &Path) -> Result<(Identity, FileMark), IdentityError> {
         let file = dir.join("identity");
         let damaged = |what| IdentityError::Damaged { file: file.clone(), what };
         let bytes = match read_file(disk, &file, IDENTITY_BYTES as u64) {
@@ -193,10 +225,10 @@ impl Identity {
             incarnation: layout.incarnation.get(),
             format: layout.format.get(),
         };
-        Ok((identity, layout.inode.get()))
+        Ok((identity, FileMark { inode: layout.inode.get(), born: layout.born.get() }))
     }
 
-    /// Writes a new file, which names its own inode if it is `bound`, and puts it in place of the old one.
+    /// Writes a new file, which names itself if it is `bound`, and puts it in place of the old one.
     fn write(&self, disk: &dyn Disk, file: &Path, bound: bool) -> Result<(), IdentityError> {
         let temporary = file.with_extension("new");
         match disk.remove(&temporary) {
@@ -206,15 +238,17 @@ impl Identity {
             _ => {}
         }
         let new = disk.create(&temporary).map_err(failed("create", &temporary))?;
-        let inode = if bound { disk.inode(&temporary).map_err(failed("read", &temporary))? } else { 0 };
+        let mark = if bound { FileMark::of(disk, &temporary) } else { Ok(FileMark::NONE) };
+        let mark = mark.map_err(failed("read", &temporary))?;
         let mut layout = Layout {
             magic: MAGIC,
             format: U32::new(self.format),
             incarnation: U32::new(self.incarnation),
             log_id: self.log_id,
             service_id: self.service_id,
-            inode: U64::new(inode),
-            zero: [0; 76],
+            inode: U64::new(mark.inode),
+            born: U64::new(mark.born),
+            zero: [0; 68],
             crc: U32::new(0),
         };
         layout.crc = U32::new(crc32c::crc32c(&layout.as_bytes()[..IDENTITY_BYTES - 4]));
@@ -227,9 +261,11 @@ impl Identity {
 }
 
 /// The lock of the process that serves a directory, held until dropped or until the
-/// process ends. Its file holds the process id as text.
+/// process ends. Its file holds the process id as text; the directory is locked itself
+/// too, for that file can be removed.
 pub struct DirLock {
     _file: Box<dyn DiskFile>,
+    _dir: Option<File>,
 }
 
 impl fmt::Debug for DirLock {
@@ -243,6 +279,18 @@ impl DirLock {
     /// one process anyway and is not locked.
     pub fn acquire(disk: &dyn Disk, dir: &Path) -> Result<DirLock, IdentityError> {
         let path = dir.join("lock");
+        let itself = disk.open_dir(dir).map_err(failed("open", dir))?;
+        let lock = |file: Option<&File>| match file.map_or(Ok(()), File::try_lock) {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                let text = read_file(disk, &path, 64).unwrap_or_default();
+                let pid = String::from_utf8_lossy(&text).trim().to_string();
+                let pid = if pid.is_empty() { "unknown".to_string() } else { pid };
+                Err(IdentityError::Locked { dir: dir.to_path_buf(), pid })
+            }
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+        };
+        lock(itself.as_ref())?;
         let file = match disk.open_write(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match disk.create(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open_write(&path),
@@ -251,20 +299,11 @@ impl DirLock {
             opened => opened,
         };
         let file = file.map_err(failed("open", &path))?;
-        match file.os_file().map_or(Ok(()), std::fs::File::try_lock) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let text = read_file(disk, &path, 64).unwrap_or_default();
-                let pid = String::from_utf8_lossy(&text).trim().to_string();
-                let pid = if pid.is_empty() { "unknown".to_string() } else { pid };
-                return Err(IdentityError::Locked { dir: dir.to_path_buf(), pid });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
-        }
+        lock(file.os_file())?;
         // As wide as any process id, so that it covers whatever an earlier one left.
         let pid = format!("{:<20}\n", std::process::id());
         file.write_all_at(pid.as_bytes(), 0).map_err(failed("write", &path))?;
-        Ok(DirLock { _file: file })
+        Ok(DirLock { _file: file, _dir: itself })
     }
 }
 
@@ -303,6 +342,30 @@ mod tests {
         assert_eq!(Identity::adopt(&RealDisk, &copy, 9).unwrap().identity.incarnation, 9);
         std::fs::rename(&dir, real.path().join("moved")).unwrap();
         assert_eq!(Identity::open(&RealDisk, &real.path().join("moved")).unwrap(), made);
+    }
+
+    #[test]
+    fn a_copy_that_got_the_same_inode_is_refused() {
+        let real = tempfile::tempdir().unwrap();
+        let (dir, copy) = (real.path().join("a"), real.path().join("copy"));
+        Identity::create(&RealDisk, &dir, LOG, [9; 8]).unwrap();
+        std::fs::create_dir(&copy).unwrap();
+        std::fs::copy(dir.join("identity"), copy.join("identity")).unwrap();
+        // Some file systems give the number of a removed file to the next one.
+        for _ in 0..20 {
+            std::fs::remove_file(dir.join("identity")).unwrap();
+            std::fs::copy(copy.join("identity"), dir.join("identity")).unwrap();
+            assert!(matches!(Identity::open(&RealDisk, &dir), Err(IdentityError::Copy { .. })));
+        }
+        // Whatever the file system does: the same inode, made at another time.
+        let (disk, dir) = (MemoryDisk::new(), Path::new("/data"));
+        Identity::create(&disk, dir, LOG, [9; 8]).unwrap();
+        let mut bytes = read_file(&disk, &dir.join("identity"), 128).unwrap();
+        bytes[48] = 1;
+        let crc = crc32c::crc32c(&bytes[..124]).to_le_bytes();
+        bytes[124..].copy_from_slice(&crc);
+        disk.open_write(&dir.join("identity")).unwrap().write_all_at(&bytes, 0).unwrap();
+        assert!(matches!(Identity::open(&disk, dir), Err(IdentityError::Copy { .. })));
     }
 
     #[test]
@@ -365,6 +428,10 @@ mod tests {
         let lock = DirLock::acquire(&RealDisk, real.path()).unwrap();
         let error = DirLock::acquire(&RealDisk, real.path()).expect_err("it is locked").to_string();
         assert!(error.starts_with(&format!("another tekd (pid {}) serves", std::process::id())), "{error}");
+        // A "stale" lock file is removed: whoever wrote it serves on.
+        std::fs::remove_file(real.path().join("lock")).unwrap();
+        let error = DirLock::acquire(&RealDisk, real.path()).expect_err("it is locked").to_string();
+        assert!(error.starts_with("another tekd (pid unknown) serves"), "{error}");
         drop(lock);
         DirLock::acquire(&RealDisk, real.path()).unwrap();
     }

@@ -48,6 +48,21 @@ fn of_two_servers_that_start_at_once_one_serves() {
 }
 
 #[test]
+fn a_lock_file_that_was_removed_lets_nobody_else_in() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = Place::new(dir.path(), "origin");
+    let server = place.start();
+    std::fs::remove_file(place.data.join("lock")).expect("a lock file");
+    let (other, link) = (Place::new(dir.path(), "other"), dir.path().join("other"));
+    std::os::unix::fs::symlink(&place.data, link).expect("a link");
+    let status = other.try_start().map(drop).expect_err("it is served");
+    assert_eq!(status.code(), Some(1), "{}", other.log());
+    assert!(other.log().contains("another tekd (pid "), "{}", other.log());
+    server.release();
+    server.stop();
+}
+
+#[test]
 fn a_copy_is_refused_until_it_is_adopted_and_then_holds_everything() {
     let dir = tempfile::tempdir().expect("a directory");
     let place = Place::new(dir.path(), "origin");

@@ -173,6 +173,10 @@ impl Disk for Recorder {
     fn inode(&self, path: &Path) -> io::Result<u64> {
         self.disk.inode(path)
     }
+
+    fn born(&self, path: &Path) -> io::Result<u64> {
+        self.disk.born(path)
+    }
 }
 
 /// What a disk says it did and did not, once an origin is founded on it.

@@ -170,4 +170,8 @@ impl Disk for Medium {
     fn inode(&self, path: &Path) -> io::Result<u64> {
         self.notes.note(path, self.disk.inode(path))
     }
+
+    fn born(&self, path: &Path) -> io::Result<u64> {
+        self.notes.note(path, self.disk.born(path))
+    }
 }
