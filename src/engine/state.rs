@@ -48,8 +48,8 @@ pub struct Base {
     pub snapshot: Based,
     /// Sequence number of the event that names it.
     pub event: u64,
-    /// The greatest time of any event when it was named, Unix seconds: a clock that went back makes no base
-    /// old.
+    /// What was believed of time when it was named, Unix seconds: no clock that is wrong makes a base old or
+    /// young.
     pub time: u64,
 }
 
@@ -281,7 +281,7 @@ impl State {
         if snapshot.seq <= before || snapshot.seq >= seq {
             return Err(disagrees(seq, "the event of its snapshot", snapshot.seq, before + 1..seq));
         }
-        self.base = Some(Base { snapshot, event: seq, time: self.time });
+        self.base = Some(Base { snapshot, event: seq, time: self.believed_time() });
         Ok(())
     }
 

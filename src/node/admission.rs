@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::unwritten::Answer;
 use crate::engine::{Input, MAX_IMPORT_KEYS, Moment, Refusal, Reply, ReportReply, Ticket};
 use crate::store::journal::{MAX_GROUP, RETRY_S};
 use crate::wire::report::RequestKind;
@@ -58,18 +59,23 @@ pub(super) fn parts(inputs: Vec<(Ticket, Input)>) -> Vec<Vec<(Ticket, Input)>> {
     parts
 }
 
-/// What is the case while a disk of the journal is full and `room` bytes are left, and what to do.
-pub(super) fn full_text(room: u64, mirror: Option<&Path>) -> String {
+/// What is the case while a disk of the journal is full and `room` bytes are left, or too few so that what was
+/// decided `waits`, and what to do.
+pub(super) fn full_text(waits: bool, room: u64, mirror: Option<&Path>) -> String {
     let or_mirror = mirror.map_or(String::new(), |mirror| format!(" or of its mirror {}", mirror.display()));
+    if waits {
+        return format!(
+            "the disk of the journal{or_mirror} is full, and what was kept for withdrawals and releases is used up: \
+             nothing comes in and nothing is released, readers go on with what is published; free space on it, \
+             and tekd goes on by itself within {RETRY_S} seconds"
+        );
+    }
     format!(
         "the disk of the journal{or_mirror} is full: reports, imports and new codes are turned away, withdrawals, \
          revocations and releases go on in the {room} bytes that were kept for them; free space on it, and \
          tekd goes on by itself within {RETRY_S} seconds"
     )
 }
-
-/// An answer to who asked.
-pub(super) type Answer = (Ticket, Result<Reply, Refusal>);
 
 /// Takes out of `inputs` what has to wait, answered: the journal has `room` bytes left.
 pub(super) fn turn_away(inputs: &mut Vec<(Ticket, Input)>, now: Moment, room: u64) -> Vec<Answer> {

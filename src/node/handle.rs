@@ -55,6 +55,10 @@ pub fn bring_up(origin: &mut Origin, builder: &mut Builder, clock: &dyn Clock) -
         let built = builder.recover(origin.state(), set)?;
         if let Some(built) = built.filter(|_| unfinished.contains(&set)) {
             origin.step(clock.now(), vec![(NOBODY, Input::Built(built))])?;
+            if origin.waits_for_space() {
+                // Readers see it when it is durable.
+                continue;
+            }
         }
         if let Some(news) = SetNews::of(origin.state(), set, clock.now().unix) {
             builder.show(&news)?;

@@ -33,6 +33,7 @@ mod keys;
 mod directory;
 mod snapshots;
 mod writer_counts;
+mod unwritten;
 mod admission;
 mod mirror;
 mod origin;

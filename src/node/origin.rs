@@ -5,26 +5,25 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::admission::{Answer, bytes_of_all, full_text, parts, turn_away};
+use super::admission::{bytes_of_all, full_text, parts, turn_away};
 use super::directory::{Known, check_keys, nothing_founded, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
 use super::mirror::MirrorDisk;
 use super::snapshots;
+use super::unwritten::{Answer, Unwritten};
 use super::writer_counts::WriterCounts;
 use crate::authority::CodesKey;
-use crate::authority::seal::SealSecret;
 use crate::engine::{
-    Committed, DEFAULT_PARAMS, Input, MAX_DOWNTIME_S, MAX_JUMP_S, MAX_SEAL_KEYS, Moment, Random, Reply,
-    SEAL_KEY_LIFE_S, SealKey, Secrets, State, Ticket, Writer,
+    Committed, DEFAULT_PARAMS, Input, MAX_DOWNTIME_S, Moment, Random, Reply, SEAL_KEY_LIFE_S, Secrets, State,
+    Ticket, Writer,
 };
 use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Trust};
 use crate::store::journal::{
-    AppendError, Durability as Class, Head, Journal, JournalError, LocalJournal, MAX_GROUP, Options, Record,
-    check_mirror, check_new_mirror, record_bytes,
+    AppendError, Durability as Class, Head, Journal, JournalError, LocalJournal, Options, check_mirror,
+    check_new_mirror,
 };
 use crate::store::{Identity, IdentityError, adoption, replace_file, snapshot};
 use crate::wire::report::Durability;
@@ -33,10 +32,11 @@ use crate::wire::report::Durability;
 const DELEGATION_S: u64 = 90 * 86_400;
 /// How long before its making a delegation begins, in seconds: clocks differ.
 const DELEGATION_LEAD_S: u64 = 3600;
+/// How far ahead of what is believed the journal's files are dated, in seconds: a clock that is wrong must not
+/// keep them from being dropped.
+const BELIEVED_AHEAD_S: u64 = 86_400;
 /// How often a seal key is made, in seconds (spec 7.1.4).
 const SEAL_KEY_WEEK_S: u64 = 7 * 86_400;
-/// Bytes of records in one group at most; a part of a turn with more makes several.
-const GROUP_BYTES: u64 = MAX_GROUP / 2;
 
 // A receipt of the key before is never dated later than clients allow it to be.
 const _: () = assert!(DELEGATION_LEAD_S < SUCCESSION_S && SUCCESSION_S < DELEGATION_S);
@@ -45,6 +45,8 @@ const _: () = assert!(SEAL_KEY_WEEK_S + MAX_DOWNTIME_S < SEAL_KEY_LIFE_S);
 
 /// The ticket of inputs nobody waits for.
 pub const NOBODY: Ticket = Ticket(0);
+
+mod seals;
 
 /// A running origin, without its readers.
 pub struct Origin {
@@ -60,10 +62,14 @@ pub struct Origin {
     mirror: Option<PathBuf>,
     /// Whether the journal's disk had no space when it was last asked.
     full: bool,
-    /// When it was opened, Unix seconds.
+    /// What was believed of time when it was opened, Unix seconds.
     opened: u64,
-    /// The event of the newest base for which what is older was dropped, 0 for none.
+    /// The event of the newest base, 0 for none.
     base: u64,
+    /// The day of the newest believed time at which what is older was dropped.
+    dropped: u64,
+    /// What was decided and is not durable yet.
+    unwritten: Unwritten,
 }
 
 impl std::fmt::Debug for Origin {
@@ -158,9 +164,6 @@ impl Origin {
             origin.find_lost_seals();
             origin
         };
-        if let Some(input) = origin.next_seal_key(now.unix, spare)? {
-            origin.step(now, vec![(NOBODY, input)])?;
-        }
         if let Some(mirror) = &mirror {
             origin.mirror = Some(mirror.path().to_path_buf());
             origin.counts.has_mirror(mirror.counts());
@@ -168,6 +171,9 @@ impl Origin {
         origin.writer.stores_on(durability(origin.journal.class(), origin.mirror.is_some()));
         // The reserve is there before the disk is full.
         origin.find_space(now, 0)?;
+        if let Some(input) = origin.next_seal_key(now.unix, spare)? {
+            origin.step(now, vec![(NOBODY, input)])?;
+        }
         origin.write_trust()?;
         Ok(origin)
     }
@@ -178,10 +184,11 @@ impl Origin {
         journal: Box<dyn Journal>,
         head: Head,
         writer: Writer,
-        opened: u64,
+        now: u64,
     ) -> Self {
         let counts: Arc<WriterCounts> = Arc::default();
         let base = writer.state().base().map_or((0, 0), |base| (base.event, base.time));
+        let opened = Some(writer.state().believed_time()).filter(|believed| *believed > 0).unwrap_or(now);
         counts.snapshot_at(base.1);
         Origin {
             options,
@@ -195,6 +202,8 @@ impl Origin {
             full: false,
             opened,
             base: base.0,
+            dropped: snapshots::day_of(opened),
+            unwritten: Unwritten::default(),
         }
     }
 
@@ -206,7 +215,7 @@ impl Origin {
             let known = adoption::kept(&*self.options.disk, &self.options.dir)?;
             let adopt = (NOBODY, Input::Adopt { incarnation, known });
             let void = (NOBODY, Input::VoidCodes);
-            for (_, reply) in self.step(now, vec![adopt, void])?.replies {
+            for (_, reply) in self.step_now(now, vec![adopt, void])?.replies {
                 if let Ok(Reply::Voided(codes @ 1..)) = reply {
                     tracing::warn!("outstanding codes that are void, for their key is lost: {codes}");
                 }
@@ -233,7 +242,7 @@ impl Origin {
         let (service, incarnation) = (identity.service_id, identity.incarnation);
         let found = Input::Found { service, incarnation, delegation };
         let create = Input::CreateSet { set: 1, params: DEFAULT_PARAMS };
-        origin.step(now, vec![(NOBODY, found), (NOBODY, create)])?;
+        origin.step_now(now, vec![(NOBODY, found), (NOBODY, create)])?;
         Ok(origin)
     }
 
@@ -251,25 +260,76 @@ impl Origin {
         Ok(all)
     }
 
+    /// As [`Origin::step`], where waiting for space is of no use: it is an error.
+    fn step_now(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
+        let committed = self.step(now, inputs)?;
+        match self.waits_for_space() {
+            true => Err(AppendError::Full { bytes: 0 }.into()),
+            false => Ok(committed),
+        }
+    }
+
     /// A turn of inputs that find room together.
     fn step_part(&mut self, now: Moment, mut inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
-        let turned_away = self.admit(now, &mut inputs)?;
-        let records = self.writer.plan(now, inputs);
-        for group in groups_of(&records) {
-            let began = Instant::now();
-            self.head = self.journal.append(&self.head, group, now.unix.saturating_mul(1000))?;
-            self.counts.wrote(group.len(), began.elapsed());
+        let mut before = Committed::default();
+        if self.unwritten.waits() {
+            if !self.write(now)? {
+                let replies = self.unwritten.put_off(inputs, now, self.journal.room());
+                return Ok(Committed { replies, work: Vec::new() });
+            }
+            before = self.written()?;
+            inputs.splice(0..0, self.unwritten.take_built());
         }
-        // durable-before-receipt: replies exist only behind this line.
-        let mut committed = self.writer.committed();
+        let turned_away = self.admit(now, &mut inputs)?;
+        self.unwritten.decided(self.writer.plan(now, inputs));
+        let mut committed = if self.write(now)? { self.written()? } else { Committed::default() };
+        committed.replies.splice(0..0, before.replies);
+        committed.work.splice(0..0, before.work);
         committed.replies.extend(turned_away);
+        Ok(committed)
+    }
+
+    /// Makes durable what was decided. False if there is no room for it: it is tried again at each turn.
+    fn write(&mut self, now: Moment) -> Result<bool, OriginError> {
+        let now_ms = self.journal_ms(now);
+        let all = self.unwritten.write(&mut *self.journal, &mut self.head, now_ms, &self.counts)?;
+        if !all {
+            self.find_full(true);
+        }
+        Ok(all)
+    }
+
+    /// What is let out once all that was decided is durable.
+    fn written(&mut self) -> Result<Committed, OriginError> {
+        // durable-before-receipt: replies exist only behind this line.
+        let committed = self.writer.committed();
         let base = self.state().base().map(|base| (base.event, base.time));
-        if let Some((event, time)) = base.filter(|(event, _)| *event != self.base) {
+        let named = base.filter(|(event, _)| *event != self.base);
+        if let Some((event, time)) = named {
             self.base = event;
             self.counts.snapshot_at(time);
+        }
+        let day = snapshots::day_of(self.state().believed_time());
+        if named.is_some() || day > self.dropped {
+            self.dropped = day;
             self.drop_old()?;
         }
         Ok(committed)
+    }
+
+    /// The time that the journal's files are dated with, Unix milliseconds.
+    fn journal_ms(&self, now: Moment) -> u64 {
+        let believed = match self.state().believed_time() {
+            0 => now.unix,
+            believed => now.unix.min(believed.saturating_add(BELIEVED_AHEAD_S)),
+        };
+        believed.saturating_mul(1000)
+    }
+
+    /// Whether something was decided that is in no file yet, for want of room: nobody was told, readers see
+    /// nothing of it, and nothing else is decided until it is written.
+    pub fn waits_for_space(&self) -> bool {
+        self.unwritten.waits()
     }
 
     /// Takes out of `inputs`, answered, what a full disk has no room for; the reserve is for the others.
@@ -281,24 +341,33 @@ impl Origin {
 
     /// Makes sure of room for `bytes` beside a whole reserve, and notes whether the disk is full.
     fn find_space(&mut self, now: Moment, bytes: u64) -> Result<(), OriginError> {
-        let found = self.journal.make_room(bytes, now.unix.saturating_mul(1000));
+        let found = self.journal.make_room(bytes, self.journal_ms(now));
         let full = match found {
             Ok(()) => false,
             Err(AppendError::Full { .. }) => true,
             Err(e) => return Err(e.into()),
         };
-        match (self.full, full) {
-            (false, true) => tracing::error!("{}", full_text(self.journal.room(), self.mirror())),
+        self.find_full(full);
+        Ok(())
+    }
+
+    /// Notes whether the disk is full, and says so when that changes.
+    fn find_full(&mut self, full: bool) {
+        let before = std::mem::replace(&mut self.full, full);
+        match (before, full) {
+            (false, true) => tracing::error!("{}", self.full_text()),
             (true, false) => tracing::info!("the disk of the journal has space again: reports come in"),
             _ => {}
         }
-        self.full = full;
-        Ok(())
+    }
+
+    fn full_text(&self) -> String {
+        full_text(self.waits_for_space(), self.journal.room(), self.mirror())
     }
 
     /// Why reports, imports and new codes do not come in, if they do not.
     pub fn journal_full(&self) -> Option<String> {
-        self.full.then(|| full_text(self.journal.room(), self.mirror()))
+        self.full.then(|| self.full_text())
     }
 
     /// The writer, for looking at its state.
@@ -359,14 +428,18 @@ impl Origin {
         if snapshots::events_since(self.state()) == 0 {
             return Ok(());
         }
+        if self.waits_for_space() {
+            // The state is ahead of the journal.
+            return Err(AppendError::Full { bytes: self.journal.room() }.into());
+        }
         let base = snapshots::write(&self.options, &self.identity, &self.head, self.state())?;
         self.step(now, vec![(NOBODY, Input::Base(base))])?;
         Ok(())
     }
 
-    /// Drops what the newest base makes superfluous: older snapshots but one, and segments whose day, the
-    /// retention and two days are over. Time is that of releases: a clock that is not believed drops
-    /// nothing.
+    /// Drops what the bases make superfluous: older snapshots but one, and segments whose day, the retention
+    /// and two days are over, when there is a new base and when a day of what is believed begins. A clock
+    /// that is not believed drops nothing.
     fn drop_old(&mut self) -> Result<(), OriginError> {
         let dir = snapshots_path(&self.options.dir);
         let oldest = match snapshot::remove_old(&*self.options.disk, &dir) {
@@ -392,77 +465,6 @@ impl Origin {
         let key = keys.make_online(epoch, random)?;
         let delegation = delegate(self.identity.service_id, epoch, now, &key, &root);
         Ok(Some(Input::Delegate { delegation, key }))
-    }
-
-    /// A new seal key if one is due; `secret`: 32 fresh random bytes.
-    ///
-    /// # Errors
-    /// If a key file cannot be written.
-    pub fn next_seal_key(&self, now: u64, secret: [u8; 32]) -> Result<Option<Input>, OriginError> {
-        self.seal_key_is_due(now).then(|| self.make_seal_key(secret)).transpose()
-    }
-
-    /// Keeps `secret`, 32 fresh random bytes, as that of a new seal key; the input then tells the writer of
-    /// it. Removes nothing: another key of the same group may not be in the state yet.
-    ///
-    /// # Errors
-    /// If a key file cannot be written.
-    pub fn make_seal_key(&self, secret: [u8; 32]) -> Result<Input, OriginError> {
-        let keys = Keys::open(&*self.options.disk, &self.options.dir)?;
-        // The secret is safe before anybody is told of its key.
-        let public = keys.keep_seal(&secret)?.public();
-        Ok(Input::AddSealKey { public })
-    }
-
-    /// Whether it is time for a new seal key: there is none that has begun, is less than a week old and can
-    /// be opened, or who seals would prefer one that cannot. A clock that is not believed makes none: they
-    /// would be over too early or too late, and push out those that hold.
-    pub fn seal_key_is_due(&self, now: u64) -> bool {
-        let keys = self.state().seal_keys();
-        if self.writer.clock_alarm().is_some() || self.state().seal_keys_at(now) >= MAX_SEAL_KEYS {
-            return false;
-        }
-        let lost = |key: &&SealKey| self.lost_seals.contains(&key.id);
-        let preferred =
-            keys.iter().filter(|key| lost(key) && key.not_before <= now).map(|key| key.not_before);
-        let preferred = preferred.max().unwrap_or(0);
-        // A key that a clock a little ahead made has begun for all who know it (spec 4.2.1).
-        let begun = |key: &&SealKey| key.not_before <= now.saturating_add(MAX_JUMP_S);
-        let young = |key: &&SealKey| now < key.not_before.saturating_add(SEAL_KEY_WEEK_S);
-        let serves = |key: &&SealKey| begun(key) && young(key) && key.not_before >= preferred && !lost(key);
-        !keys.iter().any(|key| serves(&key))
-    }
-
-    /// Notes which seal keys cannot be opened: after a backup that is newer in one part than in another.
-    fn find_lost_seals(&mut self) {
-        let keys = Keys::look(&*self.options.disk, &self.options.dir);
-        let lost = self.state().seal_keys().iter().map(|key| key.id).filter(|id| !keys.may_have_seal(*id));
-        let lost: Vec<[u8; 8]> = lost.collect();
-        for id in &lost {
-            tracing::warn!("the secret of seal key {} is not in DIR/keys: nothing opens it", hex::encode(id));
-        }
-        self.lost_seals = lost;
-    }
-
-    /// Removes the secrets of all seal keys but these from `DIR/keys`: of those that are over, and of those
-    /// that no event names, which a crash left there. Those of inputs that are not decided yet must be among
-    /// `kept`.
-    ///
-    /// # Errors
-    /// If a key file cannot be removed; the others are.
-    pub fn forget_seals(&self, kept: &[[u8; 8]]) -> Result<(), OriginError> {
-        let keys = Keys::look(&*self.options.disk, &self.options.dir);
-        let removed =
-            |name: &str| tracing::info!("keys/{name} was removed: nothing is sealed to it any more");
-        Ok(keys.forget_seals(kept, removed)?)
-    }
-
-    /// The secret of a seal key, if it is here.
-    ///
-    /// # Errors
-    /// If its file is unreadable.
-    pub fn seal_secret(&self, id: [u8; 8]) -> Result<Option<SealSecret>, OriginError> {
-        Ok(Keys::look(&*self.options.disk, &self.options.dir).seal(id)?)
     }
 
     /// Brings `DIR/trust.json`, what clients are configured with, up to the sets there are. It is made from
@@ -501,20 +503,6 @@ fn delegate(service: [u8; 8], epoch: u32, now: u64, online: &SigningKey, root: &
         online: online.public(),
     };
     Delegation::new(&fields).sign(std::slice::from_ref(root))
-}
-
-/// Cuts the records of one turn into groups that the journal can hold: nearly always one. Whatever a crash
-/// between two of them leaves was not confirmed.
-fn groups_of(records: &[Record]) -> impl Iterator<Item = &[Record]> {
-    let mut bytes = 0;
-    records.chunk_by(move |_, next| {
-        bytes += record_bytes(next.payload.len());
-        let fits = bytes <= GROUP_BYTES;
-        if !fits {
-            bytes = 0;
-        }
-        fits
-    })
 }
 
 /// What receipts say of a journal of this class, with a mirror or without.

@@ -27,11 +27,17 @@ pub(super) fn events_since(state: &State) -> u64 {
     state.seq() - state.base().map_or(0, |base| base.event)
 }
 
-/// Whether the state needs a new base: another day has begun since the newest, or since `opened` (Unix
-/// seconds) if there is none, or many events came.
+/// The day of a time in Unix seconds, in days since 1970.
+pub(super) fn day_of(unix: u64) -> u64 {
+    unix / DAY_S
+}
+
+/// Whether the state needs a new base: another day has begun since the newest, or since what was believed
+/// when it was `opened` (Unix seconds) if there is none, or many events came. Days are those of releases: what
+/// a clock that is not believed stamps makes none due, and puts none off.
 pub(super) fn is_due(state: &State, opened: u64) -> bool {
     let since = state.base().map_or(opened, |base| base.time);
-    events_since(state) >= SNAPSHOT_EVENTS || state.time() / DAY_S > since / DAY_S
+    events_since(state) >= SNAPSHOT_EVENTS || day_of(state.believed_time()) > day_of(since)
 }
 
 /// When a segment has to have been followed by another to be dropped, Unix milliseconds: before the day

@@ -1,7 +1,7 @@
 //! The writer's thread: makes one group of what is asked, answers when it is durable, hands tables to the
 //! builder and snapshots to whoever folds them, and waits for neither.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
@@ -100,6 +100,8 @@ pub(super) struct WriterThread {
     folding: Folding,
     /// When the newest release of a set was given to the builder. bounded: one for each set.
     building: HashMap<u32, Instant>,
+    /// Sets whose table was found changed and is to be made again. bounded: one for each set.
+    hurt: BTreeSet<u32>,
 }
 
 impl WriterThread {
@@ -122,6 +124,7 @@ impl WriterThread {
             outbox: VecDeque::new(),
             folding,
             building: HashMap::new(),
+            hurt: BTreeSet::new(),
         }
     }
 
@@ -238,7 +241,8 @@ impl WriterThread {
                 }
                 Command::Folded(folded) => self.folded(folded, &mut inputs),
                 Command::Finished(Finished::Waits(unbuilt)) => self.release_waits(&unbuilt),
-                Command::Finished(Finished::Hurt(set)) => self.mend(set),
+                // Made again once the state is what the journal says.
+                Command::Finished(Finished::Hurt(set)) => drop(self.hurt.insert(set)),
                 Command::Stop => return (inputs, true),
             }
         }
@@ -274,8 +278,11 @@ impl WriterThread {
             _ => None,
         }));
         let Committed { replies, work } = self.origin.step(now, inputs)?;
-        // What a manifest says can be sealed to can be opened before anybody reads it.
-        self.keys.refresh(&self.origin, now.unix);
+        if !self.origin.waits_for_space() {
+            // What a manifest says can be sealed to can be opened before anybody reads it.
+            self.keys.refresh(&self.origin, now.unix);
+            std::mem::take(&mut self.hurt).into_iter().for_each(|set| self.mend(set));
+        }
         let mut held = Vec::new();
         for (ticket, reply) in replies {
             match reply {

@@ -96,32 +96,76 @@ fn base_and_event_one_rebuild_to_the_same_bytes() {
     assert!(one.0 == days.world.origin.state().to_bytes() && one == base);
 }
 
-#[test]
-fn a_key_leaves_every_file_after_its_retention_and_two_days() {
-    let days = aged();
-    let today = days.keys.len() as u64;
-    let held = |key: &Key| {
-        let tree = [PathBuf::from(DIR), journal_path(Path::new(DIR)), snapshots_path(Path::new(DIR))];
-        let sets = Path::new(DIR).join("sets/1");
-        let dirs = tree.into_iter().chain([sets]);
-        let files = dirs.flat_map(|dir| days.world.disk.list(&dir).expect("a directory"));
-        files
-            .filter(|file| {
-                let bytes = read_file(&days.world.disk, file, 1 << 26).expect("a file");
-                bytes.windows(16).any(|window| window == key.as_bytes())
-            })
-            .count()
+/// The directories of all files.
+fn all_dirs() -> [PathBuf; 4] {
+    let dir = Path::new(DIR);
+    [dir.to_path_buf(), journal_path(dir), snapshots_path(dir), dir.join("sets/1")]
+}
+
+/// In how many files of these directories a key is.
+fn files_with(world: &World, dirs: &[PathBuf], key: &Key) -> usize {
+    let files = dirs.iter().flat_map(|dir| world.disk.list(dir).expect("a directory"));
+    let has = |file: &PathBuf| {
+        let bytes = read_file(&world.disk, file, 1 << 26).expect("a file");
+        bytes.windows(16).any(|window| window == key.as_bytes())
     };
+    files.filter(has).count()
+}
+
+/// It is noon, and on day `received` at noon it came.
+fn keys_have_left(days: &Days, today: u64) {
     for (received, keys) in days.keys.iter().enumerate() {
-        // It is noon, and on day `received` at noon it came.
         let age = today - received as u64;
-        let found = keys.iter().map(held).filter(|files| *files > 0).count();
+        let found = keys.iter().filter(|key| files_with(&days.world, &all_dirs(), key) > 0).count();
         if age >= RETENTION + 2 {
             assert_eq!(found, 0, "keys that came {age} days ago");
         } else {
             assert_eq!(found, keys.len(), "keys that came {age} days ago are in the journal at least");
         }
     }
+}
+
+#[test]
+fn a_key_leaves_every_file_after_its_retention_and_two_days() {
+    let days = aged();
+    keys_have_left(&days, days.keys.len() as u64);
+}
+
+#[test]
+fn segments_go_though_no_new_base_can_be_made() {
+    let mut days = Days::new();
+    (0..3).for_each(|_| days.pass());
+    days.world.disk.set_quota(&journal_path(Path::new(DIR)), Some(0));
+    let made = days.bases();
+    for today in 3..RETENTION + 3 {
+        days.world.tick_to(SET, NOON + (today + 1) * DAY);
+    }
+    days.note();
+    assert_eq!((days.bases(), made), (3, 3), "the disk is full, and none was made");
+    // It frees space of its own that way: for a base, whose keys are of today.
+    let journal = [journal_path(Path::new(DIR))];
+    for (received, keys) in days.keys.iter().enumerate() {
+        let files: usize = keys.iter().map(|key| files_with(&days.world, &journal, key)).sum();
+        let age = RETENTION + 3 - received as u64;
+        assert_eq!(files > 0, age < RETENTION + 2, "keys that came {age} days ago");
+    }
+}
+
+#[test]
+fn one_event_under_a_clock_that_is_ahead_puts_off_no_base_and_keeps_no_segment() {
+    let mut days = Days::new();
+    (0..2).for_each(|_| days.pass());
+    let ahead = 365 * DAY;
+    days.world.now.unix += ahead;
+    days.world.provider("ahead");
+    days.world.now.unix -= ahead;
+    days.world.tick();
+    days.world.turn(Input::ApproveClock).expect("approved");
+    let made = days.bases();
+    let more = RETENTION + 4;
+    (0..more).for_each(|_| days.pass());
+    assert_eq!((days.bases() - made) as u64, more, "one a day");
+    keys_have_left(&days, days.keys.len() as u64);
 }
 
 #[test]

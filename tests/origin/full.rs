@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tekd::authority::Code;
-use tekd::engine::{Input, Refusal, Reply};
+use tekd::engine::{Input, Rebuild, Refusal, Reply};
 use tekd::store::Disk;
 use tekd::wire::Key;
 use tekd::wire::report::Outcome;
@@ -129,4 +129,77 @@ fn a_full_disk_takes_withdrawals_and_releases_also_after_midnight_and_a_restart(
     assert!(import(&mut world, &mut dice, 1).is_err(), "the disk is as full after a restart");
     let released = world.turn(Input::Release { set: SET, allow_small: true });
     assert!(matches!(released, Ok(Reply::Released(_))), "{released:?}");
+}
+
+/// The newest version that readers see.
+fn shown(world: &World) -> Option<u64> {
+    let view = world.view.load();
+    let release = view.set(SET).and_then(|set| set.release.as_ref());
+    release.map(|release| release.checkpoint.version())
+}
+
+/// Releases until one finds no room any more, not even in the reserve.
+fn use_up(world: &mut World) {
+    for _ in 0..2000 {
+        world.pass(900);
+        let release = Input::Release { set: SET, allow_small: true };
+        if world.turn_or_wait(release).expect("a full disk ends nothing").is_none() {
+            return;
+        }
+    }
+    panic!("the reserve is never used up");
+}
+
+#[test]
+fn with_the_reserve_used_up_what_was_decided_waits_and_goes_on_by_itself() {
+    // One event more or less: what finds no room is a release as it is decided, and as it is published.
+    let mut undecided = Vec::new();
+    for events in 0..2 {
+        let mut dice = Dice::new(8);
+        let (mut world, _, first) = filled(&mut dice);
+        (0..events).for_each(|_| drop(world.withdraw(SET, first, false)));
+        use_up(&mut world);
+        let (head, seen) = (world.origin.head(), shown(&world));
+        assert!(world.origin.journal_full().is_some_and(|text| text.contains("is used up")));
+        for turn in 0..3 {
+            world.pass(900);
+            let refused = world.turn_or_wait(Input::Withdraw {
+                scope: tekd::authority::Scope::Key { set: SET, key: first },
+                urgent: true,
+                reason: "no room".to_owned(),
+                dry_run: false,
+            });
+            let refused = refused.expect("the writer lives");
+            assert!(matches!(refused, Some(Err(Refusal::JournalFull { .. }))), "{turn}: {refused:?}");
+        }
+        assert!(world.origin.base(world.now).is_err(), "no snapshot of what the journal does not have");
+        assert_eq!((world.origin.head(), shown(&world)), (head, seen), "nothing came, nothing was seen");
+        undecided.push(world.set(SET).in_flight());
+
+        // A start on the full disk is a start, and what was not durable was never decided.
+        let image = world.disk.crash_clean();
+        image.set_quota(&journal(), Some(0));
+        let mut restarted =
+            World::open(image, world.now, 9).expect("a full disk does not keep it from starting");
+        assert_eq!(restarted.origin.head(), head);
+        for world in [&mut world, &mut restarted] {
+            world.disk.set_quota(&journal(), None);
+            world.pass(10);
+            // Who asked for the release is answered now.
+            world.turn_or_wait(Input::Tick).expect("the disk is well");
+            assert_eq!((world.origin.journal_full(), world.origin.waits_for_space()), (None, false));
+            let keys = days(&mut dice, world.now.unix, 2, 3);
+            let provider = world.provider("clinic");
+            let ask = Phone::new(&mut dice, SET).submit(world.codes(provider, SET, 1).codes[0], keys);
+            assert_eq!(world.report(&ask).outcome, Outcome::Done);
+            world.pass(900);
+            world.release(SET, true).expect("a release");
+            assert!(shown(world) > seen && !world.set(SET).in_flight());
+            let mut rebuild = Rebuild::new();
+            world.records(1).iter().for_each(|record| rebuild.push(record).expect("it was lived"));
+            assert!(rebuild.finish().expect("as signed").state.to_bytes() == world.origin.state().to_bytes());
+        }
+    }
+    undecided.sort_unstable();
+    assert_eq!(undecided, [false, true], "both kinds of group found no room");
 }

@@ -119,6 +119,14 @@ impl World {
 
     /// One turn of the writer and all that follows from it.
     pub(crate) fn try_turn(&mut self, input: Input) -> Result<Result<Reply, Refusal>, StartError> {
+        Ok(self.turn_or_wait(input)?.expect("every input is answered"))
+    }
+
+    /// As [`World::try_turn`]; without an answer if what was decided waits for space.
+    pub(crate) fn turn_or_wait(
+        &mut self,
+        input: Input,
+    ) -> Result<Option<Result<Reply, Refusal>>, StartError> {
         let mut inputs = vec![(ASKED, input)];
         let mut reply = None;
         while !inputs.is_empty() {
@@ -139,7 +147,8 @@ impl World {
                 }
             }
         }
-        Ok(reply.expect("every input is answered"))
+        assert!(reply.is_some() || self.origin.waits_for_space(), "every input is answered, or waits");
+        Ok(reply)
     }
 
     fn show(&mut self, set: u32) -> Result<(), StartError> {
