@@ -260,8 +260,8 @@ impl Origin {
         Ok(all)
     }
 
-    /// As [`Origin::step`], where waiting for space is of no use: it is an error.
-    fn step_now(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
+    /// As [`Origin::step`], for whoever cannot wait for space: not to find any is an error.
+    pub(super) fn step_now(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
         let committed = self.step(now, inputs)?;
         match self.waits_for_space() {
             true => Err(AppendError::Full { bytes: 0 }.into()),

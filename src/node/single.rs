@@ -126,7 +126,7 @@ impl SingleOrigin {
         let mut inputs = vec![(ticket, input)];
         while !inputs.is_empty() {
             let now = self.clock.now();
-            let Committed { replies, work } = self.origin.step(now, std::mem::take(&mut inputs))?;
+            let Committed { replies, work } = self.origin.step_now(now, std::mem::take(&mut inputs))?;
             self.keys.refresh(&self.origin, now.unix);
             for (ticket, reply) in replies {
                 let reply = reply?;
