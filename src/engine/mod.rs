@@ -31,6 +31,7 @@ mod opening;
 mod redacted;
 mod deadlines;
 mod rebuild;
+mod shown;
 mod audit;
 mod objects;
 mod view;
@@ -70,6 +71,7 @@ pub use releasing::{Held, Occasion};
 pub use set::{
     Bridge, Change, ClaimCount, FoldError, ReleaseOutcome, ReportRecord, ReportStanding, SetState, TableMark,
 };
+pub use shown::{Shown, ShownError, VerifiedShown};
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 pub use state::{Applied, Base, MAX_EARLIER_DELEGATIONS, State};
 pub use table::{BuiltTable, Mend, Place, TableContext, build_from, next_table};
