@@ -159,15 +159,17 @@ impl Shown {
         compose_answer_body(&self.checkpoint, &self.signatures, &self.delegation)
     }
 
-    /// Whether `record`, which the journal has after [`Shown::head`], leaves what readers of this set see as
-    /// it is. What cannot be read does not.
-    pub fn outlives(&self, record: &Record) -> bool {
+    /// Whether readers of this set see something else after `record`. What cannot be read may concern anybody.
+    pub fn is_outdated_by(&self, record: &Record) -> bool {
+        if record.seq <= self.head.seq {
+            return false;
+        }
         match read_event(record) {
-            Ok(Event::Published(published)) => published.set != self.set,
-            Ok(Event::ManifestIssued { set, .. }) => set != self.set,
+            Ok(Event::Published(published)) => published.set == self.set,
+            Ok(Event::ManifestIssued { set, .. }) => set == self.set,
             Ok(Event::Founded(_) | Event::Delegated(_) | Event::Configured(_) | Event::Adopted { .. })
-            | Err(_) => false,
-            Ok(_) => true,
+            | Err(_) => true,
+            Ok(_) => false,
         }
     }
 }

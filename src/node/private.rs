@@ -140,7 +140,11 @@ impl PrivateHalf {
         self.wait_for(PATIENCE)
     }
 
-    pub(super) fn wait_for(&self, patience: Duration) -> Result<&Arc<OriginHandle>, AskError> {
+    /// As [`PrivateHalf::wait`], with another patience.
+    ///
+    /// # Errors
+    /// As for [`PrivateHalf::wait`].
+    pub(crate) fn wait_for(&self, patience: Duration) -> Result<&Arc<OriginHandle>, AskError> {
         let until = Instant::now() + patience;
         let mut end = self.shared.end();
         loop {
@@ -154,16 +158,11 @@ impl PrivateHalf {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.still_reading());
+                let (read, of) = self.shared.reading.progress();
+                return Err(AskError::Reading { read, of });
             }
             end = self.shared.changed.wait_timeout(end, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-    }
-
-    /// What is told to who does not wait.
-    pub(crate) fn still_reading(&self) -> AskError {
-        let (read, of) = self.shared.reading.progress();
-        AskError::Reading { read, of }
     }
 
     /// Events that are not read yet, as far as is known.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::directory::{
     OriginError, OriginOptions, check_online, check_trust, journal_path, set_path, snapshots_path, trust_of,
 };
+use super::keys::Keys;
 use crate::engine::{Shown, ShownError, VerifiedShown};
 use crate::release::Trust;
 use crate::store::generation::{Generation, GenerationError, file_name};
@@ -44,7 +45,7 @@ pub(super) enum Unshown {
     Snapshot(#[from] SnapshotError),
     #[error(transparent)]
     Generation(#[from] GenerationError),
-    #[error("there is no trust.json")]
+    #[error("no trust.json names a set")]
     NoTrust,
     #[error("cannot read {}: {source}", file.display())]
     Unreadable { file: PathBuf, source: io::Error },
@@ -52,10 +53,10 @@ pub(super) enum Unshown {
     File { file: PathBuf, source: ShownError },
     #[error("{} is of another set, journal or incarnation", file.display())]
     Other { file: PathBuf },
-    #[error("the journal does not pass through the head that {} stands at", file.display())]
-    Elsewhere { file: PathBuf },
-    #[error("the journal has event {seq} for readers of set {set}, {} does not", file.display())]
-    Newer { file: PathBuf, set: u32, seq: u64 },
+    #[error("the journal does not pass through the head at which a set was shown last")]
+    Elsewhere,
+    #[error("the journal has event {seq} for readers of set {set} after they were shown it last")]
+    Newer { set: u32, seq: u64 },
     #[error("the newest snapshot stands at group {snapshot}, the journal ends at group {journal}")]
     Ahead { snapshot: u64, journal: u64 },
     #[error("the journal and its mirror do not end at the same group")]
@@ -91,7 +92,8 @@ pub(super) fn look(
     let (disk, dir) = (&*options.disk, &*options.dir);
     let identity = Identity::open(disk, dir)?;
     check_trust(options, &identity)?;
-    let trust = trust_of(disk, dir)?.ok_or(Unshown::NoTrust)?;
+    Keys::look(disk, dir).are_readable().map_err(OriginError::from)?;
+    let trust = trust_of(disk, dir)?.filter(|trust| !trust.sets.is_empty()).ok_or(Unshown::NoTrust)?;
     let kept = trust.sets.iter().map(|set| kept(disk, dir, &identity, *set));
     let kept = kept.collect::<Result<Vec<Shown>, _>>()?;
     is_newest(options, &identity, mirror, &kept)?;
@@ -126,19 +128,16 @@ fn is_newest(
 ) -> Result<(), Unshown> {
     let (disk, dir) = (&*options.disk, &*options.dir);
     let (journal, log_id) = (journal_path(dir), &identity.log_id);
-    let mut end = None;
-    for shown in kept {
-        let (file, set) = (path(dir, shown.set), shown.set);
-        let mut newer = None;
-        let found = LocalJournal::look_after(disk, &journal, log_id, &shown.head, &mut |record| {
-            newer = newer.or((!shown.outlives(&record)).then_some(record.seq));
-        })?;
-        if let Some(seq) = newer {
-            return Err(Unshown::Newer { file, set, seq });
-        }
-        end = Some(found.ok_or(Unshown::Elsewhere { file })?);
+    let heads: Vec<Head> = kept.iter().map(|shown| shown.head).collect();
+    let mut newer = None;
+    let end = LocalJournal::look_after(disk, &journal, log_id, &heads, &mut |record| {
+        let outdated = || kept.iter().find(|shown| shown.is_outdated_by(&record));
+        newer = newer.or_else(|| outdated().map(|shown| (shown.set, record.seq)));
+    })?;
+    let end = end.ok_or(Unshown::Elsewhere)?;
+    if let Some((set, seq)) = newer {
+        return Err(Unshown::Newer { set, seq });
     }
-    let Some(end) = end else { return Ok(()) };
     if let Some(snapshot) = snapshot::newest(disk, &snapshots_path(dir))?.filter(|gno| *gno > end.gno) {
         return Err(Unshown::Ahead { snapshot, journal: end.gno });
     }

@@ -276,20 +276,22 @@ impl Commands {
         self.counters.scrubbing.as_ref().map(|scrubbing| scrubbing.damage()).unwrap_or_default()
     }
 
-    /// What does not hold here.
-    pub(crate) fn findings(&self) -> Vec<health::Finding> {
-        let origin = self.private.as_ref().map(|private| self.origin_health(private));
+    /// What does not hold here; a state that is being read is waited for with `patience`.
+    pub(crate) fn findings(&self, patience: Duration) -> Vec<health::Finding> {
+        let origin = self.private.as_ref().map(|private| self.origin_health(private, patience));
         let polls = self.counters.polls.as_ref().map(|polls| polls.state());
         health::findings(&self.view.load(), origin.as_ref(), polls.as_ref(), self.clock.now().unix)
     }
 
-    fn origin_health(&self, private: &PrivateHalf) -> OriginHealth {
+    fn origin_health(&self, private: &PrivateHalf, patience: Duration) -> OriginHealth {
         let root_here =
             Keys::open(&*self.disk, &self.data).and_then(|k| k.root()).is_ok_and(|root| root.is_some());
-        let Some(origin) = private.origin() else {
-            // Who asks whether all is well does not wait for that.
-            let silent = Some(private.still_reading().to_string());
-            return OriginHealth { silent, root_here, damage: self.damage(), ..OriginHealth::default() };
+        let origin = match private.wait_for(patience) {
+            Ok(origin) => origin,
+            Err(e) => {
+                let (silent, damage) = (Some(e.to_string()), self.damage());
+                return OriginHealth { silent, root_here, damage, ..OriginHealth::default() };
+            }
         };
         let (now, sealed_until) = (self.clock.now().unix, origin.keyhole().look().ring.sealed_until());
         let looked = origin.look_within(HEALTH_PATIENCE, move |o| {
@@ -320,7 +322,7 @@ impl Commands {
     }
 
     fn health(&self) -> Done {
-        Ok(health::as_json(&self.findings()))
+        Ok(health::as_json(&self.findings(HEALTH_PATIENCE)))
     }
 
     fn stats(&self) -> Value {
@@ -359,11 +361,12 @@ impl Commands {
                 (o.state().sets().map(of).collect::<Vec<_>>(), files)
             })
         });
+        let findings = self.findings(Duration::ZERO);
         let Some((held, (options, identity))) = held.and_then(Result::ok) else {
-            return self.counters.page(&self.view.load(), &self.findings(), &[], None, now);
+            return self.counters.page(&self.view.load(), &findings, &[], None, now);
         };
         let to_base = bytes_to_oldest_base(&*options.disk, &options.dir, &identity).ok();
-        self.counters.page(&self.view.load(), &self.findings(), &held, to_base, now)
+        self.counters.page(&self.view.load(), &findings, &held, to_base, now)
     }
 
     fn snapshot(&self) -> Done {

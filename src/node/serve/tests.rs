@@ -27,6 +27,8 @@ struct Waits {
     closed: bool,
     /// Somebody stands before the door.
     waits: bool,
+    /// Nothing is made in the journal's directory.
+    keeps_journal: bool,
 }
 
 impl Door {
@@ -60,6 +62,10 @@ impl Door {
 
 impl Disk for Door {
     fn create(&self, path: &Path) -> std::io::Result<Box<dyn DiskFile>> {
+        if path.parent().is_some_and(|dir| dir.ends_with("journal")) && self.0.0.lock().unwrap().keeps_journal
+        {
+            return Err(std::io::Error::other("on purpose"));
+        }
         RealDisk.create(path)
     }
     fn open(&self, path: &Path) -> std::io::Result<Box<dyn DiskFile>> {
@@ -184,7 +190,7 @@ fn verified_questions_are_answered_before_the_state_is_read() {
 
     // The private half says that it is being read, and how far that is.
     assert!(private.origin().is_none());
-    let findings = serving.commands.findings();
+    let findings = serving.commands.findings(Duration::ZERO);
     let writing = findings.iter().find(|finding| finding.property == "writing").unwrap();
     assert!(writing.text.contains("still being read, 0 of"), "{}", writing.text);
     let page = serving.commands.metrics_page();
@@ -207,9 +213,9 @@ fn who_stops_while_the_state_is_read_waits_for_nothing_and_loses_nothing() {
     let place = Place::lived();
     let events = place.events();
     let door = Door::closed();
-    let mut serving = place.start(Arc::new(door.clone())).unwrap();
+    let serving = place.start(Arc::new(door.clone())).unwrap();
     door.somebody_waits();
-    serving.stop();
+    drop(serving);
     // Whoever came too late for the directory goes on reading, and writes nothing.
     let again = place.events();
     door.set(false);
@@ -219,17 +225,16 @@ fn who_stops_while_the_state_is_read_waits_for_nothing_and_loses_nothing() {
 #[test]
 fn a_state_that_cannot_be_read_ends_the_process_with_its_error() {
     let place = Place::lived();
-    let keys = std::fs::read_dir(place.data().join("keys")).unwrap().map(|file| file.unwrap().path());
-    for seal in keys.filter(|file| file.to_string_lossy().contains("seal-")) {
-        std::fs::write(seal, "no key").unwrap();
-    }
+    let door = Door::default();
+    door.0.0.lock().unwrap().keeps_journal = true;
     let mut signals = Signals::catch().unwrap();
-    let serving = place.start(Arc::new(RealDisk)).unwrap();
+    let serving = place.start(Arc::new(door.clone())).unwrap();
     let early = serving.wait(&mut signals).unwrap_err().to_string();
+    assert!(early.contains("on purpose"), "{early}");
     assert!(matches!(serving.private().unwrap().wait(), Err(AskError::Stopped(why)) if why == early));
     drop(serving);
     std::fs::remove_file(place.shown_file()).unwrap();
-    assert_eq!(place.start(Arc::new(RealDisk)).unwrap_err().to_string(), early);
+    assert_eq!(place.start(Arc::new(door)).unwrap_err().to_string(), early);
 }
 
 #[test]
@@ -262,7 +267,7 @@ fn what_is_not_the_newest_or_not_whole_is_not_shown() {
     copy(&place.data().join("journal"), &newest);
     copy(&journal, &place.data().join("journal"));
     let shows = place.shows();
-    assert!(matches!(shows, Err(Unshown::Elsewhere { .. } | Unshown::Journal(_))), "{shows:?}");
+    assert!(matches!(shows, Err(Unshown::Elsewhere | Unshown::Journal(_))), "{shows:?}");
     copy(&newest, &place.data().join("journal"));
     assert_eq!(place.shows().unwrap(), 2);
     // A generation that is not there.
@@ -298,6 +303,11 @@ fn a_key_that_is_gone_or_roots_of_another_are_found_before_anything_is_shown() {
     assert!(matches!(place.shows(), Err(Unshown::Origin(OriginError::Mixed { .. }))));
     assert!(matches!(place.start(Arc::new(RealDisk)), Err(ServeError::Origin(OriginError::Mixed { .. }))));
     std::fs::write(&online, key).unwrap();
+    let codes = place.data().join("keys/codes.key");
+    let key = std::fs::read(&codes).unwrap();
+    std::fs::write(&codes, &key[..3]).unwrap();
+    assert!(matches!(place.shows(), Err(Unshown::Origin(OriginError::Key(_)))));
+    std::fs::write(&codes, key).unwrap();
     let trust = std::fs::read(trust_path(&place.data())).unwrap();
     let other = Place::lived();
     std::fs::copy(trust_path(&other.data()), trust_path(&place.data())).unwrap();

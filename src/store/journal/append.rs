@@ -97,13 +97,13 @@ impl LocalJournal {
         Ok(recover(disk, dir, log_id, false)?.head)
     }
 
-    /// As [`look`](Self::look), and gives each record after `from` to `see`; none if the journal does not
-    /// pass through `from`, its incarnation apart.
+    /// As [`look`](Self::look), and gives each record after the oldest head of `from` to `see`; none if the
+    /// journal does not pass through one of them, their incarnations apart.
     pub fn look_after(
         disk: &dyn Disk,
         dir: &Path,
         log_id: &LogId,
-        from: &Head,
+        from: &[Head],
         see: &mut dyn FnMut(Record),
     ) -> Result<Option<Head>, JournalError> {
         tail(disk, dir, log_id, from, see)

@@ -4,7 +4,7 @@
 //! the head file nor a later header names as acknowledged; everything else that is not as
 //! it should be is an error that names the place.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::path::Path;
 
 use super::contract::{Cut, Head, JournalError, LogId, Record};
@@ -43,30 +43,33 @@ pub(super) fn recover(
     recover_from(disk, dir, log_id, &begins, &mut |_, _| {})
 }
 
-/// What the journal of `log_id` in `dir` has after `from`, up to where [`recover`] finds its end: each record
-/// is given to `see`. Returns that end; none if the journal does not pass through `from`, its incarnation
-/// apart.
+/// What the journal of `log_id` in `dir` has after the oldest head of `from`, up to where [`recover`] finds
+/// its end: each record is given to `see`. Returns that end; none if the journal does not pass through one of
+/// the heads, their incarnations apart.
 pub(super) fn tail(
     disk: &dyn Disk,
     dir: &Path,
     log_id: &LogId,
-    from: &Head,
+    from: &[Head],
     see: &mut dyn FnMut(Record),
 ) -> Result<Option<Head>, JournalError> {
-    let same = |other: &Head| (other.gno, other.seq, other.chain) == (from.gno, from.seq, from.chain);
-    let passes = Cell::new(false);
+    let oldest = from.iter().map(|head| head.gno).min().unwrap_or(0);
+    let missing = RefCell::new(from.to_vec());
+    let pass = |at: &Head| {
+        missing.borrow_mut().retain(|head| (head.gno, head.seq, head.chain) != (at.gno, at.seq, at.chain));
+    };
     let begins = |segments: &[Segment]| {
-        let first = segments.iter().rposition(|s| s.base.gno <= from.gno).unwrap_or(0);
-        passes.set(same(&segments[first].base));
+        let first = segments.iter().rposition(|segment| segment.base.gno <= oldest).unwrap_or(0);
+        pass(&segments[first].base);
         first
     };
     let found = recover_from(disk, dir, log_id, &begins, &mut |checked, bytes| {
-        if passes.get() {
+        if checked.head.gno > oldest {
             checked.records(bytes).into_iter().for_each(&mut *see);
         }
-        passes.set(passes.get() || same(&checked.head));
+        pass(&checked.head);
     })?;
-    Ok(passes.get().then_some(found.head))
+    Ok(missing.borrow().is_empty().then_some(found.head))
 }
 
 /// Reads the segments from the one that `begins` chooses on, and gives each group to `see`.
