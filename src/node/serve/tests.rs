@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::client::{Client, SetClient, SyncMode, TlsCarrier, UdpCarrier};
 use crate::engine::{ImportedKey, Input, Random, Reply};
-use crate::node::{AskError, SystemClock};
+use crate::node::{AskError, NOBODY, SystemClock, read_state};
 use crate::release::{Fields, Trust};
 use crate::service::config::Overrides;
 use crate::store::{DiskFile, RealDisk};
@@ -127,14 +127,7 @@ impl Place {
 
     fn publish(&self, serving: &Serving, round: u8) {
         let origin = serving.private().unwrap().wait().unwrap();
-        let start = (interval_of(SystemClock::new().now().unix) / 144 - 3) * 144;
-        let imported = |i: u8| ImportedKey {
-            key: key(round, i),
-            fields: Fields { start, period: 144, report: ReportType::Confirmed as u8, risk: 0, onset: 0 },
-            period: 144,
-        };
-        let keys = (0..40).map(imported).collect();
-        origin.ask(Input::Import { set: 1, provider: "import".to_owned(), keys }).unwrap();
+        origin.ask(imported(round)).unwrap();
         let released = origin.ask(Input::Release { set: 1, allow_small: true }).unwrap();
         assert!(matches!(released, Reply::Released(_)), "{released:?}");
     }
@@ -143,10 +136,13 @@ impl Place {
         Trust::parse_json(&std::fs::read_to_string(trust_path(&self.data())).unwrap()).unwrap()
     }
 
+    fn options(&self) -> OriginOptions {
+        OriginOptions { disk: Arc::new(RealDisk), dir: self.data(), segment_bytes: 1 << 20 }
+    }
+
     /// What a start shows before it reads the state.
     fn shows(&self) -> Result<u32, Unshown> {
-        let options = OriginOptions { disk: Arc::new(RealDisk), dir: self.data(), segment_bytes: 1 << 20 };
-        let (_, sets) = showing::look(&options, None, MemoryMode::Copy)?;
+        let (_, sets) = showing::look(&self.options(), None, MemoryMode::Copy)?;
         Ok(sets[0].verified.answer.checkpoint.serial())
     }
 
@@ -164,6 +160,14 @@ fn key(round: u8, i: u8) -> Key {
     let mut bytes = [round; 16];
     bytes[15] = i;
     Key::from_slice(&bytes).unwrap()
+}
+
+/// Forty keys whose embargo is over.
+fn imported(round: u8) -> Input {
+    let start = (interval_of(SystemClock::new().now().unix) / 144 - 3) * 144;
+    let fields = Fields { start, period: 144, report: ReportType::Confirmed as u8, risk: 0, onset: 0 };
+    let keys = (0..40).map(|i| ImportedKey { key: key(round, i), fields, period: 144 }).collect();
+    Input::Import { set: 1, provider: "import".to_owned(), keys }
 }
 
 fn random(out: &mut [u8]) {
@@ -276,6 +280,70 @@ fn what_is_not_the_newest_or_not_whole_is_not_shown() {
 }
 
 #[test]
+fn a_release_that_is_decided_and_not_published_leaves_readers_the_one_before() {
+    let place = Place::lived();
+    let clock = SystemClock::new();
+    let mut origin = Origin::open(place.options(), clock.now(), Box::new(SystemRandom)).unwrap();
+    let release = Input::Release { set: 1, allow_small: true };
+    origin.step(clock.now(), vec![(NOBODY, imported(2)), (NOBODY, release)]).unwrap();
+    assert!(origin.state().set(1).unwrap().in_flight());
+    drop(origin);
+    assert_eq!(place.shows().unwrap(), 1);
+    let door = Door::closed();
+    let serving = place.start(Arc::new(door.clone())).unwrap();
+    let serial = || serving.view().load().set(1).unwrap().release.as_ref().unwrap().checkpoint.serial();
+    assert_eq!(serial(), 1);
+    door.set(false);
+    serving.private().unwrap().wait().unwrap();
+    assert_eq!(serial(), 2);
+}
+
+#[test]
+fn readers_who_were_shown_something_else_than_the_state_says_are_shown_nothing_more() {
+    let place = Place::lived();
+    let (identity, sets) = showing::look(&place.options(), None, MemoryMode::Copy).unwrap();
+    let serving = place.start(Arc::new(RealDisk)).unwrap();
+    place.publish(&serving, 2);
+    drop(serving);
+    let view = Arc::new(Published::new(Arc::new(View::empty(identity.service_id, 0))));
+    let store = TableStore { disk: Arc::new(RealDisk), dir: Some(place.data()), mode: MemoryMode::Copy };
+    let mut builder = Builder::new(store, view);
+    for set in sets {
+        builder.show_again(set, SystemClock::new().now().unix).unwrap();
+    }
+    let state = read_state(Arc::new(RealDisk), &place.data(), &identity).unwrap();
+    let error = builder.confirm(&state).unwrap_err().to_string();
+    assert!(error.contains("set 1 were shown version 4294967297"), "{error}");
+    assert!(error.contains("says version 4294967298"), "{error}");
+    assert!(matches!(place.shows(), Err(Unshown::Unreadable { .. })), "it is not shown again");
+}
+
+#[test]
+fn what_only_the_mirror_has_is_waited_for() {
+    let place = Place::lived();
+    let mirror = place.0.path().join("mirror");
+    copy(&place.data().join("journal"), &mirror);
+    let look =
+        || showing::look(&place.options(), Some(&mirror), MemoryMode::Copy).map(|(_, sets)| sets.len());
+    assert_eq!(look().unwrap(), 1);
+    let older = place.0.path().join("older");
+    copy(&place.data().join("journal"), &older);
+    let shown = std::fs::read(place.shown_file()).unwrap();
+    let serving = place.start(Arc::new(RealDisk)).unwrap();
+    place.publish(&serving, 2);
+    drop(serving);
+    assert!(matches!(look(), Err(Unshown::NotLevel)), "the mirror is behind");
+    copy(&place.data().join("journal"), &mirror);
+    assert_eq!(look().unwrap(), 1);
+    // The journal is put back as it was, and so is what was shown.
+    copy(&older, &place.data().join("journal"));
+    std::fs::write(place.shown_file(), shown).unwrap();
+    std::fs::remove_dir_all(place.data().join("snapshots")).unwrap();
+    assert!(matches!(look(), Err(Unshown::NotLevel)), "the journal is behind");
+    assert_eq!(place.shows().unwrap(), 1, "alone it would be shown");
+}
+
+#[test]
 fn a_copy_is_refused_and_a_new_incarnation_shows_nothing_old() {
     let place = Place::lived();
     let identity = place.data().join("identity");
@@ -316,6 +384,7 @@ fn a_key_that_is_gone_or_roots_of_another_are_found_before_anything_is_shown() {
     assert_eq!(place.shows().unwrap(), 1);
 }
 
+/// The files of a directory, in place of what is there.
 fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     std::fs::create_dir_all(to).unwrap();
