@@ -159,7 +159,8 @@ impl Shown {
         compose_answer_body(&self.checkpoint, &self.signatures, &self.delegation)
     }
 
-    /// Whether readers of this set see something else after `record`. What cannot be read may concern anybody.
+    /// Whether readers of this set see something else after `record`. What cannot be read may concern
+    /// anybody.
     pub fn is_outdated_by(&self, record: &Record) -> bool {
         if record.seq <= self.head.seq {
             return false;

@@ -51,7 +51,8 @@ pub enum AskError {
     },
     /// The state is not read yet after a start.
     #[error(
-        "the state is still being read, {read} of {of} events so far: nothing is confirmed until it is whole, and          nothing was changed; ask again in a minute; questions are answered meanwhile"
+        "the state is still being read, {read} of {of} events so far: nothing is confirmed until it is whole, and \
+         nothing was changed; ask again in a minute; questions are answered meanwhile"
     )]
     Reading {
         /// Events read.
