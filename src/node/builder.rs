@@ -391,7 +391,7 @@ impl Builder {
             let view = self.view.load();
             let shown = view.set(set).and_then(|s| s.release.as_ref()).map(|r| r.checkpoint);
             let published = state.set(set).and_then(SetState::published_checkpoint);
-            if published.map(|(checkpoint, _)| checkpoint) == shown.as_ref().map(|c| &c.as_bytes()[..]) {
+            if published.map(|(checkpoint, _)| checkpoint) == shown.as_ref().map(Checkpoint::as_bytes) {
                 continue;
             }
             if let Some(Err(e)) =
