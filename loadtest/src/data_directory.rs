@@ -195,7 +195,7 @@ impl Maker {
                         next.push((NOBODY, Input::Built(built)));
                     }
                     Work::Publish { set, .. } | Work::Show { set } => {
-                        let news = SetNews::of(self.origin.state(), set, self.now.unix);
+                        let news = SetNews::from_origin(&self.origin, set, self.now.unix);
                         news.map_or(Ok(()), |news| self.builder.show(&news))?;
                     }
                 }

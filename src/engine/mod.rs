@@ -32,6 +32,7 @@ mod opening;
 mod redacted;
 mod deadlines;
 mod rebuild;
+mod shown;
 mod audit;
 mod objects;
 mod view;
@@ -72,6 +73,7 @@ pub use set::{
     Bridge, Change, ClaimCount, FoldError, Later, ReleaseOutcome, ReportRecord, ReportStanding, SetState,
     TableMark,
 };
+pub use shown::{Shown, ShownError, VerifiedShown};
 pub use slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
 pub use state::{Applied, Base, MAX_EARLIER_DELEGATIONS, State};
 pub use table::{BuiltTable, Mend, Place, TableContext, build_from, next_table};

@@ -65,6 +65,12 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// Manifests alone: nothing is offered yet.
+    pub fn of_manifests(manifests: &[Arc<Vec<u8>>]) -> Self {
+        let named = manifests.iter().map(|m| (crate::release::manifest_digest(m), Arc::clone(m)));
+        Objects { bytes: named.collect::<BTreeMap<_, _>>().into_iter().collect(), ..Objects::default() }
+    }
+
     /// What to fetch for a client that holds version `from`, if it is made.
     pub fn offer(&self, kind: Kind, from: u64) -> Option<&Offer> {
         let made = |from| {

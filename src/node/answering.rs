@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
-use super::desk::Desk;
+use super::private::PrivateHalf;
 use crate::engine::{Gate, Outcome, Peer, TakeSealed, Ticket, View};
 use crate::store::Published;
 use crate::transport::AnswerFrame;
@@ -15,18 +15,18 @@ pub(crate) struct FrameAnswers {
     gate: Gate,
     view: Arc<Published<View>>,
     clock: Arc<dyn Clock>,
-    desk: Option<Arc<Desk>>,
+    private: Option<Arc<PrivateHalf>>,
 }
 
 impl FrameAnswers {
     pub(crate) fn new(gate: Gate, view: Arc<Published<View>>, clock: Arc<dyn Clock>) -> Self {
-        FrameAnswers { gate, view, clock, desk: None }
+        FrameAnswers { gate, view, clock, private: None }
     }
 
-    /// Has sealed questions answered at `desk`, which goes by the same clock.
-    pub(crate) fn with_desk(self, desk: &Arc<Desk>) -> Self {
-        let taking = Arc::clone(desk) as Arc<dyn TakeSealed>;
-        FrameAnswers { gate: self.gate.with_desk(taking), desk: Some(Arc::clone(desk)), ..self }
+    /// Has sealed questions answered by a private half, which goes by the same clock.
+    pub(crate) fn with_private(self, private: &Arc<PrivateHalf>) -> Self {
+        let taking = Arc::clone(private) as Arc<dyn TakeSealed>;
+        FrameAnswers { gate: self.gate.with_desk(taking), private: Some(Arc::clone(private)), ..self }
     }
 }
 
@@ -38,7 +38,7 @@ impl AnswerFrame for FrameAnswers {
     }
 
     fn later(&self, ticket: Ticket) -> oneshot::Receiver<Vec<u8>> {
-        // Without a desk nothing is answered later.
-        self.desk.as_ref().map_or_else(|| oneshot::channel().1, |desk| desk.later(ticket))
+        // Without a private half nothing is answered later.
+        self.private.as_ref().map_or_else(|| oneshot::channel().1, |private| private.later(ticket))
     }
 }

@@ -180,7 +180,7 @@ fn copy(from: &Path, into: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
         return Err(BackupError::Short { found: whole.head.gno, acked: head.gno });
     }
     let options = OriginOptions { disk, dir: into.to_path_buf(), segment_bytes: 0 };
-    Known::read(&options, &identity)?;
+    Known::read(&options, &identity, &Arc::default())?;
     identity.write_backup(&RealDisk, into)?;
     Ok(Backup {
         path: into.to_path_buf(),

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::news::SetNews;
 use super::origin::set_path;
-use crate::client::{Data, History, HistoryClient};
+use super::showing::{self, ShownSet};
+use crate::client::{Data, History};
 use crate::engine::{
-    Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Place, ReleaseOutcome, ReleaseView, SetState,
-    SetView, Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_release,
-    next_table,
+    BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Objects, Place, ReleaseOutcome, ReleaseView, SetState,
+    SetView, Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_table,
 };
 use crate::release::delta::DeltaError;
-use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
+use crate::release::{Checkpoint, Schema, compose_answer_body};
 use crate::store::generation::{Generation, GenerationError, generations, retire_older};
 use crate::store::{Disk, MemoryMode, PublishError, Published};
 use crate::time::next_border;
@@ -61,76 +62,23 @@ pub enum BuildError {
         /// Its file.
         file: PathBuf,
     },
+    /// Readers were shown something else than the state says.
+    #[error(
+        "readers of set {set} were shown {shown} again before the state was read, but the state says {published}: \
+         nothing of it is served any more, and what was shown is removed, so that the next start waits for the \
+         state; report this as a mistake of tekd"
+    )]
+    OtherShown {
+        /// The set.
+        set: u32,
+        /// The version that was shown.
+        shown: String,
+        /// The version the state says.
+        published: String,
+    },
     /// Readers of an old view never leave.
     #[error(transparent)]
     Publish(#[from] PublishError),
-}
-
-/// What the public half needs to know of a set, taken from the state at one moment.
-#[derive(Debug, Clone)]
-pub struct SetNews {
-    set: u32,
-    schema: Schema,
-    interval_s: u32,
-    next_release: u64,
-    manifest: Arc<Vec<u8>>,
-    /// The manifest that the newest checkpoint names.
-    published_manifest: Arc<Vec<u8>>,
-    /// Checkpoint and signature list.
-    published: Option<(Vec<u8>, Vec<u8>)>,
-    bridges: Arc<Vec<Bridge>>,
-    log: LogTree,
-    delegation: Vec<u8>,
-}
-
-impl SetNews {
-    /// The set it is about.
-    pub fn set(&self) -> u32 {
-        self.set
-    }
-
-    /// The news of `set` at `now` (Unix seconds).
-    pub fn of(state: &State, set: u32, now: u64) -> Option<Self> {
-        let s = state.set(set)?;
-        Some(SetNews {
-            set,
-            schema: s.params().schema,
-            interval_s: s.params().interval_s,
-            next_release: next_release(s, now),
-            manifest: Arc::new(s.manifest().to_vec()),
-            published_manifest: Arc::new(s.published_manifest().unwrap_or_default().to_vec()),
-            published: s.published_checkpoint().map(|(c, sig)| (c.to_vec(), sig.to_vec())),
-            bridges: Arc::new(s.bridges().to_vec()),
-            log: s.log().clone(),
-            delegation: s.published_delegation().unwrap_or(state.delegation()).to_vec(),
-        })
-    }
-}
-
-impl SetNews {
-    /// The news of a set that a public node follows; none before its first release is verified.
-    pub fn verified(history: &HistoryClient) -> Option<Self> {
-        let (answer, data) = (history.answer()?, history.data()?);
-        let (manifest, bytes) = (history.manifest()?, history.manifest_bytes()?);
-        let mut log = LogTree::new();
-        for leaf in data.leaves() {
-            log.push(*leaf);
-        }
-        let checkpoint = &answer.checkpoint;
-        Some(SetNews {
-            set: checkpoint.set(),
-            schema: data.schema(),
-            interval_s: manifest.interval_s,
-            next_release: next_border(checkpoint.time(), manifest.interval_s.into()),
-            manifest: Arc::new(bytes.to_vec()),
-            published_manifest: Arc::new(bytes.to_vec()),
-            published: Some((checkpoint.as_bytes().to_vec(), answer.signatures.as_bytes().to_vec())),
-            // A history does not say where incarnations ended: who holds an earlier one gets the full set.
-            bridges: Arc::default(),
-            log,
-            delegation: [answer.delegation.as_bytes(), answer.delegation_signatures.as_bytes()].concat(),
-        })
-    }
 }
 
 /// Where tables are kept.
@@ -159,14 +107,12 @@ fn whole(table: &BuiltTable) -> Result<(), BuildError> {
     Err(BuildError::Hurt { set: table.built.set, file: generation.path().to_path_buf() })
 }
 
-/// Generations that were opened before anybody asked for one, by their file.
-pub(super) type Opened = BTreeMap<PathBuf, Result<Generation, GenerationError>>;
-
 /// Makes what readers see.
 #[derive(Debug)]
 pub struct Builder {
     store: TableStore,
-    opened: Opened,
+    /// Sets that were shown again and not confirmed yet.
+    unconfirmed: Vec<u32>,
     tables: BTreeMap<u32, BuiltTable>,
     shelves: BTreeMap<u32, (Shelf, Source)>,
     view: Arc<Published<View>>,
@@ -175,12 +121,8 @@ pub struct Builder {
 impl Builder {
     /// A builder that publishes to `view`.
     pub fn new(store: TableStore, view: Arc<Published<View>>) -> Self {
-        Builder { store, opened: Opened::new(), tables: BTreeMap::new(), shelves: BTreeMap::new(), view }
-    }
-
-    /// The same, with generations that were opened ahead.
-    pub(super) fn with_opened(self, opened: Opened) -> Self {
-        Builder { opened, ..self }
+        let (tables, shelves) = (BTreeMap::new(), BTreeMap::new());
+        Builder { store, unconfirmed: Vec::new(), tables, shelves, view }
     }
 
     /// What readers look at.
@@ -220,7 +162,7 @@ impl Builder {
     /// If it cannot be made even in memory.
     pub fn recover(&mut self, state: &State, set: u32) -> Result<Option<BuiltRelease>, BuildError> {
         let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
-        let table = match self.file_of(s) {
+        let table = match self.shown_of(s).or_else(|| self.file_of(s)) {
             Some(table) => table,
             None => self.made_again(&Mend::of(state, s))?,
         };
@@ -267,16 +209,24 @@ impl Builder {
         self.retire(set);
     }
 
+    /// The table that was shown again, if it is that of the newest decided release.
+    fn shown_of(&self, s: &SetState) -> Option<BuiltTable> {
+        let table = self.tables.get(&s.id()).filter(|_| !s.in_flight())?;
+        let same = table.built.serial == s.serial()
+            && table.generation.meta().version == s.table().version
+            && !table.generation.is_hurt();
+        same.then(|| table.clone())
+    }
+
     /// The generation file whose digest the newest published checkpoint names, if no release came after it.
-    fn file_of(&mut self, s: &SetState) -> Option<BuiltTable> {
+    fn file_of(&self, s: &SetState) -> Option<BuiltTable> {
         let (checkpoint, _) = s.published_checkpoint().filter(|_| !s.in_flight())?;
         let checkpoint = Checkpoint::parse(checkpoint).ok()?;
         let dir = set_path(self.store.dir.as_ref()?, checkpoint.set());
         let disk = &*self.store.disk;
         let names = |g: &Generation| *g.digest() == checkpoint.history() && *g.root() == checkpoint.root();
         for (_, file) in generations(disk, &dir).ok()? {
-            let ahead = self.opened.remove(&file);
-            match ahead.unwrap_or_else(|| Generation::open(disk, &file, self.store.mode)) {
+            match Generation::open(disk, &file, self.store.mode) {
                 // state-is-a-fold: an older one of the same entries has other bytes.
                 Ok(g) if g.meta().version == s.table().version && names(&g) => {
                     let built = BuiltRelease {
@@ -371,7 +321,91 @@ impl Builder {
             manifest: Arc::clone(&news.manifest),
             release,
         };
-        Ok(self.publish(self.view.load().with_set(set))?)
+        self.publish(self.view.load().with_set(set))?;
+        self.keep(news);
+        Ok(())
+    }
+
+    /// Keeps what readers see now for the next start. It is a cache: what cannot be kept is waited for then.
+    fn keep(&self, news: &SetNews) {
+        let view = self.view.load();
+        let release = view.set(news.set).and_then(|set| set.release.as_ref());
+        let (Some(dir), Some(shown)) = (&self.store.dir, release.and_then(|release| news.shown(release)))
+        else {
+            return;
+        };
+        if let Err(e) = showing::keep(&*self.store.disk, dir, &shown) {
+            tracing::warn!(
+                "what readers of set {} see could not be kept: {e}; the next start shows it only once its state is read",
+                news.set
+            );
+        }
+    }
+
+    /// Lets readers see a set as they saw it last, at `now` (Unix seconds), before its state is read. Whoever
+    /// lacks an object waits for the builder.
+    pub(super) fn show_again(&mut self, again: ShownSet, now: u64) -> Result<(), BuildError> {
+        let ShownSet { shown, verified, generation } = again;
+        let checkpoint = verified.answer.checkpoint;
+        let Some(schema) = Schema::from_number(checkpoint.schema()) else { return Ok(()) };
+        let built = BuiltRelease {
+            set: shown.set,
+            serial: checkpoint.serial(),
+            count: checkpoint.count(),
+            root: checkpoint.root(),
+            history_digest: checkpoint.history(),
+        };
+        let manifest = Arc::new(shown.manifest.clone());
+        let manifests = [Arc::clone(&manifest), Arc::new(shown.published_manifest.clone())];
+        let release = ReleaseView {
+            checkpoint,
+            checkpoint_answer: Arc::new(shown.answer_body()),
+            generation: Arc::clone(&generation),
+            bridges: Arc::new(shown.bridges),
+            log: Arc::new(verified.log),
+            objects: Objects::of_manifests(&manifests),
+        };
+        let interval_s = verified.manifest.interval_s;
+        let next_release = next_border(now, interval_s.into());
+        let set = shown.set;
+        let release = Some(release);
+        self.publish(self.view.load().with_set(SetView {
+            set,
+            schema,
+            interval_s,
+            next_release,
+            manifest,
+            release,
+        }))?;
+        self.tables.insert(set, BuiltTable { generation, built });
+        self.unconfirmed.push(set);
+        Ok(())
+    }
+
+    /// That the state, now that it is read, says what readers were shown before.
+    ///
+    /// # Errors
+    /// If it does not: nothing is to be served that the journal does not say.
+    pub(super) fn confirm(&mut self, state: &State) -> Result<(), BuildError> {
+        for set in std::mem::take(&mut self.unconfirmed) {
+            let view = self.view.load();
+            let shown = view.set(set).and_then(|s| s.release.as_ref()).map(|r| r.checkpoint);
+            let published = state.set(set).and_then(SetState::published_checkpoint);
+            if published.map(|(checkpoint, _)| checkpoint) == shown.as_ref().map(Checkpoint::as_bytes) {
+                continue;
+            }
+            if let Some(Err(e)) =
+                self.store.dir.as_ref().map(|dir| showing::forget(&*self.store.disk, dir, set))
+            {
+                tracing::error!("what was shown of set {set} could not be removed: {e}");
+            }
+            let version = |c: Option<Checkpoint>| {
+                c.map_or("nothing".to_owned(), |c| format!("version {}", c.version()))
+            };
+            let published = published.and_then(|(checkpoint, _)| Checkpoint::parse(checkpoint).ok());
+            return Err(BuildError::OtherShown { set, shown: version(shown), published: version(published) });
+        }
+        Ok(())
     }
 
     fn release_view(
@@ -383,7 +417,9 @@ impl Builder {
         let view = self.view.load();
         let shown = view.set(news.set).and_then(|s| s.release.as_ref());
         let Ok(parsed) = Checkpoint::parse(checkpoint) else { return Ok(shown.cloned()) };
-        if let Some(shown) = shown.filter(|r| r.checkpoint == parsed && !r.generation.is_hurt()) {
+        let has_shelf = self.shelves.contains_key(&news.set);
+        let same = |r: &&ReleaseView| r.checkpoint == parsed && has_shelf && !r.generation.is_hurt();
+        if let Some(shown) = shown.filter(same) {
             return Ok(Some(shown.clone()));
         }
         let names =

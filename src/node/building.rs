@@ -13,8 +13,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::builder::{BuildError, Builder, SetNews};
+use super::builder::{BuildError, Builder};
 use super::clock::Clock;
+use super::news::SetNews;
 use crate::engine::{BuiltRelease, Mend, ReleaseOutcome, TableContext};
 
 /// How often the builder looks for wishes.

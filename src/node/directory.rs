@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::keys::{KeyError, Keys};
+use super::reading::Reading;
 use crate::engine::{Based, DecodeError, FoldError, State, replay};
 use crate::release::{
     DELEGATION_LEN, Delegation, MAX_TRUST_FILE, SigningKey, Trust, TrustError, TrustFileError,
@@ -86,6 +87,9 @@ pub enum OriginError {
         /// What does not fit.
         what: String,
     },
+    /// Whoever wanted it has gone meanwhile.
+    #[error("tekd was told to stop while it read its state; nothing was changed")]
+    Stopped,
     /// A public node lives here.
     #[error(
         "{} is the directory of a public node; nothing was changed: start it with --upstream and --trust, or choose \
@@ -218,25 +222,44 @@ pub(super) struct Fold {
     pub(super) state: State,
     /// The snapshot it began with.
     pub(super) began: Option<(Head, [u8; 32])>,
+    /// Who waits for it.
+    reading: Arc<Reading>,
 }
 
 impl Fold {
+    fn empty(reading: Arc<Reading>) -> Self {
+        Fold { state: State::new(), began: None, reading }
+    }
+
     /// Begins with the newest whole snapshot; if there is none, before event one.
     pub(super) fn begin(disk: &dyn Disk, dir: &Path, log_id: &LogId) -> Result<Self, OriginError> {
+        Fold::begin_for(Arc::default(), disk, dir, log_id)
+    }
+
+    /// As [`Fold::begin`], and lets `reading` say how far it is.
+    fn begin_for(
+        reading: Arc<Reading>,
+        disk: &dyn Disk,
+        dir: &Path,
+        log_id: &LogId,
+    ) -> Result<Self, OriginError> {
         let found = snapshot::newest_valid(disk, &snapshots_path(dir), log_id)?;
         for skipped in &found.skipped {
             tracing::warn!("snapshot {} is not used: {}", skipped.file.display(), skipped.why);
         }
-        match found.snapshot {
-            Some(snapshot) => Fold::from(&snapshot),
-            None => Ok(Fold { state: State::new(), began: None }),
+        let Some(snapshot) = found.snapshot else { return Ok(Fold::empty(reading)) };
+        if !reading.goes_on() {
+            return Err(OriginError::Stopped);
         }
+        let fold = Fold::from(&snapshot)?;
+        reading.reached(fold.state.seq());
+        Ok(Fold { reading, ..fold })
     }
 
     /// Begins with this snapshot.
     pub(super) fn from(snapshot: &Snapshot) -> Result<Self, OriginError> {
         let state = State::from_bytes(&snapshot.payload)?;
-        Ok(Fold { state, began: Some((snapshot.head, snapshot.digest)) })
+        Ok(Fold { state, began: Some((snapshot.head, snapshot.digest)), reading: Arc::default() })
     }
 
     /// Replays what the journal is known to have after it. Returns the head after that.
@@ -250,6 +273,10 @@ impl Fold {
             for record in group?.records {
                 replay(&mut self.state, &record)?;
                 self.check_named(record.seq)?;
+            }
+            self.reading.reached(self.state.seq());
+            if !self.reading.goes_on() {
+                return Err(OriginError::Stopped);
             }
         }
         // spec 5.3.14: a base stands for all that was dropped.
@@ -281,20 +308,26 @@ pub(super) struct Known {
 
 impl Known {
     /// Reads snapshot and journal, and checks that the parts of the directory belong together.
-    pub(super) fn read(options: &OriginOptions, identity: &Identity) -> Result<Self, OriginError> {
+    pub(super) fn read(
+        options: &OriginOptions,
+        identity: &Identity,
+        reading: &Arc<Reading>,
+    ) -> Result<Self, OriginError> {
         let (disk, dir) = (&*options.disk, &options.dir);
         let journal = journal_path(dir);
         let end = match LocalJournal::look(disk, &journal, &identity.log_id) {
             Err(JournalError::Missing { .. }) => {
                 nothing_founded(options, "its journal or the head file of it is missing", None)?;
-                return Ok(Known { fold: Fold { state: State::new(), began: None }, unchecked: None });
+                return Ok(Known { fold: Fold::empty(Arc::clone(reading)), unchecked: None });
             }
             end => end?,
         };
         if end.seq == 0 {
             nothing_founded(options, "its journal is empty", None)?;
         }
-        let mut known = Known { fold: Fold::begin(disk, dir, &identity.log_id)?, unchecked: None };
+        reading.ends_at(end.seq);
+        let fold = Fold::begin_for(Arc::clone(reading), disk, dir, &identity.log_id)?;
+        let mut known = Known { fold, unchecked: None };
         if let Some((head, _)) = known.fold.began {
             match passes(options, &head)? {
                 _ if head.seq > end.seq => {
@@ -359,7 +392,7 @@ pub(super) fn trust_of(disk: &dyn Disk, dir: &Path) -> Result<Option<Trust>, Ori
     trust.map(Some).map_err(|source| OriginError::TrustFile { file, source })
 }
 
-fn check_trust(options: &OriginOptions, identity: &Identity) -> Result<(), OriginError> {
+pub(super) fn check_trust(options: &OriginOptions, identity: &Identity) -> Result<(), OriginError> {
     let Some(trust) = trust_of(&*options.disk, &options.dir)? else { return Ok(()) };
     let mixed = |what: String| OriginError::Mixed { dir: options.dir.clone(), what };
     if trust.service != identity.service_id {
@@ -387,6 +420,15 @@ pub(super) fn check_keys(
     let signed = state.delegation();
     let delegation = Delegation::parse(signed.get(..DELEGATION_LEN).unwrap_or(signed))
         .map_err(|e| mixed(format!("the journal's delegation cannot be read: {e}")))?;
+    check_online(options, &delegation)
+}
+
+/// The online key that a delegation names.
+pub(super) fn check_online(
+    options: &OriginOptions,
+    delegation: &Delegation,
+) -> Result<SigningKey, OriginError> {
+    let mixed = |what: String| OriginError::Mixed { dir: options.dir.clone(), what };
     let epoch = delegation.epoch();
     let online = Keys::look(&*options.disk, &options.dir).online(epoch)?;
     let online = online.ok_or_else(|| mixed(format!("keys/online-{epoch}.key is missing")))?;

@@ -6,8 +6,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::builder::{BuildError, Builder, SetNews, TableStore};
+use super::builder::{BuildError, Builder, TableStore};
 use super::directory::set_path;
+use super::news::SetNews;
 use crate::client::{Client, ClientError, HistoryClient, StateError, SyncMode};
 use crate::release::Trust;
 use crate::store::{Disk, read_file, replace_file};

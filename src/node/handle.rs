@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::builder::{BuildError, Builder, SetNews, TableStore};
+use super::builder::{BuildError, Builder, TableStore};
 use super::building::{Building, Job, Make, Troubles};
 use super::clock::Clock;
 use super::folding::{self, Folding};
 use super::latch::Latch;
+use super::news::SetNews;
 use super::opening_keys::{KeyWatch, Keyhole};
 use super::origin::{NOBODY, Origin, OriginError};
 use super::writer_counts::WriterCounts;
@@ -49,6 +50,7 @@ impl std::fmt::Debug for OriginHandle {
 /// # Errors
 /// If a table cannot be made or the journal fails.
 pub fn bring_up(origin: &mut Origin, builder: &mut Builder, clock: &dyn Clock) -> Result<(), StartError> {
+    builder.confirm(origin.state())?;
     let sets: Vec<u32> = origin.state().sets().map(|(id, _)| id).collect();
     let unfinished: Vec<u32> = origin.writer().unfinished().collect();
     for set in sets {
@@ -60,7 +62,7 @@ pub fn bring_up(origin: &mut Origin, builder: &mut Builder, clock: &dyn Clock) -
                 continue;
             }
         }
-        if let Some(news) = SetNews::of(origin.state(), set, clock.now().unix) {
+        if let Some(news) = SetNews::from_origin(origin, set, clock.now().unix) {
             builder.show(&news)?;
         }
     }
@@ -81,6 +83,9 @@ pub enum StartError {
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// The thread that reads the state.
+    #[error("the thread that reads the state panicked, which is a mistake of tekd: report what it said")]
+    Panicked,
 }
 
 impl OriginHandle {

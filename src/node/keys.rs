@@ -197,6 +197,19 @@ impl<'d> Keys<'d> {
         !matches!(found, Err(e) if e.kind() == io::ErrorKind::NotFound)
     }
 
+    /// That the codes key and the secrets of seal keys, as far as they are here, can be read.
+    ///
+    /// # Errors
+    /// For the first one that cannot.
+    pub(super) fn are_readable(&self) -> Result<(), KeyError> {
+        self.codes()?;
+        let seals = self.names()?.into_iter();
+        for name in seals.filter(|name| name.starts_with(SEAL_PREFIX) && name.ends_with(".key")) {
+            self.secret(&name, "seal")?;
+        }
+        Ok(())
+    }
+
     /// Removes the secrets of all seal keys but these, whole or half written, and tells the name of each file
     /// that went. One that stays keeps no other.
     ///

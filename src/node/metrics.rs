@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::desk::Desk;
 use super::health::{Finding, PROPERTIES};
 use super::polls::Polls;
+use super::private::PrivateHalf;
 use super::scrubbing::Scrubbing;
 use super::sealed_counts::SealedCounts;
-use super::writer_counts::WriterCounts;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
 use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts};
@@ -36,10 +36,8 @@ pub struct Counters {
     pub tls: Option<Arc<StreamCounters>>,
     /// Of the QUIC server.
     pub quic: Option<Arc<StreamCounters>>,
-    /// Of sealed questions, at an origin.
-    pub desk: Option<Arc<Desk>>,
-    /// Of the writer, at an origin.
-    pub writer: Option<Arc<WriterCounts>>,
+    /// Of sealed questions and of the writer, at an origin.
+    pub private: Option<Arc<PrivateHalf>>,
     /// Of the scrubber, at an origin.
     pub scrubbing: Option<Arc<Scrubbing>>,
     /// Of the upstream, at a public node.
@@ -47,6 +45,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// The desk of an origin whose state is read.
+    pub(crate) fn desk(&self) -> Option<&Arc<Desk>> {
+        self.private.as_ref()?.desk()
+    }
+
     /// Sums over the UDP workers.
     pub fn udp_counts(&self) -> UdpCounts {
         let mut sum = UdpCounts::default();
@@ -91,11 +94,15 @@ impl Counters {
         }
         self.answers(&mut page);
         self.transports(&mut page);
-        if let Some(desk) = &self.desk {
+        if let Some(private) = &self.private {
+            let help = "Events not read yet after a start: nothing is confirmed until it is 0.";
+            page.gauge("tekd_state_unread_events", help, &[], private.events_left() as f64);
+        }
+        if let Some(desk) = self.desk() {
             sealed(&mut page, &desk.counts());
         }
-        if let Some(writer) = &self.writer {
-            writer.write(&mut page, now);
+        if let Some(origin) = self.private.as_ref().and_then(|private| private.origin()) {
+            origin.counts().write(&mut page, now);
         }
         if let Some(bytes) = to_base {
             let help = "Bytes of the journal's segments from the oldest snapshot on: what a rebuild reads.";

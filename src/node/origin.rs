@@ -12,6 +12,7 @@ pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, s
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
 use super::mirror::MirrorDisk;
+use super::reading::Reading;
 use super::snapshots;
 use super::unwritten::{Answer, Unwritten};
 use super::writer_counts::WriterCounts;
@@ -87,7 +88,7 @@ impl Origin {
     /// # Errors
     /// [`OriginError`]; nothing is changed in a directory that is refused.
     pub fn open(options: OriginOptions, now: Moment, random: Box<dyn Random>) -> Result<Self, OriginError> {
-        Origin::open_with(options, None, now, random, |journal| journal)
+        Origin::open_with(options, None, now, random, &Arc::default(), |journal| journal)
     }
 
     /// As [`Origin::open`]; if there is a `mirror`, a directory on another disk, the journal is kept there
@@ -101,7 +102,21 @@ impl Origin {
         now: Moment,
         random: Box<dyn Random>,
     ) -> Result<Self, OriginError> {
-        Origin::open_with(options, mirror, now, random, |journal| journal)
+        Origin::open_with(options, mirror, now, random, &Arc::default(), |journal| journal)
+    }
+
+    /// As [`Origin::open_mirrored`], for who waits for it with `reading`.
+    ///
+    /// # Errors
+    /// As for [`Origin::open_mirrored`], or [`OriginError::Stopped`] if nobody wants it any more.
+    pub(super) fn open_for(
+        reading: &Arc<Reading>,
+        options: OriginOptions,
+        mirror: Option<&Path>,
+        now: Moment,
+        random: Box<dyn Random>,
+    ) -> Result<Self, OriginError> {
+        Origin::open_with(options, mirror, now, random, reading, |journal| journal)
     }
 
     /// As [`Origin::open`], over what `over` makes of the directory's journal: one that watches, or that lies
@@ -115,7 +130,7 @@ impl Origin {
         random: Box<dyn Random>,
         over: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
     ) -> Result<Self, OriginError> {
-        Origin::open_with(options, None, now, random, over)
+        Origin::open_with(options, None, now, random, &Arc::default(), over)
     }
 
     fn open_with(
@@ -123,6 +138,7 @@ impl Origin {
         mirror: Option<&Path>,
         now: Moment,
         mut random: Box<dyn Random>,
+        reading: &Arc<Reading>,
         over: impl FnOnce(Box<dyn Journal>) -> Box<dyn Journal>,
     ) -> Result<Self, OriginError> {
         let disk = &*options.disk;
@@ -139,16 +155,22 @@ impl Origin {
             }
             other => other?,
         };
+        if mirror.is_some() && !reading.may_write() {
+            return Err(OriginError::Stopped);
+        }
         let attach = |mirror| MirrorDisk::attach(Arc::clone(&options.disk), &options.dir, mirror, &identity);
         let mirror = mirror.map(attach).transpose()?;
         if let Some(mirror) = &mirror {
             options.disk = Arc::new(mirror.clone());
         }
         // Read first, write after: a directory that is refused stays as it was.
-        let known = Known::read(&options, &identity).map_err(|error| match &mirror {
+        let known = Known::read(&options, &identity, reading).map_err(|error| match &mirror {
             Some(mirror) => mirror.explain(error, &identity),
             None => error,
         })?;
+        if !reading.may_write() {
+            return Err(OriginError::Stopped);
+        }
         let mut journal = over(open_journal(&options, &identity)?);
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;

@@ -1,28 +1,30 @@
 //! A whole node in one process: directory, origin or upstream, readers, control, until it is told to stop.
 //!
-//! Sockets answer before the ready file says so. A stop drains: no new connection, what is in flight is
+//! Sockets answer before the ready file says so. A start shows readers what they saw last before it reads the
+//! private state, if that is what the state will say. A stop drains: no new connection, what is in flight is
 //! answered, the writer finishes its group and leaves a snapshot.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::ahead::Ahead;
 use super::answering::FrameAnswers;
 use super::builder::{Builder, TableStore};
 use super::clock::Clock;
 use super::commands::Commands;
 use super::control::ControlSocket;
-use super::desk::Desk;
 use super::entropy::{self, SystemRandom};
 use super::handle::{OriginHandle, StartError};
 use super::keys::{KeyError, Keys};
 use super::metrics::Counters;
 use super::metrics_page::MetricsPage;
 use super::origin::{Origin, OriginError, OriginOptions, journal_path, trust_path};
+use super::private::PrivateHalf;
+use super::reading::Reading;
 use super::scrubbing::{Journals, Scrubber};
+use super::showing::{self, Unshown};
 use super::signals::Signals;
 use super::streams::{StreamSockets, Streams, StreamsError};
 use super::upstream::{Upstream, UpstreamError};
@@ -31,7 +33,7 @@ use crate::service::config::{self, Config};
 use crate::service::control::ControlError;
 use crate::service::readyfile::ReadyFile;
 use crate::store::journal::check_mirror;
-use crate::store::{DirLock, Disk, IdentityError, MemoryMode, Published};
+use crate::store::{DirLock, Disk, Identity, IdentityError, MemoryMode, Published};
 use crate::transport::{AnswerFrame, UdpWorker, bind, bind_one, listen};
 
 /// Why a node cannot serve.
@@ -167,8 +169,10 @@ impl Serving {
             check_mirror(&*disk, mirror).map_err(OriginError::from)?;
             locks.push(DirLock::acquire(&*disk, mirror)?);
         }
-        let role = start_role(config, &disk, &clock, store)?;
-        let Role { view, origin, upstream, journals, trust } = role;
+        let (ask_stop, stop_asked) = watch::channel(false);
+        let ask_stop = Arc::new(ask_stop);
+        let role = start_role(config, &disk, &clock, store, &ask_stop)?;
+        let Role { view, private, upstream, journals, trust } = role;
         let verify = |journals| Scrubber::start(journals, Arc::clone(&clock));
         let scrubber = journals.map(verify).transpose()?;
         let sockets = open_sockets(config)?;
@@ -189,18 +193,15 @@ impl Serving {
         let files = Keys::open(&*disk, &config.data)?.tls()?;
         let mut answers = FrameAnswers::new(gate, Arc::clone(&view), Arc::clone(&clock));
         // public-only-nodes: only an origin takes what is sealed.
-        if let Some(origin) = &origin {
-            counters.writer = Some(Arc::clone(origin.counts()));
-            let desk = Arc::new(Desk::start(origin, Arc::clone(&clock))?);
-            answers = answers.with_desk(&desk);
-            counters.desk = Some(desk);
+        if let Some(private) = &private {
+            answers = answers.with_private(private);
+            counters.private = Some(Arc::clone(private));
         }
         let answers: Arc<dyn AnswerFrame> = Arc::new(answers);
         let streams = Streams::start(sockets.streams, &files, config.limits, &answers, &mut counters)?;
 
-        let (ask_stop, stop_asked) = watch::channel(false);
         let commands = Arc::new(Commands {
-            origin,
+            private,
             view: Arc::clone(&view),
             clock: Arc::clone(&clock),
             disk: Arc::clone(&disk),
@@ -251,20 +252,28 @@ impl Serving {
         &self.view
     }
 
-    /// The origin, if this node is one.
-    pub fn origin(&self) -> Option<&Arc<OriginHandle>> {
-        self.commands.origin.as_ref()
+    /// The private half, if this node is an origin.
+    pub fn private(&self) -> Option<&Arc<PrivateHalf>> {
+        self.commands.private.as_ref()
     }
 
     /// Waits for SIGTERM, SIGINT or `tekctl`'s shutdown.
-    pub fn wait(&self, signals: &mut Signals) {
+    ///
+    /// # Errors
+    /// If the state of an origin cannot be read: the process is to end with that.
+    pub fn wait(&self, signals: &mut Signals) -> Result<(), ServeError> {
         let mut asked = self.stop_asked.clone();
         let why = signals.wait(async {
             // The sender lives as long as the commands do; without them there is nothing to wait for.
             let _ = asked.wait_for(|stop| *stop).await;
             "an operator"
         });
+        if let Some(e) = self.private().and_then(|private| private.failure()) {
+            tracing::error!("the state cannot be read, nothing is served any more: {e}");
+            return Err(e.into());
+        }
         tracing::info!("{why} asked to stop: draining");
+        Ok(())
     }
 
     /// Drains and stops: streams first, then datagrams, then the writer.
@@ -282,11 +291,8 @@ impl Serving {
             }
         }
         self.upstream = None;
-        if let Some(desk) = &self.commands.counters.desk {
-            desk.stop();
-        }
-        if let Some(origin) = &self.commands.origin {
-            origin.stop();
+        if let Some(private) = &self.commands.private {
+            private.stop();
         }
     }
 }
@@ -302,7 +308,7 @@ impl Drop for Serving {
 /// The private half of an origin, or the upstream of a public node.
 struct Role {
     view: Arc<Published<View>>,
-    origin: Option<Arc<OriginHandle>>,
+    private: Option<Arc<PrivateHalf>>,
     upstream: Option<Upstream>,
     journals: Option<Journals>,
     trust: PathBuf,
@@ -313,37 +319,74 @@ fn start_role(
     disk: &Arc<dyn Disk>,
     clock: &Arc<dyn Clock>,
     store: TableStore,
+    ask_stop: &Arc<watch::Sender<bool>>,
 ) -> Result<Role, ServeError> {
-    let node = u32::from(config.node.id);
     if let Some(upstream) = &config.upstream {
         if disk.inode(&config.data.join("identity")).is_ok() {
             return Err(ServeError::OriginHere { dir: config.data.clone() });
         }
+        let node = u32::from(config.node.id);
         let started = Upstream::start(upstream, node, store, Arc::clone(clock))?;
         let view = Arc::clone(started.view());
         let trust = upstream.trust.clone();
-        return Ok(Role { view, origin: None, upstream: Some(started), journals: None, trust });
+        return Ok(Role { view, private: None, upstream: Some(started), journals: None, trust });
     }
-    let options = OriginOptions {
-        disk: Arc::clone(disk),
-        dir: config.data.clone(),
-        segment_bytes: config.journal_segment,
-    };
-    let mirror = config.journal_mirror.as_deref();
-    let ahead = Ahead::begin(&store).map_err(StartError::Thread)?;
-    let origin = Origin::open_mirrored(options, mirror, clock.now(), Box::new(SystemRandom))?;
-    let log_id = origin.identity().log_id;
-    let view = Arc::new(Published::new(Arc::new(View::empty(origin.identity().service_id, node))));
-    let builder = Builder::new(store, Arc::clone(&view)).with_opened(ahead.finish());
-    let handle = OriginHandle::start_with(origin, builder, Arc::clone(&view), Arc::clone(clock))?;
-    let dirs = [journal_path(&config.data)].into_iter().chain(mirror.map(Path::to_path_buf)).collect();
+    let (view, private) = start_private(config, clock, store, ask_stop)?;
+    let dirs = [journal_path(&config.data)].into_iter().chain(config.journal_mirror.clone()).collect();
+    let log_id = Identity::open(&**disk, &config.data)?.log_id;
     Ok(Role {
         view,
-        origin: Some(Arc::new(handle)),
+        private: Some(Arc::new(private)),
         upstream: None,
         journals: Some(Journals { disk: Arc::clone(disk), log_id, dirs }),
         trust: trust_path(&config.data),
     })
+}
+
+/// What readers see of an origin, and its private half: shown again before that is read, or after it.
+fn start_private(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    store: TableStore,
+    ask_stop: &Arc<watch::Sender<bool>>,
+) -> Result<(Arc<Published<View>>, PrivateHalf), ServeError> {
+    let node = u32::from(config.node.id);
+    let options = OriginOptions {
+        disk: Arc::clone(&store.disk),
+        dir: config.data.clone(),
+        segment_bytes: config.journal_segment,
+    };
+    let mirror = config.journal_mirror.clone();
+    let empty = |service| Arc::new(Published::new(Arc::new(View::empty(service, node))));
+    let (identity, sets) = match showing::look(&options, mirror.as_deref(), store.mode) {
+        Ok(shown) => shown,
+        Err(why) => {
+            if !matches!(why, Unshown::Identity(IdentityError::Missing { .. })) {
+                tracing::info!("questions are answered once the state is read: {why}");
+            }
+            let origin =
+                Origin::open_mirrored(options, mirror.as_deref(), clock.now(), Box::new(SystemRandom))?;
+            let view = empty(origin.identity().service_id);
+            let origin = OriginHandle::start(origin, store, Arc::clone(&view), Arc::clone(clock))?;
+            return Ok((view, PrivateHalf::whole(origin, Arc::clone(clock))?));
+        }
+    };
+    let view = empty(identity.service_id);
+    let mut builder = Builder::new(store, Arc::clone(&view));
+    for set in sets {
+        builder.show_again(set, clock.now().unix).map_err(StartError::from)?;
+    }
+    let (to, at) = (Arc::clone(&view), Arc::clone(clock));
+    let read = move |reading: &Arc<Reading>| {
+        let random = Box::new(SystemRandom);
+        let origin = Origin::open_for(reading, options, mirror.as_deref(), at.now(), random)?;
+        OriginHandle::start_with(origin, builder, to, at)
+    };
+    let ask_stop = Arc::clone(ask_stop);
+    let failed = move || {
+        ask_stop.send_replace(true);
+    };
+    Ok((view, PrivateHalf::read(read, Arc::clone(clock), failed)?))
 }
 
 fn make_gate(
@@ -358,3 +401,6 @@ fn make_gate(
     let limiter = (rate > 0).then(|| Arc::new(Limiter::new(rate, entropy::bytes(&mut SystemRandom))));
     Ok(Gate::new(Arc::clone(view), cookies, limiter, Arc::clone(counters)))
 }
+
+#[cfg(test)]
+mod tests;

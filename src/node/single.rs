@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use super::builder::{BuildError, Builder, SetNews, TableStore};
+use super::builder::{BuildError, Builder, TableStore};
 use super::clock::Clock;
 use super::entropy::{self, SystemRandom};
 use super::handle::{StartError, bring_up};
+use super::news::SetNews;
 use super::opening_keys::{KeyWatch, Keyhole};
 use super::origin::{NOBODY, Origin, OriginError, OriginOptions};
 use crate::engine::{
@@ -141,7 +142,7 @@ impl SingleOrigin {
                         turned.releases.push(outcome);
                     }
                     Work::Publish { set, .. } | Work::Show { set } => {
-                        if let Some(news) = SetNews::of(self.origin.state(), set, now.unix) {
+                        if let Some(news) = SetNews::from_origin(&self.origin, set, now.unix) {
                             self.builder.show(&news)?;
                         }
                     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
-use super::builder::SetNews;
 use super::building::{Finished, Held, Job, Unbuilt};
 use super::clock::Clock;
 use super::entropy::{self, SystemRandom};
 use super::folding::{Folded, Folding};
 use super::latch::Latch;
+use super::news::SetNews;
 use super::opening_keys::KeyWatch;
 use super::origin::{NOBODY, Origin, OriginError};
 use crate::engine::{Committed, Input, Mend, Moment, Refusal, Reply, Ticket, Work};
@@ -48,6 +48,17 @@ pub enum AskError {
         serial: u32,
         /// What failed.
         why: String,
+    },
+    /// The state is not read yet after a start.
+    #[error(
+        "the state is still being read, {read} of {of} events so far: nothing is confirmed until it is whole, and \
+         nothing was changed; ask again in a minute; questions are answered meanwhile"
+    )]
+    Reading {
+        /// Events read.
+        read: u64,
+        /// Events there are.
+        of: u64,
     },
     /// The writer is at something else; what was asked is left out.
     #[error("the writer has not answered for {0} seconds: is the disk too slow, or full?")]
@@ -333,7 +344,7 @@ impl WriterThread {
             }
             _ => true,
         });
-        if let Some(news) = SetNews::of(self.origin.state(), set, now) {
+        if let Some(news) = SetNews::from_origin(&self.origin, set, now) {
             self.outbox.push_back(Job::Show(news, held));
         }
     }

@@ -249,6 +249,11 @@ pub fn oldest(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError>
     Ok(list(disk, dir)?.first().and_then(|file| gno_of(file)))
 }
 
+/// The group at which the newest snapshot of `dir` stands, whole or not.
+pub fn newest(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError> {
+    Ok(list(disk, dir)?.last().and_then(|file| gno_of(file)))
+}
+
 /// Removes all but the newest [`KEPT_SNAPSHOTS`] of `dir`. Returns the group at which the oldest that is
 /// left stands.
 pub fn remove_old(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError> {
@@ -279,17 +284,17 @@ mod tests {
         super::write(disk, Path::new(DIR), &LOG, &head(gno), &gno.to_le_bytes()).unwrap();
     }
 
-    fn newest(disk: &MemoryDisk) -> Found {
+    fn newest_whole(disk: &MemoryDisk) -> Found {
         newest_valid(disk, Path::new(DIR), &LOG).unwrap()
     }
 
     #[test]
     fn the_newest_snapshot_is_read_back_and_two_are_kept() {
         let disk = MemoryDisk::new();
-        assert!(newest(&disk).snapshot.is_none());
+        assert!(newest_whole(&disk).snapshot.is_none());
         for gno in [3, 20, 100] {
             write(&disk, gno);
-            let found = newest(&disk).snapshot.unwrap();
+            let found = newest_whole(&disk).snapshot.unwrap();
             assert_eq!((found.head, &found.payload[..]), (head(gno), &gno.to_le_bytes()[..]));
         }
         assert_eq!(at(&disk, Path::new(DIR), &LOG, 3).unwrap().head, head(3));
@@ -306,7 +311,7 @@ mod tests {
         let file = disk.list(Path::new(DIR)).unwrap().pop().unwrap();
         for offset in 0..disk.open(&file).unwrap().len().unwrap() {
             disk.damage(&file, offset, 0x40).unwrap();
-            let found = newest(&disk);
+            let found = newest_whole(&disk);
             assert_eq!(found.snapshot.unwrap().head, head(1), "{offset}");
             assert_eq!(found.skipped[0].file, file);
             disk.damage(&file, offset, 0x40).unwrap();
@@ -332,7 +337,7 @@ mod tests {
                 disk.freeze_after(steps);
                 let done = super::write(&disk, Path::new(DIR), &LOG, &head(3), &[5; 3000]).is_ok();
                 let _ = remove_old(&disk, Path::new(DIR));
-                let gno = newest(&disk.crash(seed)).snapshot.unwrap().head.gno;
+                let gno = newest_whole(&disk.crash(seed)).snapshot.unwrap().head.gno;
                 assert!(gno == 3 || gno == 2 && !done, "steps {steps}, seed {seed}: {gno}");
             }
         }

@@ -141,6 +141,8 @@ pub(super) fn live(disk: MemoryDisk, open: Open, witness: &mut Witness) -> Resul
     life.turn(10, Input::Reinstate { seq: revoked.seq.expect("it was done") })?;
     life.ask(one.request(RequestKind::Amend, Presented::Code(confirmed[0]), Vec::new()))?;
     life.turn(880, Input::Tick)?;
+    // What readers see is kept after all that is confirmed, and nobody fails without it: this one is noticed.
+    life.world.origin.idle()?;
     Ok(life.world)
 }
 

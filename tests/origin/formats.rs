@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tekd::engine::{Moment, ParamsChange, Rebuild, Rebuilt, Recompute, ReportReply, ReportRequest};
 use tekd::node::{first_state, journal_path, set_path, snapshots_path};
+use tekd::store::generation::generations;
 use tekd::store::{DIRECTORY_FORMAT, Disk, Identity, MemoryDisk, read_file};
 use tekd::wire::report::Outcome;
 
@@ -118,7 +119,7 @@ fn what_is_written_today_is_what_was_frozen() {
             std::fs::write(file, bytes).expect("written");
         }
     }
-    assert!(written.len() >= 7, "identity, trust, head, segment, snapshot, two generations");
+    assert!(written.len() >= 8, "identity, trust, head, segment, snapshot, two generations, what was shown");
     for (name, bytes) in &written {
         let before = std::fs::read(frozen().join(name)).unwrap_or_default();
         let differs = before.iter().zip(bytes).position(|(a, b)| a != b);
@@ -143,7 +144,7 @@ fn what_was_frozen_is_served_and_rebuilt() {
             .expect("no table");
     kept.iter().for_each(|record| rebuild.push(record).expect("every root as it was signed"));
     let Rebuilt { state, tables, .. } = rebuild.finish().expect("as it was signed");
-    let newest = disk.list(&set_path(dir, SET)).expect("generations").pop().expect("one");
+    let (_, newest) = generations(&disk, &set_path(dir, SET)).expect("generations").remove(0);
     assert!(tables[&SET].generation.bytes() == read_file(&disk, &newest, 1 << 20).expect("a generation"));
     // From the snapshot it is the same, and who was confirmed is told the same.
     let stated = Identity::stated(&disk, dir).expect("an identity");

@@ -152,7 +152,7 @@ impl World {
     }
 
     fn show(&mut self, set: u32) -> Result<(), StartError> {
-        let news = SetNews::of(self.origin.state(), set, self.now.unix).expect("work is about a set");
+        let news = SetNews::from_origin(&self.origin, set, self.now.unix).expect("work is about a set");
         Ok(self.builder.show(&news)?)
     }
 

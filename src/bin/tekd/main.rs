@@ -150,9 +150,9 @@ fn serve_until_told(config: &Config) -> Result<(), ServeError> {
     let mut signals = Signals::catch()?;
     let mut serving = Serving::start(config, Arc::new(RealDisk), Arc::new(SystemClock::new()))?;
     announce(config, &serving);
-    serving.wait(&mut signals);
+    let ended = serving.wait(&mut signals);
     serving.stop();
-    Ok(())
+    ended
 }
 
 fn announce(config: &Config, serving: &Serving) {

@@ -46,9 +46,10 @@ impl Commands {
         let files = keys.names().map_err(failed)?;
         let root_here = files.iter().any(|name| name == "root.key");
         let root = if root_here { "here" } else { "exported" };
-        let Some(origin) = &self.origin else {
+        if self.private.is_none() {
             return Ok(json!({ "files": files, "online": null, "root": root }));
-        };
+        }
+        let origin = self.origin()?;
         let now = self.clock.now().unix;
         let look = move |o: &Origin| {
             let codes = listing::codes_key(o, now);

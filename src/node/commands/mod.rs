@@ -24,6 +24,7 @@ use super::health::{self, OriginHealth, ReportingHealth};
 use super::keys::Keys;
 use super::metrics::{Counters, HeldKeys};
 use super::origin::Origin;
+use super::private::PrivateHalf;
 use super::sealed_counts::SealedCounts;
 use super::snapshots::bytes_to_oldest_base;
 use crate::authority::{Issuer, Scope, Standing};
@@ -42,7 +43,7 @@ const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
 /// Everything commands act on.
 pub struct Commands {
     /// Present at an origin, absent at a public node.
-    pub origin: Option<Arc<OriginHandle>>,
+    pub private: Option<Arc<PrivateHalf>>,
     /// What readers see.
     pub view: Arc<Published<View>>,
     /// The clock.
@@ -91,6 +92,7 @@ fn asked(e: AskError) -> ControlReply {
         AskError::Refused(refusal) => ControlReply::refused(refusal.to_string()),
         AskError::Busy
         | AskError::Unbuilt { .. }
+        | AskError::Reading { .. }
         | AskError::Slow(_)
         | AskError::NoSnapshot(_)
         | AskError::Stopped(_) => failed(e),
@@ -193,9 +195,10 @@ impl Commands {
     }
 
     fn origin(&self) -> Result<&Arc<OriginHandle>, ControlReply> {
-        self.origin.as_ref().ok_or_else(|| {
+        let private = self.private.as_ref().ok_or_else(|| {
             ControlReply::refused("this is a public node: it has no journal; give the command to its origin")
-        })
+        })?;
+        private.wait().map_err(asked)
     }
 
     /// Looks at the origin between two groups of its writer.
@@ -240,8 +243,9 @@ impl Commands {
                 })
             })
             .collect();
-        let journal = match &self.origin {
-            Some(origin) => {
+        let journal = match &self.private {
+            Some(_) => {
+                let origin = self.origin()?;
                 let looked = origin.look(|o| (o.head(), o.mirror().map(Path::to_path_buf)));
                 let (head, mirror) = looked.map_err(asked)?;
                 // What is confirmed is in both; what may be wrong is rot in what is closed.
@@ -257,7 +261,7 @@ impl Commands {
             None => Value::Null,
         };
         Ok(json!({
-            "role": if self.origin.is_some() { "origin" } else { "node" },
+            "role": if self.private.is_some() { "origin" } else { "node" },
             "version": env!("CARGO_PKG_VERSION"),
             "service": hex::encode(view.service),
             "node": view.node,
@@ -272,16 +276,23 @@ impl Commands {
         self.counters.scrubbing.as_ref().map(|scrubbing| scrubbing.damage()).unwrap_or_default()
     }
 
-    /// What does not hold here.
-    pub(crate) fn findings(&self) -> Vec<health::Finding> {
-        let origin = self.origin.as_ref().map(|o| self.origin_health(o));
+    /// What does not hold here; a state that is being read is waited for with `patience`.
+    pub(crate) fn findings(&self, patience: Duration) -> Vec<health::Finding> {
+        let origin = self.private.as_ref().map(|private| self.origin_health(private, patience));
         let polls = self.counters.polls.as_ref().map(|polls| polls.state());
         health::findings(&self.view.load(), origin.as_ref(), polls.as_ref(), self.clock.now().unix)
     }
 
-    fn origin_health(&self, origin: &OriginHandle) -> OriginHealth {
+    fn origin_health(&self, private: &PrivateHalf, patience: Duration) -> OriginHealth {
         let root_here =
             Keys::open(&*self.disk, &self.data).and_then(|k| k.root()).is_ok_and(|root| root.is_some());
+        let origin = match private.wait_for(patience) {
+            Ok(origin) => origin,
+            Err(e) => {
+                let (silent, damage) = (Some(e.to_string()), self.damage());
+                return OriginHealth { silent, root_here, damage, ..OriginHealth::default() };
+            }
+        };
         let (now, sealed_until) = (self.clock.now().unix, origin.keyhole().look().ring.sealed_until());
         let looked = origin.look_within(HEALTH_PATIENCE, move |o| {
             let reporting = ReportingHealth::of(o, sealed_until, now);
@@ -294,7 +305,7 @@ impl Commands {
         });
         let silent = looked.as_ref().err().map(ToString::to_string);
         let (clock_alarm, delegation_ends, reporting, journal_full) = looked.unwrap_or_default();
-        let deadlines = self.counters.desk.as_ref().map(|desk| desk.last_hour()).unwrap_or_default();
+        let deadlines = self.counters.desk().map(|desk| desk.last_hour()).unwrap_or_default();
         let (stopped, building) = (origin.stopped(), origin.troubles());
         OriginHealth {
             stopped,
@@ -311,7 +322,7 @@ impl Commands {
     }
 
     fn health(&self) -> Done {
-        Ok(health::as_json(&self.findings()))
+        Ok(health::as_json(&self.findings(HEALTH_PATIENCE)))
     }
 
     fn stats(&self) -> Value {
@@ -323,7 +334,7 @@ impl Commands {
                 .into()
         };
         let answers = &self.counters.answers;
-        let sealed = self.counters.desk.as_ref().map(|desk| desk.counts());
+        let sealed = self.counters.desk().map(|desk| desk.counts());
         json!({
             "questions": named(answers.asked().map(|(o, n)| (o.label(), n)).collect()),
             "answers": named(answers.results().map(|(r, n)| (r.name(), n)).collect()),
@@ -340,7 +351,7 @@ impl Commands {
     pub(crate) fn metrics_page(&self) -> String {
         let now = self.clock.now().unix;
         // A writer that is gone or busy is a finding; its keys are then not on the page.
-        let held = self.origin.as_ref().map(|origin| {
+        let held = self.private.as_ref().and_then(|private| private.origin()).map(|origin| {
             origin.look_within(HEALTH_PATIENCE, move |o| {
                 let files = (o.options().clone(), *o.identity());
                 let of = |(id, set): (u32, &SetState)| {
@@ -350,11 +361,12 @@ impl Commands {
                 (o.state().sets().map(of).collect::<Vec<_>>(), files)
             })
         });
+        let findings = self.findings(Duration::ZERO);
         let Some((held, (options, identity))) = held.and_then(Result::ok) else {
-            return self.counters.page(&self.view.load(), &self.findings(), &[], None, now);
+            return self.counters.page(&self.view.load(), &findings, &[], None, now);
         };
         let to_base = bytes_to_oldest_base(&*options.disk, &options.dir, &identity).ok();
-        self.counters.page(&self.view.load(), &self.findings(), &held, to_base, now)
+        self.counters.page(&self.view.load(), &findings, &held, to_base, now)
     }
 
     fn snapshot(&self) -> Done {

@@ -15,7 +15,7 @@ use super::format::{
     FRAME, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, PAGE, Place, encode_group, group_bytes, padded,
 };
 use super::head::{self, HeadFile, Mark};
-use super::recover::{Tail, recover};
+use super::recover::{Tail, recover, tail};
 use super::reserve;
 use super::segment::{self, Segment};
 use crate::store::disk::{Disk, DiskFile};
@@ -95,6 +95,18 @@ impl LocalJournal {
     /// Changes nothing.
     pub fn look(disk: &dyn Disk, dir: &Path, log_id: &LogId) -> Result<Head, JournalError> {
         Ok(recover(disk, dir, log_id, false)?.head)
+    }
+
+    /// As [`look`](Self::look), and gives each record after the oldest head of `from` to `see`; none if the
+    /// journal does not pass through one of them, their incarnations apart.
+    pub fn look_after(
+        disk: &dyn Disk,
+        dir: &Path,
+        log_id: &LogId,
+        from: &[Head],
+        see: &mut dyn FnMut(Record),
+    ) -> Result<Option<Head>, JournalError> {
+        tail(disk, dir, log_id, from, see)
     }
 
     /// Opens the journal of `log_id` in `dir` to continue it as `incarnation`: reads it,

@@ -4,10 +4,11 @@
 //! the head file nor a later header names as acknowledged; everything else that is not as
 //! it should be is an error that names the place.
 
+use std::cell::RefCell;
 use std::path::Path;
 
-use super::contract::{Cut, Head, JournalError, LogId};
-use super::format::PAGE;
+use super::contract::{Cut, Head, JournalError, LogId, Record};
+use super::format::{Checked, PAGE};
 use super::head::{self, Mark};
 use super::segment::{self, Segment, Step, Walk};
 use crate::store::disk::Disk;
@@ -38,6 +39,47 @@ pub(super) fn recover(
     log_id: &LogId,
     check_all: bool,
 ) -> Result<Found, JournalError> {
+    let begins = |segments: &[Segment]| if check_all { 0 } else { segments.len() - 1 };
+    recover_from(disk, dir, log_id, &begins, &mut |_, _| {})
+}
+
+/// What the journal of `log_id` in `dir` has after the oldest head of `from`, up to where [`recover`] finds
+/// its end: each record is given to `see`. Returns that end; none if the journal does not pass through one of
+/// the heads, their incarnations apart.
+pub(super) fn tail(
+    disk: &dyn Disk,
+    dir: &Path,
+    log_id: &LogId,
+    from: &[Head],
+    see: &mut dyn FnMut(Record),
+) -> Result<Option<Head>, JournalError> {
+    let oldest = from.iter().map(|head| head.gno).min().unwrap_or(0);
+    let missing = RefCell::new(from.to_vec());
+    let pass = |at: &Head| {
+        missing.borrow_mut().retain(|head| (head.gno, head.seq, head.chain) != (at.gno, at.seq, at.chain));
+    };
+    let begins = |segments: &[Segment]| {
+        let first = segments.iter().rposition(|segment| segment.base.gno <= oldest).unwrap_or(0);
+        pass(&segments[first].base);
+        first
+    };
+    let found = recover_from(disk, dir, log_id, &begins, &mut |checked, bytes| {
+        if checked.head.gno > oldest {
+            checked.records(bytes).into_iter().for_each(&mut *see);
+        }
+        pass(&checked.head);
+    })?;
+    Ok(missing.borrow().is_empty().then_some(found.head))
+}
+
+/// Reads the segments from the one that `begins` chooses on, and gives each group to `see`.
+fn recover_from(
+    disk: &dyn Disk,
+    dir: &Path,
+    log_id: &LogId,
+    begins: &dyn Fn(&[Segment]) -> usize,
+    see: &mut dyn FnMut(&Checked, &[u8]),
+) -> Result<Found, JournalError> {
     let mark = head::read(disk, dir)?;
     if mark.log_id != *log_id {
         return Err(JournalError::Foreign { file: head::path(dir), found: mark.log_id, expected: *log_id });
@@ -51,12 +93,12 @@ pub(super) fn recover(
         return if mark.head.gno > 0 { Err(short(0)) } else { Ok(found) };
     };
     let base = first.base;
-    let start = if check_all { 0 } else { segments.len() - 1 };
+    let start = begins(&segments);
     let mut rest = segments.into_iter().skip(start).peekable();
     while let Some(segment) = rest.next() {
         let open = if rest.peek().is_some() { Walk::open } else { Walk::open_direct };
         let mut walk = open(disk, segment)?;
-        let (fault, last) = walk_through(&mut walk, &mark)?;
+        let (fault, last) = walk_through(&mut walk, &mark, see)?;
         if let Some(next) = rest.peek() {
             if !next.continues(&walk.head) {
                 return Err(walk.corrupt(fault.unwrap_or("the groups before the next segment are not there")));
@@ -75,13 +117,18 @@ pub(super) fn recover(
 
 type LastGroup = Option<(u64, u64)>;
 
-fn walk_through(walk: &mut Walk, mark: &Mark) -> Result<(Option<&'static str>, LastGroup), JournalError> {
+fn walk_through(
+    walk: &mut Walk,
+    mark: &Mark,
+    see: &mut dyn FnMut(&Checked, &[u8]),
+) -> Result<(Option<&'static str>, LastGroup), JournalError> {
     let mut last = None;
     loop {
         let at = walk.at;
         match walk.step()? {
             Step::Group(checked, bytes) => {
                 last = Some((at, bytes.len() as u64));
+                see(&checked, bytes);
                 let head = checked.head;
                 mark.agrees(walk, &head)?;
             }

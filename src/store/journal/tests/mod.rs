@@ -212,3 +212,34 @@ fn readers_on_other_threads_always_see_a_whole_prefix() {
     });
     assert_eq!(check(&disk).unwrap().groups, 300);
 }
+
+#[test]
+fn what_is_after_some_heads_goes_up_to_where_a_start_would_go_on() {
+    let disk = MemoryDisk::new();
+    let mut journal = create(&disk);
+    let mut heads = vec![journal.head()];
+    for day in 0..4 {
+        for lens in [&[3, 4][..], &[5]] {
+            heads.push(append(&mut journal, lens, NOON + day * DAY_MS).unwrap());
+        }
+    }
+    let after = |from: &[Head]| {
+        let mut seen = Vec::new();
+        let see = &mut |record: Record| seen.push(record.seq);
+        let end = LocalJournal::look_after(&disk, Path::new(DIR), &LOG, from, see).unwrap();
+        end.map(|end| (end, seen))
+    };
+    // The last group is named by nothing, and is there.
+    let end = *heads.last().unwrap();
+    for (i, head) in heads.iter().enumerate() {
+        assert_eq!(after(&[*head]), Some((end, (head.seq + 1..=end.seq).collect())));
+        let elsewhere = Head { chain: [7; 32], ..*head };
+        assert_eq!(after(&[elsewhere]), None);
+        assert_eq!(after(&[heads[0], elsewhere]), None);
+        let both = after(&[*head, heads[i / 2]]).unwrap();
+        assert_eq!(both, (end, (heads[i / 2].seq + 1..=end.seq).collect()));
+    }
+    assert_eq!(after(&[Head { gno: end.gno + 1, ..end }]), None);
+    // Heads of another incarnation are the same place.
+    assert!(after(&[Head { incarnation: 9, ..heads[3] }]).is_some());
+}
