@@ -11,9 +11,9 @@ use std::time::Duration;
 use super::origin::set_path;
 use crate::client::{Data, History, HistoryClient};
 use crate::engine::{
-    Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Place, ReleaseOutcome, ReleaseView, SetState,
-    SetView, Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_release,
-    next_table,
+    Alone, Bridge, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Place, ReleaseOutcome, ReleaseView,
+    SetState, SetView, Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed,
+    next_release, next_table,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, LogTree, Schema, compose_answer_body};
@@ -222,7 +222,7 @@ impl Builder {
         let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
         let table = match self.file_of(s) {
             Some(table) => table,
-            None => self.made_again(&Mend::of(state, s))?,
+            None => self.made_again(&Mend::of(state, s, &Alone))?,
         };
         let built = table.built;
         // A table made again has to be the one that was signed (state-is-a-fold).

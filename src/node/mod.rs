@@ -29,6 +29,7 @@
 
 mod clock;
 mod entropy;
+mod crew;
 mod keys;
 mod directory;
 mod snapshots;
@@ -89,7 +90,7 @@ pub use origin::{
     NOBODY, Origin, OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path,
 };
 pub use polls::{PollState, Polls};
-pub use rebuilding::{RebuildingError, RebuiltJournal, rebuild_journal};
+pub use rebuilding::{RebuildingError, RebuiltJournal, rebuild_journal, rebuild_journal_into};
 pub use scrubbing::Scrubbing;
 pub use sealed_counts::SealedCounts;
 pub use serve::{ServeError, Serving};

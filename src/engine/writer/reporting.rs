@@ -86,10 +86,10 @@ impl Writer {
 
     fn submit(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         let set = &self.state.sets[&r.set];
-        if let Some(seq) = set.by_id.get(&r.report) {
-            let authored = set.reports.get(seq).and_then(|record| record.authored.as_deref());
+        if let Some(seq) = set.seq_of(&r.report) {
+            let authored = set.reports.get(&seq).and_then(|record| record.authored.as_deref());
             return match authored.filter(|a| a.told.content == r.content) {
-                Some(authored) => Ok(self.told(now, r.set, *seq, Some(authored.told.clone()))),
+                Some(authored) => Ok(self.told(now, r.set, seq, Some(authored.told.clone()))),
                 None => Err(Outcome::Conflict.into()),
             };
         }
@@ -197,7 +197,7 @@ impl Writer {
     /// waits for the codes key must not be told from who has no code.
     fn dummy(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         self.check_puzzle(now, r)?;
-        let known = self.state.sets[&r.set].by_id.contains_key(&r.report);
+        let known = self.state.sets[&r.set].seq_of(&r.report).is_some();
         let granted = self.look_at_grant(now, r);
         let judged = self.judge_submission(now, r, &granted.ok().filter(|_| !known).unwrap_or(NOBODYS));
         drop(std::hint::black_box(judged));
@@ -210,11 +210,11 @@ impl Writer {
     /// The report a request is about, if it knows its secret.
     fn find(&self, r: &ReportRequest) -> Result<u64, Ended> {
         let set = &self.state.sets[&r.set];
-        let seq = set.by_id.get(&r.report).ok_or(Outcome::Report)?;
-        let authored = set.reports.get(seq).and_then(|record| record.authored.as_deref());
+        let seq = set.seq_of(&r.report).ok_or(Outcome::Report)?;
+        let authored = set.reports.get(&seq).and_then(|record| record.authored.as_deref());
         let hash: [u8; 32] = Sha256::digest(r.secret).into();
         match authored {
-            Some(authored) if authored.secret_hash == hash => Ok(*seq),
+            Some(authored) if authored.secret_hash == hash => Ok(seq),
             _ => Err(Outcome::Report.into()),
         }
     }
