@@ -10,6 +10,7 @@
 
 mod slot;
 mod random;
+mod crew;
 mod codec;
 mod params;
 mod told;
@@ -45,6 +46,7 @@ pub use audit::{Audit, AuditError, Signed, SignedKind, Unverifiable};
 pub use codec::DecodeError;
 pub use codes::Codes;
 pub use cookie::{Cookies, Proof};
+pub use crew::{Alone, Crew, Task};
 pub use deadlines::{ANSWER_AFTER_MS, Deadlines, Full, Leaving, MAX_SEALED, Punctuality};
 pub use event::{
     Amended, Authored, Based, Changes, CodesIssued, Configured, DECOY_PROVIDER, EVENT_VERSION, Event,
@@ -66,7 +68,7 @@ pub use opening::{
 };
 pub use params::{DEFAULT_PARAMS, Params, ParamsError};
 pub use random::{Random, Seeded};
-pub use rebuild::{Rebuild, RebuildError, Rebuilt, Recompute, is_as_signed, read_event, replay};
+pub use rebuild::{Beside, Rebuild, RebuildError, Rebuilt, Recompute, is_as_signed, read_event, replay};
 pub use refusal::Refusal;
 pub use releasing::{Held, Occasion};
 pub use set::{

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::checkpoint::checkpoint_of;
+use super::crew::{Alone, Crew};
 use super::event::{Event, Published};
 use super::input::BuiltRelease;
 use super::set::{FoldError, ReleaseOutcome, SetState};
@@ -75,6 +76,9 @@ pub enum Recompute {
     EverySerial,
 }
 
+/// What is done beside the making of a table.
+pub type Beside<'b> = &'b mut dyn FnMut(&Mend, &mut dyn FnMut());
+
 /// A rebuild in progress.
 #[derive(Debug, Default)]
 pub struct Rebuild {
@@ -124,7 +128,7 @@ impl Rebuild {
     pub fn from_state(state: State, recompute: Recompute) -> Result<Self, RebuildError> {
         let tables = match recompute {
             Recompute::Newest => BTreeMap::new(),
-            Recompute::EverySerial => present_tables(&state)?,
+            Recompute::EverySerial => present_tables(&state, &Alone, &mut |_, make| make())?,
         };
         Ok(Rebuild { state, recompute, tables, checkpoints: 0 })
     }
@@ -164,9 +168,18 @@ impl Rebuild {
     /// # Errors
     /// [`RebuildError`] if the newest table of a set is not the one that was signed.
     pub fn finish(self) -> Result<Rebuilt, RebuildError> {
+        self.finish_by(&Alone, &mut |_, make| make())
+    }
+
+    /// As [`Rebuild::finish`], by a crew. Where the newest tables are made here, `beside` is given what each
+    /// is made of, and what makes it, which it has to call: other work can be done at the same time.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_by(self, crew: &dyn Crew, beside: Beside<'_>) -> Result<Rebuilt, RebuildError> {
         let Rebuild { state, recompute, tables, checkpoints } = self;
         let tables = match recompute {
-            Recompute::Newest => present_tables(&state)?,
+            Recompute::Newest => present_tables(&state, crew, beside)?,
             Recompute::EverySerial => tables,
         };
         Ok(Rebuilt { state, tables, checkpoints })
@@ -213,10 +226,16 @@ impl Rebuild {
 
 /// The newest table of each set, made from the state alone and compared with the newest checkpoint, unless
 /// that one is of the release before.
-fn present_tables(state: &State) -> Result<BTreeMap<u32, BuiltTable>, RebuildError> {
+fn present_tables(
+    state: &State,
+    crew: &dyn Crew,
+    beside: Beside<'_>,
+) -> Result<BTreeMap<u32, BuiltTable>, RebuildError> {
     let mut tables = BTreeMap::new();
     for (id, set) in state.sets().filter(|(_, set)| set.serial() > 0) {
-        let table = Mend::of(state, set).into_table()?;
+        let (mend, mut made) = (Mend::of(state, set, crew), None);
+        beside(&mend, &mut || made = Some(mend.table(crew)));
+        let table = made.expect("what makes the table was called")?;
         is_as_signed(set, &table.built)?;
         tables.insert(id, table);
     }

@@ -329,7 +329,6 @@ fn decode_set(d: &mut Decoder<'_>) -> Result<SetState, DecodeError> {
         if record.warrant.provider == DECOY_PROVIDER {
             s.decoys.insert(seq);
         }
-        s.by_id.insert(record.report, seq);
         s.received.entry(interval_of(record.warrant.received)).or_default().push(seq);
         s.reports.insert(seq, record);
     }

@@ -7,17 +7,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::crew::{Alone, Crew, Task};
 use super::event::Changes;
 use super::input::BuiltRelease;
 use super::set::{ReleaseOutcome, SetState, TableMark};
 use super::state::State;
-use crate::release::tree::depth;
-use crate::release::{LIVE, Schema, TreeBuilder};
+use crate::release::tree::{depth, prefix_of};
+use crate::release::{LIVE, Schema, Tree, TreeBuilder};
 use crate::store::generation::{
-    Generation, GenerationBuilder, GenerationError, GenerationMeta, add_serial, is_live,
+    Generation, GenerationBuilder, GenerationError, GenerationMeta, InOrder, add_serial, entries_digest,
+    is_live,
 };
 use crate::store::{Disk, MemoryMode};
 use crate::time;
+
+/// A tree of this depth or more is made in branches: those of the prefixes of [`BRANCH_BITS`] bits.
+const BRANCHED: u8 = 12;
+const BRANCH_BITS: u8 = 5;
+
+const _: () = assert!(BRANCH_BITS <= BRANCHED);
 
 /// Where a table is made.
 #[derive(Clone, Copy)]
@@ -166,7 +174,7 @@ pub struct Mend {
 impl Mend {
     /// Taken from the state alone, at one moment.
     #[must_use]
-    pub fn of(state: &State, set: &SetState) -> Self {
+    pub fn of(state: &State, set: &SetState, crew: &dyn Crew) -> Self {
         let TableMark { version, schema, time, horizon } = set.table();
         let context = TableContext { service: state.service(), version, schema };
         let outcome = ReleaseOutcome {
@@ -181,7 +189,7 @@ impl Mend {
             dels: Vec::new(),
             dropped: true,
         };
-        Mend { context, history: set.history(), outcome }
+        Mend { context, history: set.history_by(crew), outcome }
     }
 
     /// The set it is about.
@@ -198,12 +206,24 @@ impl Mend {
         build_from(&self.context, &self.history, &self.outcome, place)
     }
 
-    /// Makes the table in memory, of the very entries it holds.
+    /// The version whose table it is about.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.context.version
+    }
+
+    /// All entries of the table, in order.
+    #[must_use]
+    pub fn entries(&self) -> &[u8] {
+        &self.history
+    }
+
+    /// Makes the table in memory.
     ///
     /// # Errors
-    /// If they are not in order.
-    pub fn into_table(self) -> Result<BuiltTable, GenerationError> {
-        keep(&self.context, &self.outcome, self.history)
+    /// If the entries are not in order.
+    pub fn table(&self, crew: &dyn Crew) -> Result<BuiltTable, GenerationError> {
+        keep(&self.context, &self.outcome, &self.history, crew)
     }
 }
 
@@ -224,7 +244,7 @@ fn make(
                 all.extend_from_slice(entry);
                 Ok(())
             })?;
-            return keep(context, outcome, all);
+            return keep(context, outcome, &all, &Alone);
         }
         Place::File(disk, dir, mode) => {
             let mut tree = TreeBuilder::new(outcome.live);
@@ -244,13 +264,48 @@ fn make(
 fn keep(
     context: &TableContext,
     outcome: &ReleaseOutcome,
-    entries: Vec<u8>,
+    entries: &[u8],
+    crew: &dyn Crew,
 ) -> Result<BuiltTable, GenerationError> {
-    let schema = context.schema;
-    let mut tree = TreeBuilder::new(outcome.live);
-    entries.chunks_exact(schema.entry_len()).for_each(|entry| grow(&mut tree, schema, entry));
-    let nodes = tree.finish().nodes;
-    Ok(built(outcome, Generation::in_memory(meta(context, outcome), entries, nodes)?))
+    let (schema, b, meta) = (context.schema, depth(outcome.live), meta(context, outcome));
+    let bits = if b < BRANCHED { 0 } else { BRANCH_BITS };
+    let mut branches = vec![None; 1 << bits];
+    let (mut digest, mut order) = (None, None);
+    // The longest first.
+    let mut tasks: Vec<Task<'_>> = vec![
+        Box::new(|| digest = Some(entries_digest(entries))),
+        Box::new(|| order = Some(InOrder::check(&meta, entries))),
+    ];
+    tasks.extend((0..).zip(&mut branches).map(|(prefix, out)| -> Task<'_> {
+        Box::new(move || *out = Some(branch(schema, b, bits, prefix, entries)))
+    }));
+    crew.carry_out(tasks);
+    let carried_out = "a crew carries every task out";
+    let branches: Vec<Tree> = branches.into_iter().map(|branch| branch.expect(carried_out)).collect();
+    let nodes = Tree::join(b, bits, &branches).nodes;
+    let (order, digest) = (order.expect(carried_out)?, digest.expect(carried_out));
+    Ok(built(outcome, Generation::of_parts(meta, entries, &nodes, &order, digest)?))
+}
+
+/// The branch of a prefix of `bits` bits in a tree of depth `b`.
+fn branch(schema: Schema, b: u8, bits: u8, prefix: u32, entries: &[u8]) -> Tree {
+    let len = schema.entry_len();
+    let begin = |prefix: u32| {
+        let (mut low, mut high) = (0, entries.len() / len);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if prefix_of(&entries[middle * len..], bits) < prefix {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low * len
+    };
+    let mut tree = TreeBuilder::branch(b, bits, prefix);
+    let own = &entries[begin(prefix)..begin(prefix + 1)];
+    own.chunks_exact(len).for_each(|entry| grow(&mut tree, schema, entry));
+    tree.finish()
 }
 
 fn built(outcome: &ReleaseOutcome, generation: Generation) -> BuiltTable {
@@ -282,5 +337,44 @@ fn meta(context: &TableContext, outcome: &ReleaseOutcome) -> GenerationMeta {
         time: outcome.time,
         horizon: outcome.horizon,
         bits: outcome.bits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::Fields;
+    use crate::store::MemoryDisk;
+
+    #[test]
+    fn a_table_made_in_branches_is_the_one_made_entry_by_entry() {
+        let (schema, all) = (Schema::GaenMinimal, 6_u32 << BRANCHED);
+        let mut entries = Vec::new();
+        for n in 0..all {
+            let mut key = [7; 16];
+            key[..4].copy_from_slice(&(n * (u32::MAX / all)).to_be_bytes());
+            let del = if n % 9 == 4 { 5 } else { LIVE };
+            schema.history_entry(&key, &Fields { start: n, ..Fields::default() }, 3, del, &mut entries);
+        }
+        let live = (0..all).filter(|n| n % 9 != 4).count() as u64;
+        assert!(depth(live) >= BRANCHED);
+        let outcome = ReleaseOutcome {
+            set: 1,
+            serial: 7,
+            time: 1_790_000_000,
+            horizon: 0,
+            live,
+            bits: depth(live),
+            changes: Changes::default(),
+            adds: Vec::new(),
+            dels: Vec::new(),
+            dropped: true,
+        };
+        let context = TableContext { service: [1; 8], version: 1 << 32 | 7, schema };
+        let (disk, dir) = (MemoryDisk::new(), Path::new("/sets/1"));
+        let made = |place| build_from(&context, &entries, &outcome, place).unwrap();
+        let (memory, file) = (made(Place::Memory), made(Place::File(&disk, dir, MemoryMode::Copy)));
+        assert_eq!(memory.built, file.built);
+        assert!(memory.generation.bytes() == file.generation.bytes());
     }
 }

@@ -13,8 +13,8 @@ use super::origin::set_path;
 use super::showing::{self, ShownSet};
 use crate::client::{Data, History};
 use crate::engine::{
-    BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Objects, Place, ReleaseOutcome, ReleaseView, SetState,
-    SetView, Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_table,
+    Alone, BuiltRelease, BuiltTable, DEFAULT_PARAMS, Mend, Objects, Place, ReleaseOutcome, ReleaseView,
+    SetState, SetView, Shelf, Source, State, TableContext, View, Wish, build_from, is_as_signed, next_table,
 };
 use crate::release::delta::DeltaError;
 use crate::release::{Checkpoint, Schema, compose_answer_body};
@@ -164,7 +164,7 @@ impl Builder {
         let Some(s) = state.set(set).filter(|s| s.serial() > 0) else { return Ok(None) };
         let table = match self.shown_of(s).or_else(|| self.file_of(s)) {
             Some(table) => table,
-            None => self.made_again(&Mend::of(state, s))?,
+            None => self.made_again(&Mend::of(state, s, &Alone))?,
         };
         let built = table.built;
         // A table made again has to be the one that was signed (state-is-a-fold).

@@ -29,6 +29,7 @@
 
 mod clock;
 mod entropy;
+mod crew;
 mod keys;
 mod reading;
 mod directory;
@@ -95,7 +96,7 @@ pub use origin::{
 };
 pub use polls::{PollState, Polls};
 pub use private::PrivateHalf;
-pub use rebuilding::{RebuildingError, RebuiltJournal, rebuild_journal};
+pub use rebuilding::{RebuildingError, RebuiltJournal, rebuild_journal, rebuild_journal_into};
 pub use scrubbing::Scrubbing;
 pub use sealed_counts::SealedCounts;
 pub use serve::{ServeError, Serving};

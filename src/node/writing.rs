@@ -14,7 +14,7 @@ use super::latch::Latch;
 use super::news::SetNews;
 use super::opening_keys::KeyWatch;
 use super::origin::{NOBODY, Origin, OriginError};
-use crate::engine::{Committed, Input, Mend, Moment, Refusal, Reply, Ticket, Work};
+use crate::engine::{Alone, Committed, Input, Mend, Moment, Refusal, Reply, Ticket, Work};
 
 /// Commands that wait for the writer at most; beyond that a caller is told to come back.
 pub const QUEUE_MAX: usize = 1024;
@@ -331,7 +331,7 @@ impl WriterThread {
     /// Gives the builder what it takes to make the table of a set again, and to show it.
     fn mend(&mut self, set: u32) {
         let state = self.origin.state();
-        self.outbox.extend(state.set(set).map(|s| Job::Mend(Mend::of(state, s))));
+        self.outbox.extend(state.set(set).map(|s| Job::Mend(Mend::of(state, s, &Alone))));
         self.show(set, self.clock.now().unix, Vec::new());
     }
 

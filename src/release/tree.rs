@@ -106,24 +106,27 @@ pub fn node_hash(left: &[u8], right: &[u8]) -> Hash {
     Sha256::new().chain_update([NODE]).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// A whole bucket tree.
+/// A whole bucket tree, or a branch of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     /// Depth.
     pub b: u8,
     /// Live entries.
     pub count: u64,
-    /// The node at depth 0.
+    /// The node at the top.
     pub root: Hash,
-    /// All 2^(b+1) − 1 hashes, level by level from the root.
+    /// All its 2^(b+1) − 1 hashes, level by level from the root; of a branch those below its node.
     pub nodes: Vec<u8>,
 }
 
-/// Builds a tree from live public entries that arrive in key order. Beside the nodes it keeps one
-/// bucket.
+/// Builds a tree, or a branch of one, from live public entries that arrive in key order. Beside the nodes it
+/// keeps one bucket.
 #[derive(Debug)]
 pub struct TreeBuilder {
     b: u8,
+    /// Levels from the node at the top to the leaves.
+    levels: u8,
+    first: u32,
     p: u32,
     count: u64,
     in_bucket: u32,
@@ -135,9 +138,16 @@ impl TreeBuilder {
     /// A builder for a set of exactly `count` live entries.
     #[must_use]
     pub fn new(count: u64) -> Self {
-        let b = depth(count);
-        let nodes = vec![0; (HASH_LEN << (b + 1)) - HASH_LEN];
-        Self { b, p: 0, count: 0, in_bucket: 0, bucket: Vec::new(), nodes }
+        Self::branch(depth(count), 0, 0)
+    }
+
+    /// A builder for the part of a tree of depth `b` that lies below one node: that of the prefix of `bits`
+    /// ≤ `b` bits. It takes the entries whose keys begin with the prefix.
+    #[must_use]
+    pub fn branch(b: u8, bits: u8, prefix: u32) -> Self {
+        let levels = b - bits;
+        let (first, nodes) = (prefix << levels, vec![0; nodes_len(levels)]);
+        Self { b, levels, first, p: first, count: 0, in_bucket: 0, bucket: Vec::new(), nodes }
     }
 
     /// Takes the next public entry; keys must ascend.
@@ -155,31 +165,67 @@ impl TreeBuilder {
 
     fn close_bucket(&mut self) {
         let hash = leaf_hash(self.b, self.p, self.in_bucket, &self.bucket);
-        let at = node_at(self.b, self.p);
+        let at = node_at(self.levels, self.p - self.first);
         self.nodes[at..at + HASH_LEN].copy_from_slice(&hash);
         self.bucket.clear();
         self.in_bucket = 0;
         self.p += 1;
     }
 
-    /// The tree of all entries taken.
+    /// The tree of all entries taken, or the branch.
     #[must_use]
     pub fn finish(mut self) -> Tree {
-        debug_assert_eq!(depth(self.count), self.b, "as many entries as announced");
-        while self.p >> self.b == 0 {
+        debug_assert!(self.levels < self.b || depth(self.count) == self.b, "as many entries as announced");
+        while (self.p - self.first) >> self.levels == 0 {
             self.close_bucket();
         }
-        for level in (0..self.b).rev() {
-            let (upper, lower) = self.nodes.split_at_mut(node_at(level + 1, 0));
-            let parents = upper[node_at(level, 0)..].chunks_exact_mut(HASH_LEN);
-            for (parent, pair) in parents.zip(lower.chunks_exact(2 * HASH_LEN)) {
-                let (left, right) = pair.split_at(HASH_LEN);
-                parent.copy_from_slice(&node_hash(left, right));
+        close_above(&mut self.nodes, self.levels);
+        Tree::of(self.b, self.count, self.nodes)
+    }
+}
+
+impl Tree {
+    fn of(b: u8, count: u64, nodes: Vec<u8>) -> Self {
+        let root = *nodes.first_chunk().expect("a tree has a root");
+        Self { b, count, root, nodes }
+    }
+
+    /// The tree of depth `b` of all its branches below the nodes of prefixes of `bits` bits, in order.
+    ///
+    /// # Panics
+    /// If they are not 2^`bits` branches of such a tree.
+    #[must_use]
+    pub fn join(b: u8, bits: u8, branches: &[Tree]) -> Self {
+        assert_eq!(branches.len(), 1 << bits, "a tree has all its branches");
+        let mut nodes = vec![0; nodes_len(b)];
+        for level in bits..=b {
+            let within = level - bits;
+            let len = HASH_LEN << within;
+            let out = nodes[node_at(level, 0)..].chunks_exact_mut(len);
+            for (out, branch) in out.zip(branches) {
+                out.copy_from_slice(&branch.nodes[node_at(within, 0)..][..len]);
             }
         }
-        let root = *self.nodes.first_chunk().expect("a tree has a root");
-        Tree { b: self.b, count: self.count, root, nodes: self.nodes }
+        close_above(&mut nodes, bits);
+        Self::of(b, branches.iter().map(|branch| branch.count).sum(), nodes)
     }
+}
+
+/// Hashes the nodes of every level above `level` of those below them.
+fn close_above(nodes: &mut [u8], level: u8) {
+    for level in (0..level).rev() {
+        let (upper, lower) = nodes.split_at_mut(node_at(level + 1, 0));
+        let parents = upper[node_at(level, 0)..].chunks_exact_mut(HASH_LEN);
+        for (parent, pair) in parents.zip(lower.chunks_exact(2 * HASH_LEN)) {
+            let (left, right) = pair.split_at(HASH_LEN);
+            parent.copy_from_slice(&node_hash(left, right));
+        }
+    }
+}
+
+/// Bytes of all nodes of so many levels below one.
+const fn nodes_len(levels: u8) -> usize {
+    (HASH_LEN << (levels + 1)) - HASH_LEN
 }
 
 /// The tree of the entries of a sorted history that are live in the release of `serial` (3.2.3);
@@ -222,7 +268,7 @@ pub fn bucket_path(
     prefix: u32,
 ) -> Result<impl ExactSizeIterator<Item = &Hash>, BucketError> {
     check_shape(b, bits, held, prefix)?;
-    if nodes.len() != (HASH_LEN << (b + 1)) - HASH_LEN {
+    if nodes.len() != nodes_len(b) {
         return Err(BucketError::Shape { b, bits, held });
     }
     Ok((0..bits - held).map(move |up| {
@@ -369,6 +415,25 @@ mod tests {
             assert_eq!(tree.count as usize, live.len() / PUBLIC);
             assert_eq!(Ok(tree.root), root_of(SCHEMA, &live));
             assert_eq!(tree.nodes.len(), ((2 << tree.b) - 1) * HASH_LEN);
+        }
+    }
+
+    #[test]
+    fn a_tree_of_branches_is_the_tree() {
+        for n in [0, 8, 100, 3000] {
+            let history = history(n);
+            let whole = build_tree(SCHEMA, &history, 9);
+            let live = live(&history, 9);
+            for bits in 0..=whole.b.min(4) {
+                let branch = |prefix| {
+                    let mut builder = TreeBuilder::branch(whole.b, bits, prefix);
+                    bucket(&live, bits, prefix).chunks_exact(PUBLIC).for_each(|entry| builder.push(entry));
+                    builder.finish()
+                };
+                let branches: Vec<Tree> = (0..1 << bits).map(branch).collect();
+                assert_eq!(branches[0].root, *node(&whole.nodes, bits, 0).unwrap());
+                assert_eq!(Tree::join(whole.b, bits, &branches), whole, "{n} entries, {bits} bits");
+            }
         }
     }
 

@@ -27,6 +27,7 @@
 //!   and what was there before stays where the handler finds it, for ever.
 //! - **a-handler-waits-for-nobody**: the handler reads atomics and calls what a handler may call; it
 //!   neither locks nor allocates.
+//! - **advice-changes-no-byte**: where memory lies on huge pages it holds what it would hold without.
 //!
 //! What this file does not do: look at the bytes. [`super::generation`] verifies them.
 
@@ -44,6 +45,8 @@ const COPY_CHUNK: usize = 1 << 20;
 
 /// Bytes whose sum is kept, of a mapped file: few, for each answer sums up the blocks it is read from.
 const BLOCK: usize = 1024;
+/// Bytes from which huge pages are asked for: several of them.
+const HUGE_FROM: usize = 8 << 20;
 /// Tables that are mapped at once at most; one more is copied.
 const MAPPED_MAX: usize = 1024;
 
@@ -141,6 +144,25 @@ impl Table {
     pub fn mode(&self) -> MemoryMode {
         self.mode
     }
+}
+
+/// Asks the system for huge pages under what `list` has room for: what is large and read here and there is
+/// found sooner, and comes into memory with fewer interruptions. A hint: without them it is slower, not
+/// wrong.
+pub fn on_huge_pages<T>(list: &Vec<T>) {
+    let len = list.capacity().saturating_mul(size_of::<T>());
+    if len >= HUGE_FROM {
+        advise_huge(list.as_ptr().addr(), len);
+    }
+}
+
+#[allow(unsafe_code)]
+fn advise_huge(start: usize, len: usize) {
+    let size = page_size();
+    let (from, to) = (start.next_multiple_of(size), (start + len) & !(size - 1));
+    #[cfg(target_os = "linux")]
+    // SAFETY: advice-changes-no-byte: the pages are whole ones of memory of ours.
+    let _ = unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE) };
 }
 
 /// A mapped range that may lose its pages. A start of 0 is nobody's.

@@ -8,12 +8,11 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tekd::engine::{BuiltTable, Rebuild, Rebuilt, Recompute, State};
 use tekd::node::{
-    OriginError, RebuildingError, RebuiltJournal, first_state, journal_path, rebuild_journal, set_path,
+    OriginError, RebuildingError, RebuiltJournal, first_state, journal_path, rebuild_journal_into,
     verify_journal,
 };
-use tekd::store::generation::file_name;
 use tekd::store::journal::{Head, JournalError};
-use tekd::store::{Disk, RealDisk, replace_file};
+use tekd::store::{Disk, RealDisk};
 
 use crate::args::Global;
 use crate::output::{Done, Failure, Outcome};
@@ -69,7 +68,7 @@ pub(crate) fn rebuild(global: &Global, into: &Path, every_serial: bool) -> Done 
     let base = first.seq();
     let start = Rebuild::from_state(first, recompute).map_err(Failure::failed)?;
     let mut progress = Progress::of("groups");
-    let made = rebuild_journal(disk, &journal_path(&global.data), start, &mut |done, all| {
+    let made = rebuild_journal_into(disk, &journal_path(&global.data), start, into, &mut |done, all| {
         progress.at(done, Some(all));
     });
     drop(progress);
@@ -77,9 +76,6 @@ pub(crate) fn rebuild(global: &Global, into: &Path, every_serial: bool) -> Done 
         RebuildingError::Journal(error) => unreadable(&error),
         other => Failure::failed(other),
     })?;
-    for (set, table) in &rebuilt.tables {
-        write(into, *set, table)?;
-    }
     let sets: Vec<Value> = rebuilt.tables.iter().map(|(set, t)| set_document(&rebuilt, *set, t)).collect();
     let (events, seconds) = (head.seq - base, began.elapsed().as_secs_f64());
     let document = json!({
@@ -103,16 +99,6 @@ pub(crate) fn beginning(disk: &Arc<dyn Disk>, global: &Global) -> Result<State, 
         OriginError::Journal(error) => unreadable(error),
         error => Failure::failed(error),
     })
-}
-
-/// Writes the generation of a set where a data directory has it, with the same bytes.
-fn write(into: &Path, set: u32, table: &BuiltTable) -> Result<(), Failure> {
-    let dir = set_path(into, set);
-    let path = dir.join(file_name(table.generation.meta().version));
-    let written = RealDisk.create_dir(&dir);
-    written
-        .and_then(|()| replace_file(&RealDisk, &path, table.generation.bytes()))
-        .map_err(|e| Failure::failed(format!("cannot write {}: {e}", path.display())))
 }
 
 fn set_document(rebuilt: &Rebuilt, set: u32, table: &BuiltTable) -> Value {

@@ -44,6 +44,17 @@ impl ClaimCount {
     }
 }
 
+/// Who claims keys, and when.
+struct Claimant {
+    report: u64,
+    /// Sequence number of the event that brings the claims.
+    seq: u64,
+    /// Sequence number of the event that brought the grant they stand on.
+    under: u64,
+    received: u64,
+    decoy: bool,
+}
+
 /// What is taken back or brought back of one report.
 #[derive(Debug)]
 pub(crate) struct Chosen {
@@ -56,46 +67,47 @@ pub(crate) struct Chosen {
 
 impl SetState {
     pub(crate) fn reported(&mut self, seq: u64, received: u64, r: &Reported) {
-        let record = ReportRecord {
-            report: r.report,
-            warrant: Warrant { seq, received, provider: r.provider, grant: r.grant },
-            keys: Vec::new(),
-            authored: r.authored.clone().map(Box::new),
-            later: Vec::new(),
-            changes: Vec::new(),
-            released: 0,
-            withdrawn: false,
-        };
-        self.reports.insert(seq, record);
         self.by_id.insert(r.report, seq);
         self.received.entry(interval_of(received)).or_default().push(seq);
         if r.is_decoy() {
             self.decoys.insert(seq);
         }
-        self.claim(seq, seq, received, &r.keys);
+        let from = Claimant { report: seq, seq, under: seq, received, decoy: r.is_decoy() };
+        let (keys, released) = self.claim(&from, &r.keys);
+        let record = ReportRecord {
+            report: r.report,
+            warrant: Warrant { seq, received, provider: r.provider, grant: r.grant },
+            keys,
+            authored: r.authored.clone().map(Box::new),
+            later: Vec::new(),
+            changes: Vec::new(),
+            released,
+            withdrawn: false,
+        };
+        self.reports.insert(seq, record);
     }
 
-    /// Adds claims of a report; a key that is public already changes nothing there.
-    fn claim(&mut self, report: u64, seq: u64, received: u64, keys: &[ReportedKey]) {
-        let decoy = self.decoys.contains(&report);
-        let Some(record) = self.reports.get_mut(&report).filter(|_| !keys.is_empty()) else { return };
-        let under = record.stands_on().seq;
-        let handles = self.keys.open(keys.iter().map(|k| &k.key));
-        record.keys.extend_from_slice(&handles);
-        record.withdrawn = false;
-        for (k, at) in keys.iter().zip(handles) {
+    /// Adds claims; a key that is public already changes nothing there. Returns the keys, and the newest
+    /// release that brought one of them, 0 for none: a report whose key is live when it is claimed is
+    /// released without a release of its own (spec 7.6.2).
+    fn claim(&mut self, from: &Claimant, keys: &[ReportedKey]) -> (Vec<Handle>, u32) {
+        let Claimant { report, seq, under, received, decoy } = *from;
+        let (handles, mut released) = (self.keys.open(keys.iter().map(|k| &k.key)), 0);
+        for (k, at) in keys.iter().zip(&handles) {
             let mut claim = Claim::new(report, received, k.fields, k.embargo_end, decoy);
             if (seq, under) != (report, report) {
                 claim.change(|course| (course.seq, course.under) = (seq, under));
             }
-            self.ends.entry(end_of(&k.fields)).or_default().push(at);
-            self.keys[at].claims.push(claim);
-            self.sees(report, at);
-            self.settle(at, None);
+            self.ends.entry(end_of(&k.fields)).or_default().push(*at);
+            let state = &mut self.keys[*at];
+            state.claims.push(claim);
+            released = released.max(state.live().map_or(0, |entry| entry.add_serial));
+            self.settle(*at, None);
         }
+        (handles, released)
     }
 
-    /// A report whose key is live when it is claimed is released without a release of its own (spec 7.6.2).
+    /// As a report is released by a key that is live when it is claimed, so by one whose claim stands again.
     fn sees(&mut self, report: u64, at: Handle) {
         if let Some(entry) = self.keys[at].live()
             && let Some(record) = self.reports.get_mut(&report)
@@ -113,7 +125,20 @@ impl SetState {
             self.restate(a.report, at, false);
             self.tell_whether_withdrawn(a.report);
         }
-        self.claim(a.report, seq, at, &a.keys);
+        self.claim_more(seq, at, a);
+    }
+
+    /// The keys that come with an amendment.
+    fn claim_more(&mut self, seq: u64, received: u64, a: &Amended) {
+        let Some(record) = self.reports.get(&a.report).filter(|_| !a.keys.is_empty()) else { return };
+        let (under, decoy) = (record.stands_on().seq, self.decoys.contains(&a.report));
+        let from = Claimant { report: a.report, seq, under, received, decoy };
+        let (keys, released) = self.claim(&from, &a.keys);
+        if let Some(record) = self.reports.get_mut(&a.report) {
+            record.keys.extend(keys);
+            record.released = record.released.max(released);
+            record.withdrawn = false;
+        }
     }
 
     /// The author of a report cancelled it.

@@ -13,14 +13,15 @@ pub(crate) enum Few<T> {
 
 impl<T> Few<T> {
     pub(crate) fn push(&mut self, item: T) {
-        *self = match std::mem::take(self) {
-            Few::None => Few::One(item),
-            Few::One(first) => Few::Several(vec![first, item]),
-            Few::Several(mut items) => {
-                items.push(item);
-                Few::Several(items)
+        match self {
+            Few::None => *self = Few::One(item),
+            Few::Several(items) => items.push(item),
+            Few::One(_) => {
+                if let Few::One(first) = std::mem::take(self) {
+                    *self = Few::Several(vec![first, item]);
+                }
             }
-        };
+        }
     }
 
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {

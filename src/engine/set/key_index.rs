@@ -3,7 +3,9 @@
 //! Keys come from strangers: the hash takes in random numbers of this process, so that nobody can choose keys
 //! that meet. Nobody sees in which order it holds anything.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use crate::store::on_huge_pages;
 
 /// Places of the smallest index that is not empty.
 const FIRST_PLACES: usize = 16;
@@ -16,10 +18,6 @@ const _: () = assert!(FIRST_PLACES.is_power_of_two() && TAKEN_OF_4 < 4);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyHash(u32);
 
-/// A place that was read before it is looked at.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peeked(u64);
-
 /// The numbers of keys by their hash. A place holds the hash and the number plus one, or zero; who looks for
 /// a hash begins at the place that its first bits name and goes on to the next until it finds a zero.
 #[derive(Debug, Clone, Default)]
@@ -31,29 +29,28 @@ pub(super) struct KeyIndex {
 
 impl KeyIndex {
     pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
-        KeyHash((self.hasher.hash_one(key) >> 32) as u32)
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        KeyHash((hasher.finish() >> 32) as u32)
+    }
+
+    /// Reads where the search for `hash` begins. What is read says nothing: it is near from then on.
+    pub(super) fn peek(&self, hash: KeyHash) -> u64 {
+        self.places.get(self.home(hash)).copied().unwrap_or(0)
     }
 
     /// The number under `hash` that `is` the right one.
     pub(super) fn find(&self, hash: KeyHash, is: impl Fn(u32) -> bool) -> Option<u32> {
-        self.find_from(hash, self.peek(hash), is)
-    }
-
-    /// What lies where the search for `hash` begins.
-    pub(super) fn peek(&self, hash: KeyHash) -> Peeked {
-        Peeked(self.places.get(self.home(hash)).copied().unwrap_or(0))
-    }
-
-    /// As [`KeyIndex::find`], where `peeked` was read before.
-    pub(super) fn find_from(&self, hash: KeyHash, peeked: Peeked, is: impl Fn(u32) -> bool) -> Option<u32> {
-        let (mut at, mut place) = (self.home(hash), peeked.0);
+        if self.places.is_empty() {
+            return None;
+        }
+        let mut at = self.home(hash);
         loop {
-            let (found, number) = parts(place)?;
+            let (found, number) = parts(self.places[at])?;
             if found == hash && is(number) {
                 return Some(number);
             }
             at = self.next(at);
-            place = self.places[at];
         }
     }
 
@@ -108,9 +105,9 @@ impl KeyIndex {
     /// Twice the places. Homes keep their order, so that both are gone through from front to back.
     fn grow(&mut self) {
         let twice = (self.places.len() * 2).max(FIRST_PLACES);
-        for (hash, number) in
-            std::mem::replace(&mut self.places, vec![0; twice]).into_iter().filter_map(parts)
-        {
+        let places = vec![0; twice];
+        on_huge_pages(&places);
+        for (hash, number) in std::mem::replace(&mut self.places, places).into_iter().filter_map(parts) {
             self.place(hash, number);
         }
     }

@@ -3,10 +3,13 @@
 //! A key in the table has a handle, by which everything else in the state names it. The keys that wait for a
 //! release are a list of their own beside the table.
 
+use std::hint::black_box;
 use std::ops::{Index, IndexMut};
 
-use super::key_index::{KeyHash, KeyIndex, Peeked};
+use super::key_index::{KeyHash, KeyIndex};
+use super::slab::Slab;
 use super::{KeyState, Pending};
+use crate::store::on_huge_pages;
 use crate::wire::Key;
 
 /// A key in the table: good as long as something is known of the key. After that it is of no key, or of
@@ -27,13 +30,26 @@ struct Slot {
     state: KeyState,
 }
 
+/// A part of all keys.
+#[derive(Debug)]
+pub(super) struct Share<'t>(&'t [Vec<Slot>]);
+
+impl<'t> Share<'t> {
+    /// Those of them of which something is known, with that.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&'t Key, &'t KeyState)> + use<'t> {
+        self.0.iter().flatten().filter(|slot| !slot.state.is_empty()).map(|slot| (&slot.key, &slot.state))
+    }
+}
+
 /// Keys and what is known of each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyTable {
-    slots: Vec<Slot>,
+    slots: Slab<Slot>,
     free: Vec<Handle>,
     index: KeyIndex,
     waiting: Vec<(Handle, Pending)>,
+    /// Hashes of the keys that were opened last: its memory is used again.
+    hashes: Vec<KeyHash>,
 }
 
 impl KeyTable {
@@ -55,42 +71,46 @@ impl KeyTable {
     }
 
     pub(crate) fn key(&self, at: Handle) -> &Key {
-        &self.slots[at.0 as usize].key
+        &self.slots[at.0].key
     }
 
     /// The handles of these keys; those that are new come into the table with nothing known of them.
     pub(crate) fn open<'k>(&mut self, keys: impl Iterator<Item = &'k Key> + Clone) -> Vec<Handle> {
+        let mut hashes = std::mem::take(&mut self.hashes);
+        hashes.clear();
+        hashes.extend(keys.clone().map(|key| self.index.hash(key.as_bytes())));
         // Places are read for all before one is looked at: the processor waits for memory once, not in turn.
-        let hashes: Vec<KeyHash> = keys.clone().map(|key| self.index.hash(key.as_bytes())).collect();
-        let peeked: Vec<Peeked> = hashes.iter().map(|hash| self.index.peek(*hash)).collect();
-        let looked = keys.clone().zip(hashes.iter().zip(peeked));
-        let found = looked.map(|(key, (hash, peeked))| {
-            self.index.find_from(*hash, peeked, |number| self.is(number, key)).map(Handle)
-        });
-        let found: Vec<Option<Handle>> = found.collect();
-        let opened = keys.zip(hashes.into_iter().zip(found)).map(|(key, (hash, found))| {
-            // One that is twice among them was put in the first time.
-            found.or_else(|| self.find_hashed(hash, key)).unwrap_or_else(|| self.put(hash, key))
-        });
-        opened.collect()
+        black_box(hashes.iter().fold(0, |read, hash| read ^ self.index.peek(*hash)));
+        let opened = keys.zip(&hashes);
+        let opened = opened
+            .map(|(key, hash)| self.find_hashed(*hash, key).unwrap_or_else(|| self.put(*hash, key)))
+            .collect();
+        self.hashes = hashes;
+        opened
     }
 
     /// Takes a key out of the table if nothing is known of it.
     pub(crate) fn close(&mut self, at: Handle) {
-        if !self[at].is_empty() || self.slots[at.0 as usize].waits == FREE {
+        if !self[at].is_empty() || self.slots[at.0].waits == FREE {
             return;
         }
         self.wait_for(at, None);
         let hash = self.index.hash(self.key(at).as_bytes());
         self.index.remove(hash, at.0);
-        self.slots[at.0 as usize].waits = FREE;
+        self.slots[at.0].waits = FREE;
         self.free.push(at);
     }
 
     /// All keys of which something is known, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle, &Key, &KeyState)> {
-        let slots = (0..).map(Handle).zip(&self.slots).filter(|(_, slot)| !slot.state.is_empty());
+        let slots = (0..).map(Handle).zip(self.slots.iter()).filter(|(_, slot)| !slot.state.is_empty());
         slots.map(|(at, slot)| (at, &slot.key, &slot.state))
+    }
+
+    /// All keys in as many shares, if there are enough for them.
+    pub(super) fn shares(&self, shares: usize) -> Vec<Share<'_>> {
+        let runs = self.slots.runs();
+        runs.chunks(runs.len().div_ceil(shares)).map(Share).collect()
     }
 
     /// All keys of which something is known, in key order.
@@ -123,24 +143,28 @@ impl KeyTable {
 
     /// What a key waits for.
     pub(crate) fn waits_for(&self, at: Handle) -> Option<&Pending> {
-        self.waiting.get(self.slots[at.0 as usize].waits as usize).map(|(_, pending)| pending)
+        self.waiting.get(self.slots[at.0].waits as usize).map(|(_, pending)| pending)
     }
 
     /// Lets a key wait for that, or not at all. As long as it waits for the same thing, since when stays.
     pub(crate) fn wait_for(&mut self, at: Handle, next: Option<Pending>) {
-        let place = &mut self.slots[at.0 as usize].waits;
+        let place = &mut self.slots[at.0].waits;
         match (self.waiting.get_mut(*place as usize), next) {
             (Some((_, now)), Some(next)) if (Pending { since: next.since, ..*now }) == next => {}
             (Some((_, now)), Some(next)) => *now = next,
             (None, Some(next)) => {
                 *place = u32::try_from(self.waiting.len()).expect("no more wait than there are handles");
+                if self.waiting.len() == self.waiting.capacity() {
+                    self.waiting.reserve(1);
+                    on_huge_pages(&self.waiting);
+                }
                 self.waiting.push((at, next));
             }
             (Some(_), None) => {
                 let left = std::mem::replace(place, NOWHERE);
                 self.waiting.swap_remove(left as usize);
                 if let Some((moved, _)) = self.waiting.get(left as usize) {
-                    self.slots[moved.0 as usize].waits = left;
+                    self.slots[moved.0].waits = left;
                 }
             }
             (None, None) => {}
@@ -150,7 +174,7 @@ impl KeyTable {
     /// Lets keys that wait come out of the list, all at once: calls `each` with what they waited for.
     pub(crate) fn admit(&mut self, ready: &[Handle], mut each: impl FnMut(&Key, &mut KeyState, Pending)) {
         for at in ready {
-            let slot = &mut self.slots[at.0 as usize];
+            let slot = &mut self.slots[at.0];
             let Some((_, pending)) = self.waiting.get(slot.waits as usize) else { continue };
             slot.waits = NOWHERE;
             each(&slot.key, &mut slot.state, *pending);
@@ -158,7 +182,7 @@ impl KeyTable {
         let slots = &mut self.slots;
         let mut kept = 0_u32;
         self.waiting.retain(|(at, _)| {
-            let waits = &mut slots[at.0 as usize].waits;
+            let waits = &mut slots[at.0].waits;
             let keep = *waits != NOWHERE;
             if keep {
                 *waits = kept;
@@ -175,14 +199,14 @@ impl KeyTable {
     }
 
     fn is(&self, number: u32, key: &Key) -> bool {
-        self.slots[number as usize].key == *key
+        self.slots[number].key == *key
     }
 
     fn put(&mut self, hash: KeyHash, key: &Key) -> Handle {
         let slot = Slot { key: *key, waits: NOWHERE, state: KeyState::default() };
         let at = match self.free.pop() {
             Some(at) => {
-                self.slots[at.0 as usize] = slot;
+                self.slots[at.0] = slot;
                 at
             }
             None => {
@@ -200,13 +224,13 @@ impl Index<Handle> for KeyTable {
     type Output = KeyState;
 
     fn index(&self, at: Handle) -> &KeyState {
-        &self.slots[at.0 as usize].state
+        &self.slots[at.0].state
     }
 }
 
 impl IndexMut<Handle> for KeyTable {
     fn index_mut(&mut self, at: Handle) -> &mut KeyState {
-        &mut self.slots[at.0 as usize].state
+        &mut self.slots[at.0].state
     }
 }
 

@@ -7,20 +7,23 @@
 mod few;
 mod claim;
 mod key_index;
+mod slab;
 mod key_table;
 mod record;
+mod report_ids;
 mod claims;
 mod turn;
 mod standing;
 mod history;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use claim::{Claim, Course};
 pub use claims::ClaimCount;
 pub(crate) use few::Few;
 pub(crate) use key_table::{Handle, KeyTable};
 pub use record::{Change, Later, ReportRecord};
+use report_ids::ReportIds;
 pub use standing::ReportStanding;
 
 use super::event::{Changes, Published};
@@ -218,8 +221,7 @@ pub struct SetState {
     pub(crate) keys: KeyTable,
     pub(crate) leaving: BTreeMap<Key, Leaving>,
     pub(crate) reports: BTreeMap<u64, ReportRecord>,
-    /// Reports by the id their authors call them by; decoys and imports too.
-    pub(crate) by_id: HashMap<[u8; 16], u64>,
+    by_id: ReportIds,
     /// Reports by the interval in which they were received: those that may be over are at the front.
     pub(crate) received: BTreeMap<u32, Vec<u64>>,
     /// Reports of decoys.
@@ -252,7 +254,7 @@ impl SetState {
             keys: KeyTable::default(),
             leaving: BTreeMap::new(),
             reports: BTreeMap::new(),
-            by_id: HashMap::new(),
+            by_id: ReportIds::default(),
             received: BTreeMap::new(),
             decoys: BTreeSet::new(),
             ends: BTreeMap::new(),

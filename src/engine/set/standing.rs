@@ -31,8 +31,18 @@ impl SetState {
 
     /// The report of that id: the sequence number of its event and what is known of it. Decoys are none.
     pub fn report(&self, id: &[u8; 16]) -> Option<(u64, &ReportRecord)> {
-        let seq = self.by_id.get(id).filter(|seq| !self.decoys.contains(seq))?;
-        Some((*seq, self.reports.get(seq)?))
+        let seq = self.seq_of(id).filter(|seq| !self.decoys.contains(seq))?;
+        Some((seq, self.reports.get(&seq)?))
+    }
+
+    /// The sequence number of the report of that id, decoys and imports among them.
+    pub(crate) fn seq_of(&self, id: &[u8; 16]) -> Option<u64> {
+        self.by_id.of(&self.reports).get(id).copied()
+    }
+
+    /// Finds out the ids of all reports, so that the first who asks for one does not wait.
+    pub(crate) fn foresee_ids(&self) {
+        self.by_id.of(&self.reports);
     }
 
     /// The unexpired keys of a report with their rolling starts, those that were taken back among them.

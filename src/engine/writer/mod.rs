@@ -128,6 +128,7 @@ impl Writer {
     pub fn new(state: State, secrets: Secrets, random: Box<dyn Random>, now: Moment) -> Self {
         let guard = ClockGuard::new(now, state.time, state.believed_time());
         let codes = Codes::new(secrets.codes, &state.registry);
+        state.sets.values().for_each(SetState::foresee_ids);
         Writer {
             state,
             online: secrets.online,

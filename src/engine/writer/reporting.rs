@@ -85,12 +85,12 @@ impl Writer {
 
     fn submit(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         let set = &self.state.sets[&r.set];
-        if let Some(seq) = set.by_id.get(&r.report) {
-            let record = self.record_of(r, *seq);
+        if let Some(seq) = set.seq_of(&r.report) {
+            let record = self.record_of(r, seq);
             let told = record.authored.as_ref().map(|authored| &authored.told);
-            let stored = self.stored(r, *seq, record.warrant.received);
+            let stored = self.stored(r, seq, record.warrant.received);
             let again = told.filter(|told| told.content == r.content);
-            return again.map(|told| self.done(now, *seq, told, &stored)).ok_or(Outcome::Conflict.into());
+            return again.map(|told| self.done(now, seq, told, &stored)).ok_or(Outcome::Conflict.into());
         }
         let granted = self.authorise(now, r)?;
         let (authored, keys) = self.judge_submission(now, r, &granted)?;
@@ -196,7 +196,7 @@ impl Writer {
     /// waits for the codes key must not be told from who has no code.
     fn dummy(&mut self, now: u64, r: &ReportRequest) -> Result<ReportReply, Ended> {
         self.check_puzzle(now, r)?;
-        let known = self.state.sets[&r.set].by_id.contains_key(&r.report);
+        let known = self.state.sets[&r.set].seq_of(&r.report).is_some();
         let granted = self.look_at_grant(now, r);
         let judged = self.judge_submission(now, r, &granted.ok().filter(|_| !known).unwrap_or(NOBODYS));
         drop(std::hint::black_box(judged));
@@ -209,11 +209,11 @@ impl Writer {
     /// The report a request is about, if it knows its secret.
     fn find(&self, r: &ReportRequest) -> Result<u64, Ended> {
         let set = &self.state.sets[&r.set];
-        let seq = set.by_id.get(&r.report).ok_or(Outcome::Report)?;
-        let authored = set.reports.get(seq).and_then(|record| record.authored.as_deref());
+        let seq = set.seq_of(&r.report).ok_or(Outcome::Report)?;
+        let authored = set.reports.get(&seq).and_then(|record| record.authored.as_deref());
         let hash: [u8; 32] = Sha256::digest(r.secret).into();
         match authored {
-            Some(authored) if authored.secret_hash == hash => Ok(*seq),
+            Some(authored) if authored.secret_hash == hash => Ok(seq),
             _ => Err(Outcome::Report.into()),
         }
     }

@@ -16,7 +16,9 @@ mod table;
 mod lookup;
 mod vouching;
 mod build;
+mod ahead;
 
+pub use ahead::EntriesAhead;
 pub use build::GenerationBuilder;
 pub use files::{TEMPORARY_SUFFIX, file_name, generations, retire_older};
 pub use layout::{
@@ -25,7 +27,7 @@ pub use layout::{
 };
 pub use lookup::SCAN_MAX;
 pub use order::{ENTRY_LEN_MAX, LIVE, OrderError, Shape, ShapeError, add_serial, del_serial, is_live};
-pub use table::Generation;
+pub use table::{Generation, InOrder, entries_digest};
 
 use std::io;
 use std::path::{Path, PathBuf};

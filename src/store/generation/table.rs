@@ -21,6 +21,51 @@ pub struct Generation {
     pub(super) shape: Shape,
 }
 
+/// What is found of entries that are in order: how many there are, and where each slot of the prefix index
+/// begins.
+#[derive(Debug)]
+pub struct InOrder {
+    count: u64,
+    live: u64,
+    index: Vec<u8>,
+}
+
+impl InOrder {
+    /// Goes through the entries of a generation.
+    ///
+    /// # Errors
+    /// As [`super::GenerationBuilder`]: order, lengths, limits.
+    pub fn check(meta: &GenerationMeta, entries: &[u8]) -> Result<Self, GenerationError> {
+        let shape = meta.shape()?;
+        let whole = entries.chunks_exact(shape.entry_len());
+        if let rest @ 1.. = whole.remainder().len() {
+            let source = super::OrderError::Length { got: rest, want: shape.entry_len() };
+            return Err(GenerationError::Order { position: whole.len() as u64, source });
+        }
+        let count = whole.len() as u64;
+        if count > ENTRIES_MAX {
+            return Err(GenerationError::TooMany { limit: ENTRIES_MAX });
+        }
+        let layout = Layout::new(shape, count, meta.bits);
+        let mut order = OrderCheck::new(shape, layout.index_bits);
+        let mut index = Vec::with_capacity(layout.index.len());
+        for (position, entry) in (0u32..).zip(whole) {
+            let slots = order
+                .step(entry)
+                .map_err(|source| GenerationError::Order { position: u64::from(position), source })?;
+            index.extend(slots.flat_map(|_| position.to_le_bytes()));
+        }
+        index.extend(order.rest().flat_map(|_| (count as u32).to_le_bytes()));
+        Ok(InOrder { count, live: order.live(), index })
+    }
+}
+
+/// The digest of all entries of a generation, back to back.
+#[must_use]
+pub fn entries_digest(entries: &[u8]) -> [u8; DIGEST_LEN] {
+    sha256(entries)
+}
+
 impl Generation {
     /// Opens the generation file `path` and verifies all of it: header, length, every
     /// checksum, the order of the entries, the index against the entries.
@@ -42,41 +87,41 @@ impl Generation {
         entries: Vec<u8>,
         nodes: Vec<u8>,
     ) -> Result<Self, GenerationError> {
+        meta.shape()?;
+        check_nodes(&meta, &nodes)?;
+        let order = InOrder::check(&meta, &entries)?;
+        Self::of_parts(meta, &entries, &nodes, &order, entries_digest(&entries))
+    }
+
+    /// As [`Generation::in_memory`], of entries whose order and digest were found before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_parts(
+        meta: GenerationMeta,
+        entries: &[u8],
+        nodes: &[u8],
+        order: &InOrder,
+        digest: [u8; DIGEST_LEN],
+    ) -> Result<Self, GenerationError> {
         let path = PathBuf::from(format!("{} (in memory)", super::file_name(meta.version)));
         let shape = meta.shape()?;
-        check_nodes(&meta, &nodes)?;
-        let whole = entries.chunks_exact(shape.entry_len());
-        if let rest @ 1.. = whole.remainder().len() {
-            let source = super::OrderError::Length { got: rest, want: shape.entry_len() };
-            return Err(GenerationError::Order { position: whole.len() as u64, source });
-        }
-        let count = whole.len() as u64;
-        if count > ENTRIES_MAX {
-            return Err(GenerationError::TooMany { limit: ENTRIES_MAX });
-        }
-        let layout = Layout::new(shape, count, meta.bits);
-        let mut order = OrderCheck::new(shape, layout.index_bits);
-        let mut index = Vec::with_capacity(layout.index.len());
-        for (position, entry) in (0u32..).zip(whole) {
-            let slots = order
-                .step(entry)
-                .map_err(|source| GenerationError::Order { position: u64::from(position), source })?;
-            index.extend(slots.flat_map(|_| position.to_le_bytes()));
-        }
-        index.extend(order.rest().flat_map(|_| (count as u32).to_le_bytes()));
+        check_nodes(&meta, nodes)?;
+        let InOrder { count, live, index } = order;
+        let layout = Layout::new(shape, *count, meta.bits);
         let contents = Contents {
-            entries: count,
-            live: order.live(),
-            root: root(&nodes),
-            entries_sha256: sha256(&entries),
-            index_sha256: sha256(&index),
-            nodes_sha256: sha256(&nodes),
+            entries: *count,
+            live: *live,
+            root: root(nodes),
+            entries_sha256: digest,
+            index_sha256: sha256(index),
+            nodes_sha256: sha256(nodes),
         };
         let table = Table::fill(layout.file_len(), |bytes| {
             bytes[..HEADER_LEN].copy_from_slice(&layout::encode(&meta, &contents, &layout));
-            bytes[layout.entries.clone()].copy_from_slice(&entries);
-            bytes[layout.index.clone()].copy_from_slice(&index);
-            bytes[layout.nodes.clone()].copy_from_slice(&nodes);
+            bytes[layout.entries.clone()].copy_from_slice(entries);
+            bytes[layout.index.clone()].copy_from_slice(index);
+            bytes[layout.nodes.clone()].copy_from_slice(nodes);
             Ok(())
         })
         .map_err(GenerationError::io(&path))?;

@@ -64,6 +64,24 @@ fn write(
 }
 
 #[test]
+fn a_file_whose_entries_went_ahead_is_the_one_written_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for keys in [0, 1, 100] {
+        let meta = meta(16, 32, 5);
+        let entries = sample(&meta, keys);
+        let generation = Generation::in_memory(meta.clone(), entries.concat(), nodes(5)).unwrap();
+        std::fs::write(dir.path().join(format!("{}{TEMPORARY_SUFFIX}", file_name(meta.version))), [7; 9])
+            .unwrap();
+        let ahead = EntriesAhead::write(&RealDisk, dir.path(), meta.version, &entries.concat()).unwrap();
+        let path = dir.path().join(file_name(meta.version));
+        assert_eq!(path.exists(), keys > 0, "it has its name only once it is whole");
+        ahead.complete(&generation).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), generation.bytes());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn what_is_written_is_what_is_opened_in_both_modes_and_what_memory_holds() {
     for (key_len, entry_len) in [(16, 32), (16, 36), (16, 48), (32, 48)] {
         for (keys, spare) in [(0, 0), (0, 5000), (1, 0), (4, 0), (100, 0), (100, 10_000), (5000, 3)] {
