@@ -93,6 +93,7 @@ impl Counters {
         self.transports(&mut page);
         if let Some(desk) = &self.desk {
             sealed(&mut page, &desk.counts());
+            desk.write_receipts(&mut page);
         }
         if let Some(writer) = &self.writer {
             writer.write(&mut page, now);

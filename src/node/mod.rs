@@ -32,6 +32,7 @@ mod entropy;
 mod keys;
 mod directory;
 mod snapshots;
+mod spread;
 mod writer_counts;
 mod admission;
 mod mirror;
