@@ -54,6 +54,9 @@ impl Sealer {
     ///
     /// # Errors
     /// [`Unverifiable`].
+    ///
+    /// # Panics
+    /// If author and draft are not those of a question that was sealed, and are no request.
     pub fn judge(
         &self,
         author: &Author,
