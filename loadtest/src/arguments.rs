@@ -10,6 +10,8 @@ use tekd::service::timetext::parse_time;
 use tekd::time::interval_of;
 
 use crate::pace::{MAX_RATE, MAX_WINDOW};
+use crate::report_arguments::{ConfirmArguments, SubmitArguments};
+use crate::times::length;
 
 /// Keys generated, at most: what one table holds.
 const MAX_KEYS: u64 = 1 << 32;
@@ -33,6 +35,11 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Ask for keys as fast as told, and say what came back.
     Lookup(LookupArguments),
+    /// Report as fast as told, and say what was confirmed.
+    Submit(SubmitArguments),
+    /// Measure how many reports a second an origin of its own confirms, and how fast, beside what disk and
+    /// processor allow.
+    Confirm(ConfirmArguments),
     /// Send every datagram back: what the kernel alone costs.
     Echo(EchoArguments),
     /// Measure tekd beside its peers, in turn.
@@ -177,13 +184,6 @@ fn day(text: &str) -> Result<u32, String> {
     if (least..=most).contains(&interval) { Ok(interval) } else { Err(format!("`{text}` is out of range")) }
 }
 
-/// A duration like `10s` or `250ms`, from a millisecond to a day.
-fn length(text: &str) -> Result<Duration, String> {
-    let length = humantime::parse_duration(text).map_err(|e| format!("{e}; write it like 10s or 250ms"))?;
-    let allowed = Duration::from_millis(1)..=Duration::from_secs(86_400);
-    if allowed.contains(&length) { Ok(length) } else { Err("not between 1ms and 1d".to_owned()) }
-}
-
 /// A number from 0 to 1.
 fn part(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -197,6 +197,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::lines::ReportTransport;
 
     fn parse(line: &str) -> Result<Arguments, clap::Error> {
         Arguments::try_parse_from(line.split(' '))
@@ -255,6 +256,26 @@ mod tests {
         assert_eq!(day("2026-11-24"), Ok(20_781 * 144));
         for text in ["1970-01-01", "2026-02-30", "24.11.2026", "2026-11-24T10:00:00Z", "10000-01-01"] {
             assert!(day(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn submit_has_its_defaults_and_refuses_what_does_not_fit() {
+        let line = |text: &str| Arguments::try_parse_from(text.split(' '));
+        let good = line("tekd-load submit --ready-file r --codes c --rate 50").expect("a good line");
+        let Command::Submit(submit) = good.command else { panic!("not a submit") };
+        assert_eq!((submit.keys, submit.transport), (14, ReportTransport::Tls));
+        assert_eq!((submit.duration, submit.connections), (Duration::from_secs(10), None));
+        for bad in [
+            "tekd-load submit --ready-file r",
+            "tekd-load submit --server a:1 --codes c",
+            "tekd-load submit --ready-file r --codes c --rate 5 --window 5",
+            "tekd-load submit --ready-file r --codes c --window 4097",
+            "tekd-load submit --ready-file r --codes c --window 5 --connections 5",
+            "tekd-load submit --ready-file r --codes c --keys 31",
+            "tekd-load submit --ready-file r --codes c --transport udp",
+        ] {
+            assert_eq!(line(bad).map(|_| ()).expect_err(bad).exit_code(), 2, "{bad}");
         }
     }
 }

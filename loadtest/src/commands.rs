@@ -1,8 +1,8 @@
 //! What the command line asks for, done: results on stdout, all else on stderr, the exit code of the
 //! contract.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +10,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use tekd::gaen::Epidemic;
-use tekd::release::Trust;
 use tekd::service::control::Exit;
 use tekd::service::readyfile::ReadyFile;
 use tekd::service::timetext::format_interval;
@@ -23,35 +22,20 @@ use crate::arguments::{
 use crate::compare::{CompareError, CompareOptions, compare};
 use crate::data_directory::{GeneratedData, default_newest_day, released_at, write_data_directory};
 use crate::echo::{Echo, EchoError};
+use crate::ending::{Done, Failure, failed, failure, misused, tell};
 use crate::key_file::{read_keys, write_keys};
 use crate::measure::{MeasureError, Plan, greet, measure};
+use crate::naming::{ready_file, resolve, server_program, trusted};
 use crate::output::{OutputError, empty_directory};
 use crate::pace::Pace;
 use crate::packages::{GeneratedPackages, write_packages};
-use crate::servers;
+use crate::report_commands::{confirm_reports, submit};
 use crate::system;
+use crate::times::now;
 use crate::traffic::Lookups;
 
 /// Questions out at once when nothing is said.
 const DEFAULT_WINDOW: u32 = 64;
-
-/// Why a command did not work, in words and as an exit code.
-struct Failure {
-    exit: Exit,
-    text: String,
-}
-
-fn failure(exit: Exit) -> impl Fn(&dyn std::fmt::Display) -> Failure {
-    move |text| Failure { exit, text: text.to_string() }
-}
-
-fn failed(text: impl std::fmt::Display) -> Failure {
-    failure(Exit::Failed)(&text)
-}
-
-fn misused(text: impl std::fmt::Display) -> Failure {
-    failure(Exit::Usage)(&text)
-}
 
 impl From<MeasureError> for Failure {
     fn from(e: MeasureError) -> Self {
@@ -60,14 +44,14 @@ impl From<MeasureError> for Failure {
     }
 }
 
-type Done = Result<Exit, Failure>;
-
 /// Does what the command line says; the exit code is that of the contract.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let json = arguments.json;
     let done = match &arguments.command {
         Command::Generate(arguments) => generate(arguments, json),
         Command::Lookup(arguments) => lookup(arguments, json),
+        Command::Submit(arguments) => submit(arguments, json),
+        Command::Confirm(arguments) => confirm_reports(arguments, json),
         Command::Echo(arguments) => echo(arguments, json),
         Command::Compare(arguments) => compare_peers(arguments, json),
     };
@@ -78,17 +62,6 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             failure.exit.into()
         }
     }
-}
-
-/// Prints `result` as JSON, or as text.
-fn tell<T: Serialize>(json: bool, result: &T, text: impl FnOnce() -> String) -> Result<(), Failure> {
-    let text = if json { serde_json::to_string(result).map_err(failed)? } else { text() };
-    println!("{text}");
-    Ok(())
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What was generated, with what it was generated from.
@@ -168,14 +141,7 @@ fn lookup(arguments: &LookupArguments, json: bool) -> Done {
         }
         (None, None) => return Err(misused("no server: give --server or --ready-file")),
     };
-    let trust_file = arguments.trust.clone().or_else(|| Some(ready.as_ref()?.trust.clone()));
-    let trust = trust(&trust_file.ok_or_else(|| misused("no trust: give --trust or --ready-file"))?)?;
-    if !trust.sets.contains(&arguments.set) {
-        return Err(misused(format_args!(
-            "set {} is not in the trust file: {:?} are",
-            arguments.set, trust.sets
-        )));
-    }
+    let trust = trusted(arguments.trust.as_deref(), ready.as_ref(), arguments.set)?;
     let (hits, ratio) = hits(arguments)?;
     let (set, seed, per_question) = (arguments.set, arguments.seed, usize::from(arguments.keys_per_question));
     let mut lookups =
@@ -217,21 +183,6 @@ fn txid() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
-fn ready_file(file: &Path) -> Result<ReadyFile, Failure> {
-    servers::read(file)
-        .ok_or_else(|| misused(format_args!("{} is no ready file of a server", file.display())))
-}
-
-fn resolve(server: &str) -> Result<SocketAddr, Failure> {
-    let mut found = server.to_socket_addrs().map_err(|e| misused(format_args!("--server {server}: {e}")))?;
-    found.next().ok_or_else(|| misused(format_args!("--server {server}: no address")))
-}
-
-fn trust(file: &Path) -> Result<Trust, Failure> {
-    let named = |e: &dyn std::fmt::Display| misused(format_args!("{}: {e}", file.display()));
-    Trust::parse_json(&std::fs::read_to_string(file).map_err(|e| named(&e))?).map_err(|e| named(&e))
-}
-
 #[derive(Serialize)]
 struct Echoing {
     udp: SocketAddr,
@@ -258,13 +209,7 @@ fn echo(arguments: &EchoArguments, json: bool) -> Done {
 
 fn compare_peers(arguments: &CompareArguments, json: bool) -> Done {
     let own = std::env::current_exe().map_err(failed)?;
-    let tekd = arguments.tekd.clone().unwrap_or_else(|| own.with_file_name("tekd"));
-    if !tekd.is_file() {
-        return Err(misused(format_args!(
-            "{} is not there: build it (`cargo build --release`), or name it with --tekd",
-            tekd.display()
-        )));
-    }
+    let tekd = server_program(arguments.tekd.as_deref())?;
     let options = CompareOptions {
         keys: arguments.keys,
         seed: arguments.seed,

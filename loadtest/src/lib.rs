@@ -5,6 +5,10 @@
 //! is out, [`system`] sends and receives whole batches, [`traffic`] judges the answer, [`report`] counts.
 //! [`measure`] is the one loop in which they meet; it alone reads the clock and owns the socket.
 //!
+//! *One report's way*: [`sealing`] seals it before the run, [`submitting`] sends it on one of many [`lines`]
+//! and keeps what comes back, [`sealing`] judges that after the run, [`submit_run`] counts. [`confirm`] sets
+//! what an origin confirms beside the [`yardsticks`] of its disk and processor.
+//!
 //! What is measured: latency counts from the moment a question was *due*, not from when it left, so that a
 //! server that stalls cannot hide the questions it kept from being sent. Lost answers are counted and never
 //! become samples. An answer is wrong if it breaks a rule of the wire, or disagrees with what is known of its
@@ -12,6 +16,7 @@
 
 mod system;
 mod cpu;
+mod times;
 mod draw;
 mod pace;
 mod flights;
@@ -27,25 +32,46 @@ mod echo;
 mod median;
 mod servers;
 mod compare;
+mod code_file;
+mod patients;
+mod sealing;
+mod lines;
+mod submitting;
+mod submit_run;
+mod scrape;
+mod own_origin;
+mod yardsticks;
+mod confirmation;
+mod confirm;
+mod report_arguments;
 mod arguments;
+mod ending;
+mod naming;
+mod report_commands;
 mod commands;
 
 pub use arguments::{
     Arguments, Command, CompareArguments, EchoArguments, GenerateArguments, LookupArguments, Peer, Transport,
 };
+pub use code_file::{CodeFileError, read_codes};
 pub use commands::run;
 pub use compare::{CompareError, CompareOptions, Comparison, Row, compare};
+pub use confirm::{ConfirmError, ConfirmOptions, confirm};
+pub use confirmation::{Confirmation, Round};
 pub use cpu::{CpuTimes, StatError, parse_stat};
 pub use data_directory::{DataDirectoryError, GeneratedData, default_newest_day, write_data_directory};
 pub use draw::Draw;
 pub use echo::{Echo, EchoError};
 pub use flights::{CAPACITY, Flights};
 pub use key_file::{KeyFileError, read_keys, write_keys};
+pub use lines::ReportTransport;
 pub use measure::{MeasureError, Plan, greet, measure};
 pub use median::Spread;
 pub use output::{OutputError, empty_directory};
+pub use own_origin::OriginError;
 pub use pace::{MAX_RATE, MAX_WINDOW, Pace};
 pub use packages::{GeneratedPackage, GeneratedPackages, MAX_PACKAGE_KEYS, PackagesError, write_packages};
 pub use report::Report;
+pub use report_arguments::{ConfirmArguments, SubmitArguments};
 pub use servers::ServerError;
 pub use traffic::{Echoes, Judged, Lookups, LookupsError, TXID, Traffic};

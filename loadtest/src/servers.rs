@@ -51,6 +51,8 @@ pub(crate) struct Server {
     child: Child,
     /// Where it answers.
     pub(crate) udp: std::net::SocketAddr,
+    /// All that its ready file says.
+    pub(crate) ready: ReadyFile,
     /// From its start to its first answer.
     pub(crate) started_in: Duration,
 }
@@ -85,7 +87,7 @@ impl Server {
         };
         let udp = ready.udp.ok_or_else(|| ServerError::NoUdp { program: at() })?;
         let child = ended.0.take().expect("taken only here");
-        Ok(Server { child, udp, started_in: started.elapsed() })
+        Ok(Server { child, udp, ready, started_in: started.elapsed() })
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -11,8 +11,11 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 /// The protocol's name in ALPN (spec 1.5.2, 1.5.3).
 pub(super) const ALPN: &[u8] = b"tekd/1";
 
-/// TLS 1.3, ALPN `tekd/1`, any certificate.
-pub(super) fn client_config() -> ClientConfig {
+/// What a client says and accepts in TLS: version 1.3, ALPN `tekd/1`, any certificate, no ticket.
+///
+/// # Panics
+/// Never: the cryptography provider has the cipher suites of TLS 1.3.
+pub fn client_config() -> ClientConfig {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .expect("the provider has the cipher suites of TLS 1.3")

@@ -213,8 +213,12 @@ fn gone(deadline: &Deadline) -> Failure {
     Failure::Final(CarrierError::Ended { peer: deadline.peer.clone() })
 }
 
-/// Any certificate, no streams and no datagrams from the server, no memory.
-fn quic_config() -> ClientConfig {
+/// What a client says and accepts in QUIC: as [`client_config`] in TLS, no streams and no datagrams from the
+/// server, no memory.
+///
+/// # Panics
+/// Never: the cryptography provider has the cipher suite of initial packets.
+pub fn quic_config() -> ClientConfig {
     let crypto = QuicClientConfig::try_from(client_config()).expect("the provider has AES-128-GCM-SHA256");
     let mut config = ClientConfig::new(Arc::new(crypto));
     // no-trace: a token of an earlier connection would let the server tell that a device comes back.

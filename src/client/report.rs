@@ -14,6 +14,7 @@ use super::draft::{Author, DummyForm, DummyKeys, ReportDraft};
 use super::error::ClientError;
 use super::pace::bounded_wait_s;
 use super::reporting::{MAX_LOST, Next, ReportAnswer, Reporting, answered, prove, read};
+use super::sealer::Sealer;
 use super::verify::{ReceiptFault, Unverifiable};
 use crate::authority::seal::{AnswerKey, SEAL_KEY_LEN, SUITE_AEAD, SUITE_KDF, SUITE_KEM, seal, seal_key_id};
 use crate::release::{Manifest, ReceiptBundle, SealKey};
@@ -79,6 +80,16 @@ impl Client<'_> {
         let keys = drawn.sent();
         let draft = ReportDraft { grant: Some(form.grant), keys: &keys, ..ReportDraft::default() };
         self.report(now, Request { kind: RequestKind::Dummy, ..draft.submission(&author) })
+    }
+
+    /// What seals submissions to be sent by something else, from the manifest of the newest checkpoint.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn sealer(&mut self, now: u64) -> Result<Sealer, ClientError> {
+        let public = self.seal_key(now)?;
+        let newest = self.verifier.last().map(|newest| newest.delegation);
+        Ok(Sealer { trust: self.verifier.trust().clone(), set: self.set(), public, newest })
     }
 
     /// Asks until there is an answer to the request, or it is given up.

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -24,6 +24,7 @@ use crate::engine::{
     Deadlines, Input, MAX_SEALED, Moment, Opened, OpeningKeys, Punctuality, Reply, ReportReply, TakeSealed,
     Ticket, open_sealed, sealed_answer, unopened_answer,
 };
+use crate::service::metrics::MetricsText;
 use crate::wire::layout::SealedQuestion;
 use crate::wire::report::Outcome;
 use crate::wire::{Question, ResultCode};
@@ -40,6 +41,8 @@ const _: () = assert!(MAX_TO_OPEN <= MAX_SEALED && MAX_AT_WRITER < QUEUE_MAX && 
 /// A question on its way to an opener.
 struct Job {
     ticket: Ticket,
+    /// When it was admitted.
+    admitted: Instant,
     header: Question,
     question: Box<SealedQuestion>,
     /// The keys that accepted it.
@@ -107,6 +110,7 @@ impl Hatch {
         let mut promise = Promise {
             hatch: Arc::clone(self),
             ticket: job.ticket,
+            admitted: job.admitted,
             header: job.header,
             key: None,
             at_writer: false,
@@ -168,6 +172,7 @@ impl Hatch {
 struct Promise {
     hatch: Arc<Hatch>,
     ticket: Ticket,
+    admitted: Instant,
     header: Question,
     key: Option<AnswerKey>,
     at_writer: bool,
@@ -195,6 +200,9 @@ impl Promise {
             }
             None => unopened_answer(&self.header, &entropy::bytes(&mut SystemRandom)),
         };
+        if reply.receipt.is_some() {
+            self.hatch.counters.receipted(self.admitted.elapsed());
+        }
         self.hatch.ready(self.ticket, frame);
     }
 }
@@ -276,6 +284,11 @@ impl Desk {
         self.hatch.counters.read(book.deadlines.total(), book.deadlines.waiting())
     }
 
+    /// Adds the times of receipts to a page.
+    pub(crate) fn write_receipts(&self, page: &mut MetricsText) {
+        self.hatch.counters.write_receipts(page);
+    }
+
     /// Deadlines of the last hour.
     pub fn last_hour(&self) -> Punctuality {
         self.hatch.book().deadlines.last_hour(self.hatch.clock.now().monotonic_ms)
@@ -322,7 +335,7 @@ impl TakeSealed for Desk {
         while book.receivers.len() > MAX_SEALED {
             book.receivers.pop_first();
         }
-        book.jobs.push_back(Job { ticket, header, question, keys });
+        book.jobs.push_back(Job { ticket, admitted: Instant::now(), header, question, keys });
         self.hatch.to_open.notify_one();
         if book.deadlines.next_due() != next {
             self.hatch.to_release.notify_one();

@@ -100,6 +100,7 @@ impl Counters {
         }
         if let Some(desk) = self.desk() {
             sealed(&mut page, &desk.counts());
+            desk.write_receipts(&mut page);
         }
         if let Some(origin) = self.private.as_ref().and_then(|private| private.origin()) {
             origin.counts().write(&mut page, now);

@@ -34,6 +34,7 @@ mod keys;
 mod reading;
 mod directory;
 mod snapshots;
+mod spread;
 mod writer_counts;
 mod unwritten;
 mod admission;

@@ -5,12 +5,22 @@
 //! of the frames on the wire were reports. A dummy counts where a report of its form would.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::spread::Spread;
 use crate::engine::Punctuality;
+use crate::service::metrics::MetricsText;
 use crate::wire::report::Outcome;
 
+/// Upper bounds of the time from a question to its receipt, in seconds: close together, for a bound is all
+/// that is known of a percentile.
+const RECEIPT_BOUNDS: [f64; 26] = [
+    0.000_25, 0.000_5, 0.000_75, 0.001, 0.001_5, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012,
+    0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0,
+];
+
 /// Counters of a desk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SealedCounters {
     pub(crate) received: AtomicU64,
     pub(crate) opened: AtomicU64,
@@ -18,6 +28,21 @@ pub(crate) struct SealedCounters {
     pub(crate) malformed: AtomicU64,
     pub(crate) full: AtomicU64,
     outcomes: [AtomicU64; Outcome::ALL.len()],
+    receipts: Spread<26>,
+}
+
+impl Default for SealedCounters {
+    fn default() -> Self {
+        SealedCounters {
+            received: AtomicU64::default(),
+            opened: AtomicU64::default(),
+            unopenable: AtomicU64::default(),
+            malformed: AtomicU64::default(),
+            full: AtomicU64::default(),
+            outcomes: Default::default(),
+            receipts: Spread::new(&RECEIPT_BOUNDS),
+        }
+    }
 }
 
 /// A reading of a desk's counters.
@@ -47,6 +72,20 @@ impl SealedCounts {
 impl SealedCounters {
     pub(crate) fn outcome(&self, outcome: Outcome) {
         count(&self.outcomes[usize::from(outcome.number())]);
+    }
+
+    /// A receipt was ready so long after its question was admitted.
+    ///
+    /// Answers without a receipt, those to dummies among them, do not count: how many receipts there are is
+    /// told by the journal's events already, how fast a dummy is answered must not be.
+    pub(crate) fn receipted(&self, took: Duration) {
+        self.receipts.add(took.as_secs_f64());
+    }
+
+    /// Adds the times of receipts to a page.
+    pub(crate) fn write_receipts(&self, page: &mut MetricsText) {
+        let help = "Time from the admission of a sealed question to its receipt being ready to leave, its deadline apart.";
+        self.receipts.write(page, "tekd_receipt_seconds", help);
     }
 
     pub(crate) fn read(&self, deadlines: Punctuality, waiting: usize) -> SealedCounts {

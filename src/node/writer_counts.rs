@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::service::metrics::{Histogram, MetricsText};
+use super::spread::Spread;
+use crate::service::metrics::MetricsText;
 
 /// Upper bounds of the time a group took to be durable, in seconds.
 const WRITE_BOUNDS: [f64; 12] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
@@ -15,41 +16,6 @@ const WRITE_BOUNDS: [f64; 12] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 const GROUP_BOUNDS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0];
 /// Upper bounds of the time from a decided release to its table, in seconds.
 const BUILD_BOUNDS: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
-/// Parts of a sum in one unit of its values: sums are kept in whole millionths.
-const PARTS: f64 = 1e6;
-
-/// Values by the first bound that is not below them; the last count is of those above all bounds.
-#[derive(Debug)]
-struct Spread<const N: usize> {
-    bounds: &'static [f64; N],
-    counts: [AtomicU64; N],
-    above: AtomicU64,
-    sum: AtomicU64,
-}
-
-impl<const N: usize> Spread<N> {
-    fn new(bounds: &'static [f64; N]) -> Self {
-        Self {
-            bounds,
-            counts: [const { AtomicU64::new(0) }; N],
-            above: AtomicU64::new(0),
-            sum: AtomicU64::new(0),
-        }
-    }
-
-    fn add(&self, value: f64) {
-        let place = self.bounds.iter().position(|bound| value <= *bound);
-        place.map_or(&self.above, |at| &self.counts[at]).fetch_add(1, Relaxed);
-        self.sum.fetch_add((value * PARTS) as u64, Relaxed);
-    }
-
-    fn write(&self, page: &mut MetricsText, name: &'static str, help: &'static str) {
-        let counts = self.counts.iter().map(|count| count.load(Relaxed));
-        let buckets: Vec<(f64, u64)> = self.bounds.iter().copied().zip(counts).collect();
-        let (above, sum) = (self.above.load(Relaxed), self.sum.load(Relaxed) as f64 / PARTS);
-        page.histogram(name, help, &[], Histogram { buckets: &buckets, above, sum });
-    }
-}
 
 /// Counters of a mirror of the journal.
 #[derive(Debug)]

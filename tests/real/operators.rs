@@ -240,6 +240,7 @@ fn the_metrics_page_keeps_the_grammar_and_answers_one_question() {
         "tekd_set_keys",
         "tekd_journal_write_seconds",
         "tekd_journal_group_events",
+        "tekd_receipt_seconds",
         "tekd_build_seconds",
         "tekd_writer_queue",
         "tekd_set_held_keys",

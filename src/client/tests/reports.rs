@@ -8,14 +8,14 @@ use super::origin::{Origin, SEAL_S, Trouble, UNKNOWN_GRANT, seal_key};
 use super::{by_datagrams, random};
 use crate::authority::seal::SealSecret;
 use crate::client::{
-    Author, Client, ClientError, DummyForm, FailureKind, MemoryDatagrams, MemoryStream, ReceiptFault,
-    ReportAnswer, ReportDraft, Unverifiable,
+    Ask, Asking, Author, Client, ClientError, DummyForm, FailureKind, MemoryDatagrams, MemoryStream,
+    NotSealed, Patience, ReceiptFault, Reply, ReportAnswer, ReportDraft, Unverifiable,
 };
 use crate::release::{
     DelegationError, ReceiptBundle, ReceiptError, ReceiptFields, SUCCESSION_S, SigningKey, TrustError,
 };
 use crate::wire::report::{Outcome, ReportState, RequestKind, SentKey, Verdict};
-use crate::wire::{Operation, ResultCode};
+use crate::wire::{AnswerBody, MAX_QUESTION_STREAM, Operation, ResultCode};
 
 const NOW: u64 = BEGAN + 100;
 const GRANT: (u16, &[u8]) = (1, b"ABCD-EFGH-JKMN");
@@ -100,6 +100,38 @@ fn a_report_whose_answers_are_lost_is_one_report_with_one_receipt() {
         let longer = slept_ms.lock().unwrap().iter().all(|ms| (500..=1_500).contains(ms));
         assert!(longer, "{slept_ms:?}");
     }
+}
+
+#[test]
+fn a_submission_that_was_sealed_ahead_is_judged_as_one_that_was_asked() {
+    // spec 7.1, 7.7.2
+    let origin = Mutex::new(Origin::new());
+    let (sealer, author) = (client(&origin).sealer(NOW).unwrap(), author());
+    let (question, key) = sealer.submission(&author, &DRAFT, &mut random(7)).unwrap();
+    let asking = Asking {
+        service: origin.lock().unwrap().fake.trust().service,
+        set: SET,
+        ask: Ask::Sealed(&question),
+        patience: Patience::default(),
+    };
+    let mut frame = [0; MAX_QUESTION_STREAM];
+    let (length, expected) = asking.write(0, 0, &mut random(8), &mut frame).unwrap();
+    let frame = origin.lock().unwrap().answer(&frame[..length]).unwrap();
+    let reply = Reply::read(&frame, &expected, true).unwrap();
+    let AnswerBody::Sealed(answer) = reply.view().body else { panic!("not sealed") };
+    let judged = sealer.judge(&author, &DRAFT, &key, answer).unwrap();
+    assert!(judged.receipt.is_some());
+    assert_eq!(judged, client(&origin).submit(NOW, &author, &DRAFT).unwrap(), "it is the same report");
+
+    let other = Author { report: [3; 16], ..author.clone() };
+    let fault = sealer.judge(&other, &DRAFT, &key, answer).unwrap_err();
+    assert_eq!(fault, Unverifiable::Receipt(ReceiptFault::Other("report")));
+    let (_, stranger) = sealer.submission(&author, &DRAFT, &mut random(9)).unwrap();
+    let fault = sealer.judge(&author, &DRAFT, &stranger, answer).unwrap_err();
+    assert_eq!(fault, Unverifiable::Unopened(1));
+    let many = vec![GOOD; 37];
+    let refused = sealer.submission(&author, &ReportDraft { keys: &many, ..DRAFT }, &mut random(7));
+    assert!(matches!(refused, Err(NotSealed::Request(_))));
 }
 
 #[test]

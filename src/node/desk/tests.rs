@@ -133,6 +133,10 @@ fn reports_dummies_and_nonsense_are_answered_alike_and_never_early() {
     assert_eq!(of("deadlines_kept") + of("deadlines_missed"), 200);
     assert_eq!(counts.outcomes.iter().map(|(_, n)| n).sum::<u64>(), 190);
     assert!(!counts.named().iter().any(|(name, _)| name.contains("dummy") || name.contains("dummies")));
+    let mut page = MetricsText::new();
+    desk.write_receipts(&mut page);
+    let page = page.render();
+    assert!(page.contains("\ntekd_receipt_seconds_count 100\n"), "one for each that is stored: {page}");
     desk.stop();
     place.origin.stop();
 }
