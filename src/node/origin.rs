@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::admission::{Answer, bytes_of_all, full_text, parts, turn_away};
-use super::directory::{Known, check_keys, nothing_founded, trust_of};
+use super::directory::{Known, check_keys, nothing_founded, remove_all_unfinished, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
@@ -146,6 +146,7 @@ impl Origin {
         let mut journal = over(open_journal(&options, &identity)?);
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
+        remove_all_unfinished(&options, &state)?;
         let spare = entropy::bytes(&mut *random);
         let mut origin = if state.seq() == 0 {
             Origin::found(options, identity, journal, head, now, random)?

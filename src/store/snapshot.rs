@@ -114,7 +114,11 @@ pub fn write(
     let header = header(log_id, head, payload);
     let path = path(dir, head.gno);
     let temporary = path.with_extension("new");
-    put(disk, &temporary, &header, payload).map_err(failed("write", &temporary))?;
+    if let Err(error) = put(disk, &temporary, &header, payload) {
+        // Best effort: what it took is missed on a full disk, and the next start removes it too.
+        let _ = disk.remove(&temporary);
+        return Err(failed("write", &temporary)(error));
+    }
     disk.rename(&temporary, &path).and_then(|()| disk.sync_dir(dir)).map_err(failed("write", &path))?;
     let read = read(disk, &path, log_id)?;
     if read.digest != header.payload_sha256 || read.head != *head {
@@ -266,7 +270,7 @@ pub fn remove_old(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MemoryDisk;
+    use crate::store::{Fault, MemoryDisk, OperationKind};
 
     const LOG: LogId = [3; 16];
     const DIR: &str = "/snapshots";
@@ -296,6 +300,28 @@ mod tests {
         assert_eq!(remove_old(&disk, Path::new(DIR)).unwrap(), Some(20));
         assert!(at(&disk, Path::new(DIR), &LOG, 3).is_err());
         assert_eq!(disk.list(Path::new(DIR)).unwrap().len(), KEPT_SNAPSHOTS);
+    }
+
+    #[test]
+    fn a_snapshot_that_finds_no_space_leaves_nothing_of_itself() {
+        let payload = vec![7; 3 * CHUNK];
+        for nth in 1.. {
+            let disk = MemoryDisk::new();
+            write(&disk, 1);
+            disk.fail(OperationKind::Write, nth, Fault::Enospc);
+            let done = super::write(&disk, Path::new(DIR), &LOG, &head(2), &payload).is_ok();
+            let names = disk.list(Path::new(DIR)).unwrap();
+            assert_eq!(names.len(), 1 + usize::from(done), "write {nth}: {names:?}");
+            assert!(names.iter().all(|name| gno_of(name).is_some()), "write {nth}: {names:?}");
+            if done {
+                assert_eq!(nth, 5, "a header and three pieces");
+                break;
+            }
+        }
+        let disk = MemoryDisk::new();
+        disk.fail(OperationKind::Sync, 1, Fault::Eio);
+        assert!(super::write(&disk, Path::new(DIR), &LOG, &head(1), &payload).is_err());
+        assert_eq!(disk.list(Path::new(DIR)).unwrap(), [] as [PathBuf; 0]);
     }
 
     #[test]
