@@ -64,6 +64,8 @@ pub struct Origin {
     opened: u64,
     /// The event of the newest base for which what is older was dropped, 0 for none.
     base: u64,
+    /// The group of a snapshot before the next base that was just found whole.
+    whole: Option<u64>,
 }
 
 impl std::fmt::Debug for Origin {
@@ -196,6 +198,7 @@ impl Origin {
             full: false,
             opened,
             base: base.0,
+            whole: None,
         }
     }
 
@@ -365,14 +368,21 @@ impl Origin {
         Ok(())
     }
 
+    /// The snapshot at this group, older than the next base, was just found whole: what is below it goes with
+    /// that base, and the writer need not read it again.
+    pub(super) fn found_whole(&mut self, gno: Option<u64>) {
+        self.whole = gno;
+    }
+
     /// Drops what the newest base makes superfluous: older snapshots but one, and segments whose day, the
     /// retention and two days are over. Time is that of releases: a clock that is not believed drops
     /// nothing.
     fn drop_old(&mut self) -> Result<(), OriginError> {
         let dir = snapshots_path(&self.options.dir);
-        let oldest = match snapshot::remove_old(&*self.options.disk, &dir) {
-            Ok(Some(oldest)) => oldest,
-            Ok(None) => return Ok(()),
+        let Some(base) = self.state().base().map(|base| base.snapshot.gno) else { return Ok(()) };
+        let (disk, whole) = (&*self.options.disk, self.whole.take());
+        let oldest = match snapshot::remove_old(disk, &dir, &self.identity.log_id, base, whole) {
+            Ok(oldest) => oldest,
             Err(e) => {
                 tracing::warn!("older snapshots and segments stay until the next base: {e}");
                 return Ok(());

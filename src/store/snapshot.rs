@@ -24,10 +24,8 @@ const DIGITS: usize = 20;
 const CHUNK: usize = 1 << 20;
 /// Largest payload: it is held in memory whole.
 pub const MAX_SNAPSHOT: u64 = 4 << 30;
-/// How many snapshots are kept: the newest, and one to fall back to.
-pub const KEPT_SNAPSHOTS: usize = 2;
 
-const _: () = assert!(size_of::<Header>() == 144 && KEPT_SNAPSHOTS >= 2);
+const _: () = assert!(size_of::<Header>() == 144);
 const _: () = assert!(MAX_SNAPSHOT <= usize::MAX as u64);
 
 /// Beginning of a snapshot file; the payload follows (spec 5.5).
@@ -253,18 +251,36 @@ pub fn oldest(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError>
     Ok(list(disk, dir)?.first().and_then(|file| gno_of(file)))
 }
 
-/// Removes all but the newest [`KEPT_SNAPSHOTS`] of `dir`. Returns the group at which the oldest that is
-/// left stands.
-pub fn remove_old(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError> {
-    let files = list(disk, dir)?;
-    let surplus = files.len().saturating_sub(KEPT_SNAPSHOTS);
-    for file in &files[..surplus] {
-        disk.remove(file).map_err(failed("remove", file))?;
+/// Removes the snapshots of `log_id` in `dir` that `base`, the group of the newest one the journal names, makes
+/// superfluous: all below the newest whole one before it, which is kept to fall back to. `whole`: the group of
+/// that one, if it has just been read; else it is looked for. What is damaged or of another log counts for
+/// nothing and goes with what is below (spec 5.5.4). Returns the group at which the oldest stands that is
+/// whole.
+pub fn remove_old(
+    disk: &dyn Disk,
+    dir: &Path,
+    log_id: &LogId,
+    base: u64,
+    whole: Option<u64>,
+) -> Result<u64, SnapshotError> {
+    let files: Vec<_> =
+        list(disk, dir)?.into_iter().filter_map(|file| Some((gno_of(&file)?, file))).collect();
+    for (_, file) in files.iter().filter(|(gno, _)| *gno > base) {
+        tracing::warn!("snapshot {} is after the newest that the journal names: it stays", file.display());
     }
-    if surplus > 0 {
+    let below = || files.iter().rev().filter(|(gno, _)| *gno < base);
+    let whole = whole.filter(|gno| *gno < base);
+    let found = || below().find(|(_, file)| read(disk, file, log_id).is_ok()).map(|(gno, _)| *gno);
+    let Some(before) = whole.or_else(found) else { return Ok(base) };
+    let mut removed = false;
+    for (_, file) in below().filter(|(gno, _)| *gno < before) {
+        disk.remove(file).map_err(failed("remove", file))?;
+        removed = true;
+    }
+    if removed {
         disk.sync_dir(dir).map_err(failed("sync", dir))?;
     }
-    Ok(files.get(surplus).and_then(|file| gno_of(file)))
+    Ok(before)
 }
 
 #[cfg(test)]
@@ -283,6 +299,10 @@ mod tests {
         super::write(disk, Path::new(DIR), &LOG, &head(gno), &gno.to_le_bytes()).unwrap();
     }
 
+    fn remove_old(disk: &MemoryDisk, base: u64, whole: Option<u64>) -> u64 {
+        super::remove_old(disk, Path::new(DIR), &LOG, base, whole).unwrap()
+    }
+
     fn newest(disk: &MemoryDisk) -> Found {
         newest_valid(disk, Path::new(DIR), &LOG).unwrap()
     }
@@ -297,9 +317,38 @@ mod tests {
             assert_eq!((found.head, &found.payload[..]), (head(gno), &gno.to_le_bytes()[..]));
         }
         assert_eq!(at(&disk, Path::new(DIR), &LOG, 3).unwrap().head, head(3));
-        assert_eq!(remove_old(&disk, Path::new(DIR)).unwrap(), Some(20));
+        assert_eq!(remove_old(&disk, 100, None), 20);
         assert!(at(&disk, Path::new(DIR), &LOG, 3).is_err());
-        assert_eq!(disk.list(Path::new(DIR)).unwrap().len(), KEPT_SNAPSHOTS);
+        assert_eq!(disk.list(Path::new(DIR)).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_whole_counts_for_nothing_when_old_snapshots_go() {
+        for known in [None, Some(20)] {
+            let disk = MemoryDisk::new();
+            for gno in [3, 20, 25, 30] {
+                write(&disk, gno);
+            }
+            disk.damage(&path(Path::new(DIR), 25), 150, 1).unwrap();
+            super::write(&disk, Path::new(DIR), &[9; 16], &head(27), b"of another log").unwrap();
+            for junk in [31, u64::MAX] {
+                disk.create(&path(Path::new(DIR), junk)).unwrap();
+            }
+            assert_eq!(remove_old(&disk, 30, known), 20);
+            let left: Vec<_> =
+                list(&disk, Path::new(DIR)).unwrap().iter().filter_map(|f| gno_of(f)).collect();
+            assert_eq!(left, [20, 25, 27, 30, 31, u64::MAX]);
+            assert_eq!(newest(&disk).snapshot.unwrap().head, head(30));
+            // The next base takes along what is below.
+            write(&disk, 40);
+            assert_eq!(remove_old(&disk, 40, known), if known.is_some() { 20 } else { 30 });
+        }
+        let disk = MemoryDisk::new();
+        write(&disk, 7);
+        write(&disk, 8);
+        disk.damage(&path(Path::new(DIR), 7), 150, 1).unwrap();
+        assert_eq!(remove_old(&disk, 8, None), 8);
+        assert_eq!(list(&disk, Path::new(DIR)).unwrap().len(), 2, "there is none to fall back to");
     }
 
     #[test]
@@ -357,7 +406,9 @@ mod tests {
                 write(&disk, 2);
                 disk.freeze_after(steps);
                 let done = super::write(&disk, Path::new(DIR), &LOG, &head(3), &[5; 3000]).is_ok();
-                let _ = remove_old(&disk, Path::new(DIR));
+                if done {
+                    let _ = super::remove_old(&disk, Path::new(DIR), &LOG, 3, None);
+                }
                 let gno = newest(&disk.crash(seed)).snapshot.unwrap().head.gno;
                 assert!(gno == 3 || gno == 2 && !done, "steps {steps}, seed {seed}: {gno}");
             }
