@@ -17,7 +17,7 @@ use crate::store::journal::{
     AppendError, Head, JournalError, JournalReader, LocalJournal, LogId, MirrorError,
 };
 use crate::store::snapshot::{self, Snapshot, SnapshotError};
-use crate::store::{AdoptionError, Disk, Identity, IdentityError, read_file};
+use crate::store::{AdoptionError, Disk, Identity, IdentityError, read_file, remove_unfinished};
 
 /// Why an origin cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -213,6 +213,18 @@ pub(super) fn nothing_founded(
             let what = format!("{what}, but {} is there", file.display());
             return Err(OriginError::Mixed { dir: options.dir.clone(), what });
         }
+    }
+    Ok(())
+}
+
+/// Removes what interrupted writers left in a directory that is known to be ours, its journal apart, which
+/// does the same (spec 5.1.5): a snapshot that a crash cut short holds keys, and nothing would end its life.
+pub(super) fn remove_all_unfinished(options: &OriginOptions, state: &State) -> Result<(), OriginError> {
+    let dir = &options.dir;
+    let sets = state.sets().map(|(set, _)| set_path(dir, set));
+    for dir in [dir.clone(), snapshots_path(dir), dir.join("keys")].into_iter().chain(sets) {
+        let removed = remove_unfinished(&*options.disk, &dir);
+        removed.map_err(|source| OriginError::Disk { file: dir, source })?;
     }
     Ok(())
 }

@@ -8,15 +8,15 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::building::Troubles;
 use super::directory::OriginOptions;
-use super::snapshots::fold;
+use super::snapshots::fold_on;
 use crate::engine::{Based, Ticket};
 use crate::store::Identity;
 
 /// How long a snapshot that failed is not tried again, in milliseconds, unless somebody asks for one.
 const PAUSE_MS: u64 = 60_000;
 
-/// A snapshot that was made, or why none was.
-pub(crate) type Folded = Result<Based, String>;
+/// A snapshot that was made and the group of an older one that is whole, if one was found; or why none was made.
+pub(crate) type Folded = Result<(Based, Option<u64>), String>;
 
 /// Makes a snapshot for each order until nobody is left to order one.
 pub(crate) fn run(
@@ -26,7 +26,7 @@ pub(crate) fn run(
     tell: impl Fn(Folded),
 ) {
     while orders.recv().is_ok() {
-        tell(fold(options, identity).map_err(|e| e.to_string()));
+        tell(fold_on(options, identity).map_err(|e| e.to_string()));
     }
 }
 
@@ -76,7 +76,7 @@ impl Folding {
     pub(crate) fn done(&mut self, folded: &Folded, now_ms: u64) -> Vec<Ticket> {
         self.under_way = false;
         match folded {
-            Ok(base) => {
+            Ok((base, _)) => {
                 self.troubles.snapshot(None);
                 tracing::info!("snapshot at event {} made", base.seq);
             }

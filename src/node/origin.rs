@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::admission::{bytes_of_all, full_text, parts, turn_away};
-use super::directory::{Known, check_keys, nothing_founded, trust_of};
+use super::directory::{Known, check_keys, nothing_founded, remove_all_unfinished, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
 use super::keys::{COOKIE_KEY, Keys};
@@ -71,6 +71,10 @@ pub struct Origin {
     dropped: u64,
     /// What was decided and is not durable yet.
     unwritten: Unwritten,
+    /// The group of a snapshot before the next base that was just found whole.
+    whole: Option<u64>,
+    /// The group of the oldest whole snapshot, once that is known.
+    oldest: Option<u64>,
 }
 
 impl std::fmt::Debug for Origin {
@@ -174,6 +178,7 @@ impl Origin {
         let mut journal = over(open_journal(&options, &identity)?);
         let head = journal.acquire()?;
         let state = known.catch_up(&options, &head)?;
+        remove_all_unfinished(&options, &state)?;
         let spare = entropy::bytes(&mut *random);
         let mut origin = if state.seq() == 0 {
             Origin::found(options, identity, journal, head, now, random)?
@@ -226,6 +231,8 @@ impl Origin {
             base: base.0,
             dropped: snapshots::day_of(opened),
             unwritten: Unwritten::default(),
+            whole: None,
+            oldest: None,
         }
     }
 
@@ -283,7 +290,11 @@ impl Origin {
     }
 
     /// As [`Origin::step`], for whoever cannot wait for space: not to find any is an error.
-    pub(super) fn step_now(&mut self, now: Moment, inputs: Vec<(Ticket, Input)>) -> Result<Committed, OriginError> {
+    pub(super) fn step_now(
+        &mut self,
+        now: Moment,
+        inputs: Vec<(Ticket, Input)>,
+    ) -> Result<Committed, OriginError> {
         let committed = self.step(now, inputs)?;
         match self.waits_for_space() {
             true => Err(AppendError::Full { bytes: 0 }.into()),
@@ -334,7 +345,7 @@ impl Origin {
         let day = snapshots::day_of(self.state().believed_time());
         if named.is_some() || day > self.dropped {
             self.dropped = day;
-            self.drop_old()?;
+            self.drop_old(named.is_some())?;
         }
         Ok(committed)
     }
@@ -459,19 +470,23 @@ impl Origin {
         Ok(())
     }
 
-    /// Drops what the bases make superfluous: older snapshots but one, and segments whose day, the retention
-    /// and two days are over, when there is a new base and when a day of what is believed begins. A clock
-    /// that is not believed drops nothing.
-    fn drop_old(&mut self) -> Result<(), OriginError> {
-        let dir = snapshots_path(&self.options.dir);
-        let oldest = match snapshot::remove_old(&*self.options.disk, &dir) {
-            Ok(Some(oldest)) => oldest,
-            Ok(None) => return Ok(()),
-            Err(e) => {
-                tracing::warn!("older snapshots and segments stay until the next base: {e}");
-                return Ok(());
-            }
-        };
+    /// The snapshot at this group, older than the next base, was just found whole: what is below it goes with
+    /// that base, and the writer need not read it again.
+    pub(super) fn found_whole(&mut self, gno: Option<u64>) {
+        self.whole = gno;
+    }
+
+    /// Drops what the bases make superfluous: older snapshots but one when a base is `named`, and segments
+    /// whose day, the retention and two days are over. A clock that is not believed drops nothing.
+    fn drop_old(&mut self, named: bool) -> Result<(), OriginError> {
+        let Some(base) = self.state().base().map(|base| base.snapshot.gno) else { return Ok(()) };
+        if named || self.oldest.is_none() {
+            let (dir, whole) = (snapshots_path(&self.options.dir), self.whole.take());
+            self.oldest = snapshot::remove_old(&*self.options.disk, &dir, &self.identity.log_id, base, whole)
+                .inspect_err(|e| tracing::warn!("older snapshots and segments stay until the next base: {e}"))
+                .ok();
+        }
+        let Some(oldest) = self.oldest else { return Ok(()) };
         let begun_ms = snapshots::begun_before_ms(self.state(), self.state().believed_time());
         Ok(self.journal.trim(oldest + 1, begun_ms)?)
     }

@@ -54,12 +54,20 @@ pub(super) fn begun_before_ms(state: &State, believed: u64) -> u64 {
 /// # Errors
 /// If the files do not fit together, or the disk fails; the snapshots before stay.
 pub fn fold(options: &OriginOptions, identity: &Identity) -> Result<Based, OriginError> {
+    Ok(fold_on(options, identity)?.0)
+}
+
+/// As [`fold`]; and the group of the snapshot it began with, whole, if that is an older one.
+pub(super) fn fold_on(
+    options: &OriginOptions,
+    identity: &Identity,
+) -> Result<(Based, Option<u64>), OriginError> {
     let disk = &*options.disk;
     let mut fold = Fold::begin(disk, &options.dir, &identity.log_id)?;
     let head = fold.go_on(Arc::clone(&options.disk), &options.dir)?;
     match fold.began {
-        Some((before, digest)) if before.seq == fold.state.seq() => Ok(named(&before, digest)),
-        _ => write(options, identity, &head, &fold.state),
+        Some((before, digest)) if before.seq == fold.state.seq() => Ok((named(&before, digest), None)),
+        began => Ok((write(options, identity, &head, &fold.state)?, began.map(|(before, _)| before.gno))),
     }
 }
 

@@ -375,9 +375,12 @@ impl WriterThread {
     /// The journal names a snapshot that was made; who asked for it hears of it then.
     fn folded(&mut self, folded: Folded, inputs: &mut Vec<(Ticket, Input)>) {
         let asked = self.folding.done(&folded, self.clock.now().monotonic_ms);
+        if let Ok((_, whole)) = &folded {
+            self.origin.found_whole(*whole);
+        }
         match folded {
-            Ok(base) if asked.is_empty() => inputs.push((NOBODY, Input::Base(base))),
-            Ok(base) => inputs.extend(asked.into_iter().map(|ticket| (ticket, Input::Base(base)))),
+            Ok((base, _)) if asked.is_empty() => inputs.push((NOBODY, Input::Base(base))),
+            Ok((base, _)) => inputs.extend(asked.into_iter().map(|ticket| (ticket, Input::Base(base)))),
             Err(e) => {
                 for ticket in asked {
                     self.answer(ticket, Err(AskError::NoSnapshot(e.clone())));

@@ -224,6 +224,21 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
     disk.sync_dir(dir)
 }
 
+/// Removes the files of `dir` whose names end in `.new`, durably: what an interrupted writer left (spec
+/// 5.1.5). To be called when nobody writes there. A missing directory has none.
+pub fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => listed?,
+    };
+    let mut unfinished = names.iter().filter(|name| name.extension().is_some_and(|e| e == "new")).peekable();
+    if unfinished.peek().is_none() {
+        return Ok(());
+    }
+    unfinished.try_for_each(|name| disk.remove(name))?;
+    disk.sync_dir(dir)
+}
+
 /// Whether an operation failed because the disk or a quota is full.
 pub(super) fn has_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

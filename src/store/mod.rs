@@ -18,7 +18,7 @@ mod publish;
 
 pub use adoption::AdoptionError;
 pub use copying::copy_journal;
-pub use disk::{Disk, DiskFile, RealDisk, read_file, replace_file};
+pub use disk::{Disk, DiskFile, RealDisk, read_file, remove_unfinished, replace_file};
 pub use identity::{Adopted, DIRECTORY_FORMAT, DirLock, Identity, IdentityError};
 pub use map::{MemoryMode, Table, on_huge_pages};
 pub use memory::{Fate, Fault, Loose, MemoryDisk, Operation, OperationKind, SECTOR};

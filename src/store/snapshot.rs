@@ -24,10 +24,8 @@ const DIGITS: usize = 20;
 const CHUNK: usize = 1 << 20;
 /// Largest payload: it is held in memory whole.
 pub const MAX_SNAPSHOT: u64 = 4 << 30;
-/// How many snapshots are kept: the newest, and one to fall back to.
-pub const KEPT_SNAPSHOTS: usize = 2;
 
-const _: () = assert!(size_of::<Header>() == 144 && KEPT_SNAPSHOTS >= 2);
+const _: () = assert!(size_of::<Header>() == 144);
 const _: () = assert!(MAX_SNAPSHOT <= usize::MAX as u64);
 
 /// Beginning of a snapshot file; the payload follows (spec 5.5).
@@ -114,7 +112,11 @@ pub fn write(
     let header = header(log_id, head, payload);
     let path = path(dir, head.gno);
     let temporary = path.with_extension("new");
-    put(disk, &temporary, &header, payload).map_err(failed("write", &temporary))?;
+    if let Err(error) = put(disk, &temporary, &header, payload) {
+        // Best effort: what it took is missed on a full disk, and the next start removes it too.
+        let _ = disk.remove(&temporary);
+        return Err(failed("write", &temporary)(error));
+    }
     disk.rename(&temporary, &path).and_then(|()| disk.sync_dir(dir)).map_err(failed("write", &path))?;
     let read = read(disk, &path, log_id)?;
     if read.digest != header.payload_sha256 || read.head != *head {
@@ -254,24 +256,42 @@ pub fn newest(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError>
     Ok(list(disk, dir)?.last().and_then(|file| gno_of(file)))
 }
 
-/// Removes all but the newest [`KEPT_SNAPSHOTS`] of `dir`. Returns the group at which the oldest that is
-/// left stands.
-pub fn remove_old(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError> {
-    let files = list(disk, dir)?;
-    let surplus = files.len().saturating_sub(KEPT_SNAPSHOTS);
-    for file in &files[..surplus] {
-        disk.remove(file).map_err(failed("remove", file))?;
+/// Removes the snapshots of `log_id` in `dir` that `base`, the group of the newest one the journal names, makes
+/// superfluous: all below the newest whole one before it, which is kept to fall back to. `whole`: the group of
+/// that one, if it has just been read; else it is looked for. What is damaged or of another log counts for
+/// nothing and goes with what is below (spec 5.5.4). Returns the group at which the oldest stands that is
+/// whole.
+pub fn remove_old(
+    disk: &dyn Disk,
+    dir: &Path,
+    log_id: &LogId,
+    base: u64,
+    whole: Option<u64>,
+) -> Result<u64, SnapshotError> {
+    let files: Vec<_> =
+        list(disk, dir)?.into_iter().filter_map(|file| Some((gno_of(&file)?, file))).collect();
+    for (_, file) in files.iter().filter(|(gno, _)| *gno > base) {
+        tracing::warn!("snapshot {} is after the newest that the journal names: it stays", file.display());
     }
-    if surplus > 0 {
+    let below = || files.iter().rev().filter(|(gno, _)| *gno < base);
+    let whole = whole.filter(|gno| *gno < base);
+    let found = || below().find(|(_, file)| read(disk, file, log_id).is_ok()).map(|(gno, _)| *gno);
+    let Some(before) = whole.or_else(found) else { return Ok(base) };
+    let mut removed = false;
+    for (_, file) in below().filter(|(gno, _)| *gno < before) {
+        disk.remove(file).map_err(failed("remove", file))?;
+        removed = true;
+    }
+    if removed {
         disk.sync_dir(dir).map_err(failed("sync", dir))?;
     }
-    Ok(files.get(surplus).and_then(|file| gno_of(file)))
+    Ok(before)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MemoryDisk;
+    use crate::store::{Fault, MemoryDisk, OperationKind};
 
     const LOG: LogId = [3; 16];
     const DIR: &str = "/snapshots";
@@ -282,6 +302,10 @@ mod tests {
 
     fn write(disk: &MemoryDisk, gno: u64) {
         super::write(disk, Path::new(DIR), &LOG, &head(gno), &gno.to_le_bytes()).unwrap();
+    }
+
+    fn remove_old(disk: &MemoryDisk, base: u64, whole: Option<u64>) -> u64 {
+        super::remove_old(disk, Path::new(DIR), &LOG, base, whole).unwrap()
     }
 
     fn newest_whole(disk: &MemoryDisk) -> Found {
@@ -298,9 +322,60 @@ mod tests {
             assert_eq!((found.head, &found.payload[..]), (head(gno), &gno.to_le_bytes()[..]));
         }
         assert_eq!(at(&disk, Path::new(DIR), &LOG, 3).unwrap().head, head(3));
-        assert_eq!(remove_old(&disk, Path::new(DIR)).unwrap(), Some(20));
+        assert_eq!(remove_old(&disk, 100, None), 20);
         assert!(at(&disk, Path::new(DIR), &LOG, 3).is_err());
-        assert_eq!(disk.list(Path::new(DIR)).unwrap().len(), KEPT_SNAPSHOTS);
+        assert_eq!(disk.list(Path::new(DIR)).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_whole_counts_for_nothing_when_old_snapshots_go() {
+        for known in [None, Some(20)] {
+            let disk = MemoryDisk::new();
+            for gno in [3, 20, 25, 30] {
+                write(&disk, gno);
+            }
+            disk.damage(&path(Path::new(DIR), 25), 150, 1).unwrap();
+            super::write(&disk, Path::new(DIR), &[9; 16], &head(27), b"of another log").unwrap();
+            for junk in [31, u64::MAX] {
+                disk.create(&path(Path::new(DIR), junk)).unwrap();
+            }
+            assert_eq!(remove_old(&disk, 30, known), 20);
+            let left: Vec<_> =
+                list(&disk, Path::new(DIR)).unwrap().iter().filter_map(|f| gno_of(f)).collect();
+            assert_eq!(left, [20, 25, 27, 30, 31, u64::MAX]);
+            assert_eq!(newest_whole(&disk).snapshot.unwrap().head, head(30));
+            // The next base takes along what is below.
+            write(&disk, 40);
+            assert_eq!(remove_old(&disk, 40, known), if known.is_some() { 20 } else { 30 });
+        }
+        let disk = MemoryDisk::new();
+        write(&disk, 7);
+        write(&disk, 8);
+        disk.damage(&path(Path::new(DIR), 7), 150, 1).unwrap();
+        assert_eq!(remove_old(&disk, 8, None), 8);
+        assert_eq!(list(&disk, Path::new(DIR)).unwrap().len(), 2, "there is none to fall back to");
+    }
+
+    #[test]
+    fn a_snapshot_that_finds_no_space_leaves_nothing_of_itself() {
+        let payload = vec![7; 3 * CHUNK];
+        for nth in 1.. {
+            let disk = MemoryDisk::new();
+            write(&disk, 1);
+            disk.fail(OperationKind::Write, nth, Fault::Enospc);
+            let done = super::write(&disk, Path::new(DIR), &LOG, &head(2), &payload).is_ok();
+            let names = disk.list(Path::new(DIR)).unwrap();
+            assert_eq!(names.len(), 1 + usize::from(done), "write {nth}: {names:?}");
+            assert!(names.iter().all(|name| gno_of(name).is_some()), "write {nth}: {names:?}");
+            if done {
+                assert_eq!(nth, 5, "a header and three pieces");
+                break;
+            }
+        }
+        let disk = MemoryDisk::new();
+        disk.fail(OperationKind::Sync, 1, Fault::Eio);
+        assert!(super::write(&disk, Path::new(DIR), &LOG, &head(1), &payload).is_err());
+        assert_eq!(disk.list(Path::new(DIR)).unwrap(), [] as [PathBuf; 0]);
     }
 
     #[test]
@@ -336,7 +411,9 @@ mod tests {
                 write(&disk, 2);
                 disk.freeze_after(steps);
                 let done = super::write(&disk, Path::new(DIR), &LOG, &head(3), &[5; 3000]).is_ok();
-                let _ = remove_old(&disk, Path::new(DIR));
+                if done {
+                    let _ = super::remove_old(&disk, Path::new(DIR), &LOG, 3, None);
+                }
                 let gno = newest_whole(&disk.crash(seed)).snapshot.unwrap().head.gno;
                 assert!(gno == 3 || gno == 2 && !done, "steps {steps}, seed {seed}: {gno}");
             }

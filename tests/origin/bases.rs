@@ -231,6 +231,78 @@ fn a_journal_that_lost_its_first_segment_is_refused_though_a_snapshot_stands_for
 }
 
 #[test]
+fn files_that_are_no_snapshots_push_out_none_that_is() {
+    let mut days = Days::new();
+    days.pass();
+    let dir = snapshots_path(Path::new(DIR));
+    let write = |name: &str| {
+        let file = days.world.disk.create(&dir.join(name)).expect("a file");
+        file.write_all_at(b"junk", 0).and_then(|()| file.sync()).expect("written");
+    };
+    write("snapshot-00000000000000999998.tekd");
+    write("snapshot-00000000000000999999.tekd");
+    days.pass();
+    let world = &mut days.world;
+    world.origin.idle().expect("the disk is well");
+    let base = world.origin.state().base().expect("a base").snapshot;
+    let log_id = world.origin.identity().log_id;
+    let found = tekd::store::snapshot::newest_valid(&world.disk, &dir, &log_id).expect("a directory");
+    assert_eq!(found.snapshot.map(|s| (s.head.gno, s.digest)), Some((base.gno, base.digest)));
+    assert_eq!(found.skipped.len(), 2);
+    let kept = world.origin.state().to_bytes();
+    let (options, identity) = (options(&world.disk), *world.origin.identity());
+    fold(&options, &identity).expect("it is folded on from the newest that is whole");
+    let disk: Arc<dyn Disk> = Arc::new(world.disk.clone());
+    let mut rebuild =
+        Rebuild::from_state(first_state(&disk, Path::new(DIR)).expect("event one"), Recompute::EverySerial)
+            .expect("no table");
+    records(&world.disk, 1).iter().for_each(|record| rebuild.push(record).expect("it was lived"));
+    assert!(generations(rebuild).0 == kept);
+}
+
+/// Names of the directory's files, its journal's apart, that an interrupted writer left.
+fn unfinished(disk: &MemoryDisk) -> Vec<PathBuf> {
+    let dir = Path::new(DIR);
+    let dirs = [dir.to_path_buf(), snapshots_path(dir), dir.join("keys"), dir.join("sets/1")];
+    let files = dirs.iter().flat_map(|dir| disk.list(dir).unwrap_or_default());
+    files.filter(|file| file.extension().is_some_and(|end| end == "new")).collect()
+}
+
+#[test]
+fn what_a_power_cut_left_of_a_snapshot_is_gone_after_the_next_start() {
+    let mut left = 0;
+    for steps in 0..12 {
+        let mut world = World::new(NOON, 58);
+        world.import(SET, keys_of_day(&mut Dice::new(58), NOON, 1, 5));
+        world.pass(900);
+        world.tick();
+        world.origin.idle().expect("the disk is well");
+        world.disk.freeze_after(steps);
+        let (options, identity) = (options(&world.disk), *world.origin.identity());
+        let made = fold(&options, &identity).is_ok();
+        for seed in 0..8 {
+            let disk = world.disk.crash(seed);
+            left += unfinished(&disk).len();
+            World::open(disk.clone(), later(), 59).expect("it starts");
+            assert_eq!(unfinished(&disk), [] as [PathBuf; 0], "cut after {steps}, seed {seed}");
+        }
+        if made {
+            break;
+        }
+    }
+    assert!(left > 5, "{left}");
+    let disk = World::new(NOON, 58).disk.crash_clean();
+    disk.create_dir(&Path::new(DIR).join("sets/1")).expect("a directory");
+    for name in
+        ["trust.json.new", "keys/seal-0123456789abcdef.key.new", "sets/1/gen-0000000100000001.tekd.new"]
+    {
+        disk.create(&Path::new(DIR).join(name)).expect("a file");
+    }
+    World::open(disk.clone(), later(), 60).expect("it starts");
+    assert_eq!(unfinished(&disk), [] as [PathBuf; 0]);
+}
+
+#[test]
 fn a_clock_that_went_back_makes_no_base_due_again_and_again() {
     let mut days = Days::new();
     days.pass();

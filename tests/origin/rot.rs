@@ -12,7 +12,9 @@ use std::sync::Arc;
 use tekd::engine::{Input, Moment};
 use tekd::node::{journal_path, set_path, snapshots_path};
 use tekd::store::generation::{Generation, generations};
-use tekd::store::journal::{Head, Journal, JournalReader, LocalJournal, Options, Record, verify};
+use tekd::store::journal::{
+    Head, Journal, JournalError, JournalReader, LocalJournal, Options, Record, closed_segments, verify,
+};
 use tekd::store::{Disk, Identity, MemoryDisk, MemoryMode, read_file, snapshot};
 
 use super::world::{DIR, Dice, NOON, World, keys_of_day, records};
@@ -153,6 +155,33 @@ fn every_flipped_byte_of_the_journal_is_detected_and_nothing_is_cut() {
             }
         });
     }
+}
+
+#[test]
+fn a_flip_behind_the_groups_of_a_closed_segment_is_detected() {
+    let stopped = stopped();
+    let dir = journal_path(Path::new(DIR));
+    let medium: Arc<dyn Disk> = Arc::new(stopped.disk.clone());
+    let closed = closed_segments(&*medium, &dir, &stopped.log_id).expect("headers are whole");
+    let [segment] = &closed[..] else { panic!("one of two is closed") };
+    let (begin, end) = (stopped.end_of(segment.file()), segment.bytes());
+    assert!(begin < end && stopped.segments[0] == segment.file());
+    let layout = Options { segment_bytes: 1 << 20, check_all: true };
+    for offset in (begin..end).step_by(4001).chain(begin..begin + 70).chain(end - 70..end) {
+        stopped.disk.damage(segment.file(), offset, 1 << (offset % 8)).expect("a byte");
+        let found = verify(Arc::clone(&medium), &dir, &mut |_, _| ()).expect_err("undetected");
+        assert!(
+            matches!(&found, JournalError::Corrupt { offset: told, file, .. }
+                if file == segment.file() && *told == offset / PAGE * PAGE),
+            "byte {offset}: {found}"
+        );
+        assert!(segment.verify(&*medium, &mut |_| true).is_err(), "byte {offset}: the scrubber");
+        let opened: Arc<dyn Disk> = Arc::new(stopped.disk.crash_clean());
+        assert!(LocalJournal::open(opened, &dir, stopped.log_id, 1, layout).is_err(), "byte {offset}");
+        stopped.disk.damage(segment.file(), offset, 1 << (offset % 8)).expect("a byte");
+    }
+    assert!(segment.verify(&*medium, &mut |_| true).expect("whole again"));
+    stopped.is_unharmed("no flip");
 }
 
 #[test]

@@ -95,6 +95,10 @@ impl Disk for Door {
     fn inode(&self, path: &Path) -> std::io::Result<u64> {
         RealDisk.inode(path)
     }
+
+    fn born(&self, path: &Path) -> std::io::Result<u64> {
+        RealDisk.born(path)
+    }
 }
 
 struct Place(tempfile::TempDir);

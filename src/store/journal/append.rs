@@ -18,7 +18,7 @@ use super::head::{self, HeadFile, Mark};
 use super::recover::{Tail, recover, tail};
 use super::reserve;
 use super::segment::{self, Segment};
-use crate::store::disk::{Disk, DiskFile};
+use crate::store::disk::{Disk, DiskFile, remove_unfinished};
 
 const DAY_MS: u64 = 86_400_000;
 /// How long a disk that was full is not asked for space again, in seconds: each attempt writes
@@ -429,11 +429,7 @@ fn check_options(options: &Options) -> Result<(), JournalError> {
 /// Removes what interrupted births left, and makes the names that are there durable.
 pub(super) fn sweep(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
     let fail = |what| move |source| JournalError::Disk { what, file: dir.to_path_buf(), source };
-    for path in disk.list(dir).map_err(fail("list"))? {
-        if path.extension().is_some_and(|extension| extension == "new") {
-            disk.remove(&path).map_err(fail("remove a temporary file from"))?;
-        }
-    }
+    remove_unfinished(disk, dir).map_err(fail("remove a temporary file from"))?;
     disk.sync_dir(dir).map_err(fail("sync"))
 }
 

@@ -41,7 +41,8 @@ impl ClosedSegment {
         self.segment.len
     }
 
-    /// Reads what the disk has of it and checks every group and that the next segment continues it. `read`
+    /// Reads what the disk has of it and checks every group, that the next segment continues it, and that
+    /// zeros fill the rest. `read`
     /// hears how far it is in the file, and ends it by `false`. Whether it was read whole.
     ///
     /// # Errors
@@ -51,7 +52,10 @@ impl ClosedSegment {
         loop {
             if let Step::End(fault) = walk.step()? {
                 let what = fault.unwrap_or("the groups before the next segment are not there");
-                return if self.next.continues(&walk.head) { Ok(true) } else { Err(walk.corrupt(what)) };
+                if !self.next.continues(&walk.head) {
+                    return Err(walk.corrupt(what));
+                }
+                return walk.check_rest().map(|()| true);
             }
             if !read(walk.at) {
                 return Ok(false);

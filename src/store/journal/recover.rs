@@ -103,6 +103,7 @@ fn recover_from(
             if !next.continues(&walk.head) {
                 return Err(walk.corrupt(fault.unwrap_or("the groups before the next segment are not there")));
             }
+            walk.check_rest()?;
             continue;
         }
         if fault.is_none() && mark.head.gno > walk.head.gno && mark.segment > walk.segment.number {

@@ -310,6 +310,17 @@ impl Walk {
         Ok(scan)
     }
 
+    /// Fails unless only zeros follow the groups walked, as they do in a segment that another one follows (spec
+    /// 5.3.4): what a cut group left there was overwritten before the next one was begun (spec 5.4.5).
+    pub(super) fn check_rest(&mut self) -> Result<(), JournalError> {
+        let end = self.scan(self.at)?.end;
+        if end > self.at {
+            self.at = end - PAGE;
+            return Err(self.corrupt("something other than zeros follows the last group of the segment"));
+        }
+        Ok(())
+    }
+
     fn place(&self) -> Place {
         let (log_id, segment) = (self.segment.log_id, self.segment.number);
         Place { log_id, segment, offset: self.at, before: self.head }

@@ -26,6 +26,8 @@ pub struct Verification {
     disk: Arc<dyn Disk>,
     mark: Mark,
     segments: Vec<Segment>,
+    /// How many of them hold something that was acknowledged.
+    parts: usize,
     until: u64,
     base: Head,
 }
@@ -42,16 +44,16 @@ impl std::fmt::Debug for Verification {
 impl Verification {
     /// Looks at the segments of the journal in `dir`; reads none of them yet.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Verification, JournalError> {
-        let Extent { mark, mut segments, until, base } = extent(&*disk, dir)?;
+        let Extent { mark, segments, until, base } = extent(&*disk, dir)?;
         // What begins at the acknowledged head or after it holds nothing that was acknowledged.
-        segments.truncate(1.max(segments.partition_point(|segment| segment.base.gno < until)));
-        Ok(Verification { disk, mark, segments, until, base })
+        let parts = 1.max(segments.partition_point(|segment| segment.base.gno < until)).min(segments.len());
+        Ok(Verification { disk, mark, segments, parts, until, base })
     }
 
     /// How many parts there are, each of which [`Verification::verify`] takes by itself, in any order and on
     /// any thread.
     pub fn parts(&self) -> usize {
-        self.segments.len()
+        self.parts
     }
 
     /// Groups in all.
@@ -59,8 +61,8 @@ impl Verification {
         self.until.saturating_sub(self.base.gno)
     }
 
-    /// Checks every byte of a part and that the next one goes on from it. Returns its groups and the head
-    /// after it.
+    /// Checks every byte of a part and that the next one goes on from it; of a segment that is written to,
+    /// every byte up to the acknowledged head. Returns its groups and the head after it.
     pub fn verify(&self, part: usize) -> Result<(u64, Head), JournalError> {
         let mut walk = Walk::open(&*self.disk, self.segments[part].clone())?;
         let base = walk.head;
@@ -75,6 +77,9 @@ impl Verification {
                     _ => return Err(walk.corrupt(fault.unwrap_or("an acknowledged group is not there"))),
                 },
             }
+        }
+        if self.segments.len() > part + 1 {
+            walk.check_rest()?;
         }
         Ok((walk.head.gno - base.gno, walk.head))
     }
