@@ -64,9 +64,9 @@ pub enum BuildError {
     },
     /// Readers were shown something else than the state says.
     #[error(
-        "readers of set {set} were shown {shown} again before the state was read, but the state says {published}: \
-         nothing of it is served any more, and what was shown is removed, so that the next start waits for the \
-         state; report this as a mistake of tekd"
+        "readers of set {set} were shown {shown} again before the state was read, but the state says \
+         {published}: nothing of it is served any more, and what was shown is removed, so that the next \
+         start waits for the state; report this as a mistake of tekd"
     )]
     OtherShown {
         /// The set.
