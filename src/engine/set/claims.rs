@@ -107,7 +107,7 @@ impl SetState {
         (handles, released)
     }
 
-    /// As a report is released by a key that is live when it is claimed, so by one whose claim stands again.
+    /// A report whose claim stands again on a key that is live is released by that, too.
     fn sees(&mut self, report: u64, at: Handle) {
         if let Some(entry) = self.keys[at].live()
             && let Some(record) = self.reports.get_mut(&report)

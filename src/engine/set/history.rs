@@ -59,7 +59,7 @@ fn part_of(key: &Key) -> usize {
 }
 
 /// The bytes in pieces of these lengths.
-fn divide<'b>(bytes: &'b mut [u8], lens: impl Iterator<Item = usize>) -> impl Iterator<Item = &'b mut [u8]> {
+fn divide(bytes: &mut [u8], lens: impl Iterator<Item = usize>) -> impl Iterator<Item = &mut [u8]> {
     lens.scan(bytes, |rest, len| {
         let (piece, after) = std::mem::take(rest).split_at_mut(len);
         *rest = after;
