@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tekd::release::Trust;
-use tekd::service::control::{ControlRequest, Exit};
+use tekd::service::control::{ControlClient, ControlRequest, Exit};
 
 use super::account::{ask_again, settle};
 use super::asker::{tls_client, udp_client};
@@ -60,17 +60,33 @@ fn faults(place: &Place) -> usize {
     log.matches("(INJECTED)").count()
 }
 
-/// Starts a server that may have to give up.
+/// Starts a server that may have to give up, before it answers or once it reads its state.
 fn start(place: &Place) -> Option<Server> {
     place.forget_log();
-    match place.try_start() {
-        Ok(server) => Some(server),
-        Err(status) => {
-            assert_eq!(status.code(), Some(1), "{}", place.log());
-            assert!(place.log().contains("tekd cannot serve"), "{}", place.log());
-            None
+    let status = match place.try_start() {
+        Ok(mut server) => {
+            if reads_its_state(&server) {
+                return Some(server);
+            }
+            server.ended()
         }
-    }
+        Err(status) => status,
+    };
+    assert_eq!(status.code(), Some(1), "{}", place.log());
+    assert!(place.log().contains("tekd cannot serve"), "{}", place.log());
+    None
+}
+
+/// Whether a server that answers got its state, though its writer may have stopped since.
+fn reads_its_state(server: &Server) -> bool {
+    let status = ControlClient::connect(&server.ready.control)
+        .and_then(|mut control| control.call(&ControlRequest::Status {}, |_| ()));
+    let said = |what| server.place.log().contains(what);
+    status.is_ok_and(|reply| reply.ok)
+        || until("what became of it", || {
+            let (stops, ends) = (said("the writer stops"), said("tekd cannot serve"));
+            (stops || ends).then_some(!ends)
+        })
 }
 
 /// Load until a writer stops confirming, or for some turns. Whether it stopped.
