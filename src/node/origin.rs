@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::admission::{bytes_of_all, full_text, parts, turn_away};
+use super::admission::parts;
 use super::directory::{Known, check_keys, nothing_founded, remove_all_unfinished, trust_of};
 pub use super::directory::{OriginError, OriginOptions, journal_path, set_path, snapshots_path, trust_path};
 use super::entropy;
@@ -14,7 +14,7 @@ use super::keys::{COOKIE_KEY, Keys};
 use super::mirror::MirrorDisk;
 use super::reading::Reading;
 use super::snapshots;
-use super::unwritten::{Answer, Unwritten};
+use super::unwritten::Unwritten;
 use super::writer_counts::WriterCounts;
 use crate::authority::CodesKey;
 use crate::engine::{
@@ -48,6 +48,7 @@ const _: () = assert!(SEAL_KEY_WEEK_S + MAX_DOWNTIME_S < SEAL_KEY_LIFE_S);
 pub const NOBODY: Ticket = Ticket(0);
 
 mod seals;
+mod space;
 
 /// A running origin, without its readers.
 pub struct Origin {
@@ -357,50 +358,6 @@ impl Origin {
             believed => now.unix.min(believed.saturating_add(BELIEVED_AHEAD_S)),
         };
         believed.saturating_mul(1000)
-    }
-
-    /// Whether something was decided that is in no file yet, for want of room: nobody was told, readers see
-    /// nothing of it, and nothing else is decided until it is written.
-    pub fn waits_for_space(&self) -> bool {
-        self.unwritten.waits()
-    }
-
-    /// Takes out of `inputs`, answered, what a full disk has no room for; the reserve is for the others.
-    fn admit(&mut self, now: Moment, inputs: &mut Vec<(Ticket, Input)>) -> Result<Vec<Answer>, OriginError> {
-        let Some(bytes) = bytes_of_all(inputs).or(self.full.then_some(0)) else { return Ok(Vec::new()) };
-        self.find_space(now, bytes)?;
-        Ok(if self.full { turn_away(inputs, now, self.journal.room()) } else { Vec::new() })
-    }
-
-    /// Makes sure of room for `bytes` beside a whole reserve, and notes whether the disk is full.
-    fn find_space(&mut self, now: Moment, bytes: u64) -> Result<(), OriginError> {
-        let found = self.journal.make_room(bytes, self.journal_ms(now));
-        let full = match found {
-            Ok(()) => false,
-            Err(AppendError::Full { .. }) => true,
-            Err(e) => return Err(e.into()),
-        };
-        self.find_full(full);
-        Ok(())
-    }
-
-    /// Notes whether the disk is full, and says so when that changes.
-    fn find_full(&mut self, full: bool) {
-        let before = std::mem::replace(&mut self.full, full);
-        match (before, full) {
-            (false, true) => tracing::error!("{}", self.full_text()),
-            (true, false) => tracing::info!("the disk of the journal has space again: reports come in"),
-            _ => {}
-        }
-    }
-
-    fn full_text(&self) -> String {
-        full_text(self.waits_for_space(), self.journal.room(), self.mirror())
-    }
-
-    /// Why reports, imports and new codes do not come in, if they do not.
-    pub fn journal_full(&self) -> Option<String> {
-        self.full.then(|| self.full_text())
     }
 
     /// The writer, for looking at its state.
