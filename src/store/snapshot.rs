@@ -22,11 +22,15 @@ const SUFFIX: &str = ".tekd";
 const DIGITS: usize = 20;
 /// Bytes written at once, and verified at once.
 const CHUNK: usize = 1 << 20;
-/// Largest payload: it is held in memory whole.
-pub const MAX_SNAPSHOT: u64 = 4 << 30;
+/// Largest payload. It is held in memory whole, beside the state it was made of or gives.
+pub const MAX_SNAPSHOT: u64 = 64 << 30;
+/// Keys that one service may have to hold: a retention of the largest countries.
+const KEYS: u64 = 300_000_000;
+/// Bytes that a key takes in a payload with its claim, its entry and its part of a report, and some more.
+const BYTES_PER_KEY: u64 = 200;
 
 const _: () = assert!(size_of::<Header>() == 144);
-const _: () = assert!(MAX_SNAPSHOT <= usize::MAX as u64);
+const _: () = assert!(MAX_SNAPSHOT <= usize::MAX as u64 && KEYS * BYTES_PER_KEY <= MAX_SNAPSHOT);
 
 /// Beginning of a snapshot file; the payload follows (spec 5.5).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -78,7 +82,10 @@ pub struct Found {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum SnapshotError {
-    #[error("a snapshot of {len} bytes, at most {max} are possible")]
+    #[error(
+        "a snapshot of {len} bytes, at most {max} are possible: shorten the retention of the sets, or divide them among \
+         several services"
+    )]
     TooLarge { len: u64, max: u64 },
     #[error("the snapshot is damaged: {what}")]
     Damaged { what: &'static str },
@@ -449,6 +456,25 @@ mod tests {
             assert_eq!(found.skipped[0].file, file);
             disk.damage(&file, offset, 0x40).unwrap();
         }
+    }
+
+    #[test]
+    fn a_length_beyond_four_gibibytes_is_as_good_as_any_up_to_the_limit() {
+        let disk = MemoryDisk::new();
+        write(&disk, 1);
+        let file = path(Path::new(DIR), 1);
+        let claim = |payload_len: u64| {
+            let mut header = header(&LOG, &head(1), &1_u64.to_le_bytes());
+            header.payload_len = U64::new(payload_len);
+            header.crc = U32::new(header_crc(&header));
+            disk.open_write(&file).unwrap().write_all_at(header.as_bytes(), 0).unwrap();
+            at(&disk, Path::new(DIR), &LOG, 1).unwrap_err()
+        };
+        for len in [(4 << 30) + 1, MAX_SNAPSHOT] {
+            assert!(matches!(claim(len), SnapshotError::Damaged { what } if what.contains("length")));
+        }
+        let refused = claim(MAX_SNAPSHOT + 1);
+        assert!(matches!(refused, SnapshotError::TooLarge { max: MAX_SNAPSHOT, .. }), "{refused}");
     }
 
     #[test]
