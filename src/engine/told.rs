@@ -1,5 +1,5 @@
-//! What a phone was told, as the journal keeps it: what its receipt (spec 7.7.1) does not share with the event,
-//! and the receipt put together again.
+//! What a phone was told, as the journal keeps it: what its receipt (spec 7.7.1) does not share with the
+//! event, and the receipt put together again.
 
 use super::codec::{DecodeError, Decoder, Encoder};
 use crate::release::{

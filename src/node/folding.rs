@@ -15,7 +15,8 @@ use crate::store::Identity;
 /// How long a snapshot that failed is not tried again, in milliseconds, unless somebody asks for one.
 const PAUSE_MS: u64 = 60_000;
 
-/// A snapshot that was made and the group of an older one that is whole, if one was found; or why none was made.
+/// A snapshot that was made and the group of an older one that is whole, if one was found; or why none was
+/// made.
 pub(crate) type Folded = Result<(Based, Option<u64>), String>;
 
 /// Makes a snapshot for each order until nobody is left to order one.

@@ -2,12 +2,12 @@
 //!
 //! Everything above takes a [`Disk`], so crash tests can replace the real one by a
 //! disk in memory that forgets, tears or fails on purpose. The trait promises no more
-//! than POSIX does: bytes are durable after [`DiskFile::sync`], a name is durable after
-//! [`Disk::sync_dir`] of its directory.
+//! than POSIX does: bytes are durable after [`DiskFile::sync`], a file's name is durable after
+//! [`Disk::sync_dir`] of its directory; a directory that was made is durable at once.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -63,7 +63,7 @@ pub trait Disk: Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Creates a directory (mode 0700) and its missing parents.
+    /// Creates a directory (mode 0700) and its missing parents, their names durable on return.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Names of the files of a directory, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
@@ -171,8 +171,7 @@ impl Disk for RealDisk {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+        make_directories(path, &|dir| self.sync_dir(dir))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -204,6 +203,31 @@ impl Disk for RealDisk {
     fn open_dir(&self, dir: &Path) -> io::Result<Option<File>> {
         File::open(dir).map(Some)
     }
+}
+
+/// Makes the directory `path` and its missing parents. Each is durable, by a `sync` of the directory it is
+/// in, before anything is made in it (spec 5.1.1).
+fn make_directories(path: &Path, sync: &dyn Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    let make = || std::fs::DirBuilder::new().mode(0o700).create(path);
+    match make() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_directories(parent, sync)?;
+            make()?;
+        }
+        Err(_) if path.is_dir() => {
+            // Best effort: it may be that of a start that was killed before it had synced, or of somebody
+            // who keeps its parent for himself.
+            let _ = sync(parent);
+            return Ok(());
+        }
+        made => made?,
+    }
+    sync(parent)
 }
 
 /// Replaces the file `path` by `bytes` so that after a crash either the old or the new
@@ -255,4 +279,34 @@ pub fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Vec<u8>
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_durable_before_anything_is_made_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "a/b", "a/b/c"].map(|name| dir.path().join(name));
+        let synced = RefCell::new(Vec::new());
+        let sync = |path: &Path| {
+            let made = [&a, &b, &c].iter().filter(|dir| dir.is_dir()).count();
+            synced.borrow_mut().push((path.to_path_buf(), made));
+            RealDisk.sync_dir(path)
+        };
+        make_directories(&c, &sync).unwrap();
+        let expected = [(dir.path().to_path_buf(), 1), (a.clone(), 2), (b.clone(), 3)];
+        assert_eq!(synced.take(), expected);
+        make_directories(&c, &sync).unwrap();
+        assert_eq!(synced.take(), [(b.clone(), 3)], "whoever made it may not have come so far");
+        let fails = |_: &Path| Err(io::Error::other("no"));
+        assert!(make_directories(&dir.path().join("d"), &fails).is_err(), "it would not be durable");
+        make_directories(&c, &fails).unwrap();
+        std::fs::write(dir.path().join("file"), b"").unwrap();
+        let refused = make_directories(&dir.path().join("file"), &sync).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+    }
 }

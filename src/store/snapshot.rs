@@ -1,7 +1,7 @@
 //! Snapshots: one opaque payload that stands for everything up to a head of the journal.
 //!
-//! A snapshot is written under a temporary name, synced, renamed, read back and verified
-//! before an older one may go. It is a short cut: whoever has none reads the journal.
+//! A snapshot is written under a temporary name, synced, read back from the disk and verified, and
+//! only then named, before an older one may go. It is a short cut: whoever has none reads the journal.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::disk::Disk;
+use super::disk::{Disk, DiskFile};
 use super::journal::{Head, LogId};
 
 /// Format of a snapshot file.
@@ -20,13 +20,17 @@ const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".tekd";
 /// Digits of the group in a name.
 const DIGITS: usize = 20;
-/// Bytes written at once.
+/// Bytes written at once, and verified at once.
 const CHUNK: usize = 1 << 20;
-/// Largest payload: it is held in memory whole.
-pub const MAX_SNAPSHOT: u64 = 4 << 30;
+/// Largest payload. It is held in memory whole, beside the state it was made of or gives.
+pub const MAX_SNAPSHOT: u64 = 64 << 30;
+/// Keys that one service may have to hold: a retention of the largest countries.
+const KEYS: u64 = 300_000_000;
+/// Bytes that a key takes in a payload with its claim, its entry and its part of a report, and some more.
+const BYTES_PER_KEY: u64 = 200;
 
 const _: () = assert!(size_of::<Header>() == 144);
-const _: () = assert!(MAX_SNAPSHOT <= usize::MAX as u64);
+const _: () = assert!(MAX_SNAPSHOT <= usize::MAX as u64 && KEYS * BYTES_PER_KEY <= MAX_SNAPSHOT);
 
 /// Beginning of a snapshot file; the payload follows (spec 5.5).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -78,7 +82,10 @@ pub struct Found {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum SnapshotError {
-    #[error("a snapshot of {len} bytes, at most {max} are possible")]
+    #[error(
+        "a snapshot of {len} bytes, at most {max} are possible: shorten the retention of the sets, or divide them among \
+         several services"
+    )]
     TooLarge { len: u64, max: u64 },
     #[error("the snapshot is damaged: {what}")]
     Damaged { what: &'static str },
@@ -112,17 +119,28 @@ pub fn write(
     let header = header(log_id, head, payload);
     let path = path(dir, head.gno);
     let temporary = path.with_extension("new");
-    if let Err(error) = put(disk, &temporary, &header, payload) {
+    let written = put(disk, &temporary, &header, payload).map_err(failed("write", &temporary));
+    if let Err(error) = written.and_then(|()| read_back(disk, &temporary, log_id, head, &header)) {
         // Best effort: what it took is missed on a full disk, and the next start removes it too.
         let _ = disk.remove(&temporary);
-        return Err(failed("write", &temporary)(error));
+        return Err(error);
     }
     disk.rename(&temporary, &path).and_then(|()| disk.sync_dir(dir)).map_err(failed("write", &path))?;
-    let read = read(disk, &path, log_id)?;
-    if read.digest != header.payload_sha256 || read.head != *head {
+    Ok(header.payload_sha256)
+}
+
+/// Fails unless the disk itself has what was just written.
+fn read_back(
+    disk: &dyn Disk,
+    path: &Path,
+    log_id: &LogId,
+    head: &Head,
+    header: &Header,
+) -> Result<(), SnapshotError> {
+    if verify(disk, path, log_id)? != (*head, header.payload_sha256) {
         return Err(SnapshotError::Damaged { what: "it is not what was just written" });
     }
-    Ok(read.digest)
+    Ok(())
 }
 
 /// The snapshot of `log_id` in `dir` that stands at group `gno`.
@@ -205,45 +223,86 @@ fn put(disk: &dyn Disk, temporary: &Path, header: &Header, payload: &[u8]) -> io
     file.sync()
 }
 
+/// A snapshot file, its header checked.
+struct Opened {
+    file: Box<dyn DiskFile>,
+    head: Head,
+    payload_len: u64,
+    payload_sha256: [u8; 32],
+}
+
+impl Opened {
+    fn of(file: Box<dyn DiskFile>, path: &Path, log_id: &LogId) -> Result<Opened, SnapshotError> {
+        let damaged = |what| Err(SnapshotError::Damaged { what });
+        let len = file.len().map_err(failed("read", path))?;
+        let mut bytes = [0; size_of::<Header>()];
+        if len < bytes.len() as u64 {
+            return damaged("it is shorter than its header");
+        }
+        file.read_exact_at(&mut bytes, 0).map_err(failed("read", path))?;
+        let header: &Header = zerocopy::transmute_ref!(&bytes);
+        if header.magic != MAGIC || header.crc.get() != header_crc(header) {
+            return damaged("its header does not match its checksum");
+        }
+        if header.format.get() > FORMAT {
+            return Err(SnapshotError::Newer { found: header.format.get(), max: FORMAT });
+        }
+        if header.log_id != *log_id {
+            return Err(SnapshotError::Foreign);
+        }
+        let payload_len = header.payload_len.get();
+        if payload_len > MAX_SNAPSHOT {
+            return Err(SnapshotError::TooLarge { len: payload_len, max: MAX_SNAPSHOT });
+        }
+        if len != bytes.len() as u64 + payload_len {
+            return damaged("its length is not what its header says");
+        }
+        let head = Head {
+            incarnation: header.incarnation.get(),
+            gno: header.gno.get(),
+            seq: header.seq.get(),
+            chain: header.chain,
+        };
+        Ok(Opened { file, head, payload_len, payload_sha256: header.payload_sha256 })
+    }
+
+    /// Fills `buf` from byte `at` of the payload.
+    fn read_at(&self, buf: &mut [u8], at: u64, path: &Path) -> Result<(), SnapshotError> {
+        self.file.read_exact_at(buf, size_of::<Header>() as u64 + at).map_err(failed("read", path))
+    }
+
+    fn check(&self, digest: [u8; 32]) -> Result<(), SnapshotError> {
+        if digest != self.payload_sha256 {
+            return Err(SnapshotError::Damaged { what: "its payload does not match its hash" });
+        }
+        Ok(())
+    }
+}
+
 fn read(disk: &dyn Disk, path: &Path, log_id: &LogId) -> Result<Snapshot, SnapshotError> {
-    let damaged = |what| Err(SnapshotError::Damaged { what });
-    let file = disk.open(path).map_err(failed("open", path))?;
-    let len = file.len().map_err(failed("read", path))?;
-    let mut bytes = [0; size_of::<Header>()];
-    if len < bytes.len() as u64 {
-        return damaged("it is shorter than its header");
-    }
-    file.read_exact_at(&mut bytes, 0).map_err(failed("read", path))?;
-    let header: &Header = zerocopy::transmute_ref!(&bytes);
-    if header.magic != MAGIC || header.crc.get() != header_crc(header) {
-        return damaged("its header does not match its checksum");
-    }
-    if header.format.get() > FORMAT {
-        return Err(SnapshotError::Newer { found: header.format.get(), max: FORMAT });
-    }
-    if header.log_id != *log_id {
-        return Err(SnapshotError::Foreign);
-    }
-    let payload_len = header.payload_len.get();
-    if payload_len > MAX_SNAPSHOT {
-        return Err(SnapshotError::TooLarge { len: payload_len, max: MAX_SNAPSHOT });
-    }
-    if len != bytes.len() as u64 + payload_len {
-        return damaged("its length is not what its header says");
-    }
-    let mut payload = vec![0; payload_len as usize];
-    file.read_exact_at(&mut payload, bytes.len() as u64).map_err(failed("read", path))?;
+    let opened = Opened::of(disk.open(path).map_err(failed("open", path))?, path, log_id)?;
+    let mut payload = vec![0; opened.payload_len as usize];
+    opened.read_at(&mut payload, 0, path)?;
     let digest: [u8; 32] = Sha256::digest(&payload).into();
-    if digest != header.payload_sha256 {
-        return damaged("its payload does not match its hash");
+    opened.check(digest)?;
+    Ok(Snapshot { head: opened.head, payload, digest })
+}
+
+/// Head and digest of the snapshot that the disk has in `path`, whatever memory has of it; read a piece at a
+/// time.
+fn verify(disk: &dyn Disk, path: &Path, log_id: &LogId) -> Result<(Head, [u8; 32]), SnapshotError> {
+    let file = disk.open_direct_read(path).map_err(failed("open", path))?;
+    let opened = Opened::of(file, path, log_id)?;
+    let (mut hash, mut piece, mut at) = (Sha256::new(), vec![0; CHUNK], 0);
+    while at < opened.payload_len {
+        let len = (opened.payload_len - at).min(CHUNK as u64) as usize;
+        opened.read_at(&mut piece[..len], at, path)?;
+        hash.update(&piece[..len]);
+        at += len as u64;
     }
-    let head = Head {
-        incarnation: header.incarnation.get(),
-        gno: header.gno.get(),
-        seq: header.seq.get(),
-        chain: header.chain,
-    };
-    Ok(Snapshot { head, payload, digest })
+    let digest = hash.finalize().into();
+    opened.check(digest)?;
+    Ok((opened.head, digest))
 }
 
 /// The group at which the oldest snapshot of `dir` stands.
@@ -256,11 +315,11 @@ pub fn newest(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, SnapshotError>
     Ok(list(disk, dir)?.last().and_then(|file| gno_of(file)))
 }
 
-/// Removes the snapshots of `log_id` in `dir` that `base`, the group of the newest one the journal names, makes
-/// superfluous: all below the newest whole one before it, which is kept to fall back to. `whole`: the group of
-/// that one, if it has just been read; else it is looked for. What is damaged or of another log counts for
-/// nothing and goes with what is below (spec 5.5.4). Returns the group at which the oldest stands that is
-/// whole.
+/// Removes the snapshots of `log_id` in `dir` that `base`, the group of the newest one the journal names,
+/// makes superfluous: all below the newest whole one before it, which is kept to fall back to. `whole`: the
+/// group of that one, if it has just been read; else it is looked for. What is damaged or of another log
+/// counts for nothing and goes with what is below (spec 5.5.4). Returns the group at which the oldest stands
+/// that is whole.
 pub fn remove_old(
     disk: &dyn Disk,
     dir: &Path,
@@ -275,7 +334,7 @@ pub fn remove_old(
     }
     let below = || files.iter().rev().filter(|(gno, _)| *gno < base);
     let whole = whole.filter(|gno| *gno < base);
-    let found = || below().find(|(_, file)| read(disk, file, log_id).is_ok()).map(|(gno, _)| *gno);
+    let found = || below().find(|(_, file)| verify(disk, file, log_id).is_ok()).map(|(gno, _)| *gno);
     let Some(before) = whole.or_else(found) else { return Ok(base) };
     let mut removed = false;
     for (_, file) in below().filter(|(gno, _)| *gno < before) {
@@ -379,6 +438,17 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_that_the_disk_lost_is_none_though_memory_has_it() {
+        let disk = MemoryDisk::new();
+        write(&disk, 1);
+        disk.fail(OperationKind::Sync, 1, Fault::Lost);
+        let lost = super::write(&disk, Path::new(DIR), &LOG, &head(2), &vec![7; 2 * CHUNK + 5]);
+        assert!(matches!(lost, Err(SnapshotError::Damaged { .. })), "{lost:?}");
+        assert_eq!(list(&disk, Path::new(DIR)).unwrap().len(), 1);
+        assert_eq!(disk.list(Path::new(DIR)).unwrap().len(), 1);
+    }
+
+    #[test]
     fn every_flipped_byte_makes_the_older_snapshot_the_newest() {
         let disk = MemoryDisk::new();
         write(&disk, 1);
@@ -391,6 +461,25 @@ mod tests {
             assert_eq!(found.skipped[0].file, file);
             disk.damage(&file, offset, 0x40).unwrap();
         }
+    }
+
+    #[test]
+    fn a_length_beyond_four_gibibytes_is_as_good_as_any_up_to_the_limit() {
+        let disk = MemoryDisk::new();
+        write(&disk, 1);
+        let file = path(Path::new(DIR), 1);
+        let claim = |payload_len: u64| {
+            let mut header = header(&LOG, &head(1), &1_u64.to_le_bytes());
+            header.payload_len = U64::new(payload_len);
+            header.crc = U32::new(header_crc(&header));
+            disk.open_write(&file).unwrap().write_all_at(header.as_bytes(), 0).unwrap();
+            at(&disk, Path::new(DIR), &LOG, 1).unwrap_err()
+        };
+        for len in [(4 << 30) + 1, MAX_SNAPSHOT] {
+            assert!(matches!(claim(len), SnapshotError::Damaged { what } if what.contains("length")));
+        }
+        let refused = claim(MAX_SNAPSHOT + 1);
+        assert!(matches!(refused, SnapshotError::TooLarge { max: MAX_SNAPSHOT, .. }), "{refused}");
     }
 
     #[test]

@@ -88,7 +88,9 @@ fn thawed(lived: &MemoryDisk) -> MemoryDisk {
     let (disk, dir) = (MemoryDisk::new(), Path::new(DIR));
     let write = |file: &Path, bytes: &[u8]| {
         disk.create_dir(file.parent().expect("a directory")).expect("made");
-        disk.create(file).and_then(|open| open.write_all_at(bytes, 0)).expect("written");
+        disk.create(file)
+            .and_then(|open| open.write_all_at(bytes, 0).and_then(|()| open.sync()))
+            .expect("written");
     };
     for name in files(lived).keys() {
         let mut bytes = std::fs::read(frozen().join(name)).expect("a frozen file");

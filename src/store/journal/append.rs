@@ -65,9 +65,6 @@ impl LocalJournal {
         check_options(&options)?;
         let fail = |what| move |source| JournalError::Disk { what, file: dir.to_path_buf(), source };
         disk.create_dir(dir).map_err(fail("create"))?;
-        if let Some(parent) = dir.parent() {
-            disk.sync_dir(parent).map_err(fail("sync the directory of"))?;
-        }
         let head = Head::genesis(&log_id, incarnation);
         let names = disk.list(dir).map_err(fail("list"))?;
         if names.contains(&head::path(dir)) || !segment::list(&*disk, dir, &log_id)?.is_empty() {

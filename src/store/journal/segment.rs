@@ -310,8 +310,8 @@ impl Walk {
         Ok(scan)
     }
 
-    /// Fails unless only zeros follow the groups walked, as they do in a segment that another one follows (spec
-    /// 5.3.4): what a cut group left there was overwritten before the next one was begun (spec 5.4.5).
+    /// Fails unless only zeros follow the groups walked, as they do in a segment that another one follows
+    /// (spec 5.3.4): what a cut group left there was overwritten before the next one was begun (spec 5.4.5).
     pub(super) fn check_rest(&mut self) -> Result<(), JournalError> {
         let end = self.scan(self.at)?.end;
         if end > self.at {

@@ -85,6 +85,18 @@ impl Content {
         }
     }
 
+    /// Fills `buf` from `at` with what is durable: zeros where the file only grew.
+    pub(super) fn read_durable(&self, buf: &mut [u8], at: usize) -> io::Result<()> {
+        let end = at.checked_add(buf.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(self.bytes.get(at..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+        for (sector, pending) in self.pending.range(at / SECTOR..end.div_ceil(SECTOR)) {
+            let (begin, until) = ((sector * SECTOR).max(at), ((sector + 1) * SECTOR).min(end));
+            let durable = &pending.durable[begin - sector * SECTOR..until - sector * SECTOR];
+            buf[begin - at..until - at].copy_from_slice(durable);
+        }
+        Ok(())
+    }
+
     pub(super) fn after_crash(&self, choice: &mut Option<SplitMix>) -> Content {
         let mut bytes = self.bytes.clone();
         // Whole writes survive or vanish more often than chance over sectors would give.

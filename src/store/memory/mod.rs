@@ -4,9 +4,9 @@
 //! the last sync, the bytes that are durable; names have the same two states. From that,
 //! [`MemoryDisk::crash`] makes the disk a power cut would leave: each un-synced sector
 //! kept, dropped or torn, each un-synced name kept or dropped, by a seeded choice. A failed
-//! sync leaves its sectors clean but not durable, as Linux does. It promises what
-//! [`Disk`] promises and nothing more, except that directories themselves are durable at
-//! once. It is no store for production: the list of operations grows without a limit.
+//! sync leaves its sectors clean but not durable, as Linux does; who reads past the cache
+//! ([`Disk::open_direct_read`]) sees the durable bytes only. It promises what [`Disk`] promises and
+//! nothing more. It is no store for production: the list of operations grows without a limit.
 
 mod content;
 mod cuts;
@@ -81,15 +81,20 @@ pub enum Fault {
     Enospc,
     /// The file system is read-only (`EROFS`).
     Erofs,
+    /// A sync says that all is well, and what it should have made durable never will be: a disk that lies.
+    /// Any other operation goes as it should.
+    Lost,
 }
 
 impl Fault {
-    fn error(self) -> io::Error {
-        io::Error::from_raw_os_error(match self {
+    fn error(self) -> Option<io::Error> {
+        let code = match self {
             Fault::Eio => libc::EIO,
             Fault::Enospc => libc::ENOSPC,
             Fault::Erofs => libc::EROFS,
-        })
+            Fault::Lost => return None,
+        };
+        Some(io::Error::from_raw_os_error(code))
     }
 }
 
@@ -131,6 +136,8 @@ enum Change {
 /// What becomes of an operation.
 enum Outcome {
     Run,
+    /// It says so, and is lost.
+    Lost,
     Fail(io::Error),
     /// The power goes while it runs: it may leave traces, none of them durable for sure.
     Cut,
@@ -218,11 +225,11 @@ impl MemoryDisk {
         state.left(names)
     }
 
-    fn file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+    fn file(&self, path: &Path, direct: bool) -> io::Result<Box<dyn DiskFile>> {
         let state = guard(&self.state);
         state.alive()?;
         let node = state.names.get(path).cloned().ok_or_else(|| missing(path))?;
-        Ok(Box::new(MemoryFile { disk: self.clone(), path: path.to_path_buf(), node }))
+        Ok(Box::new(MemoryFile { disk: self.clone(), path: path.to_path_buf(), node, direct }))
     }
 }
 
@@ -282,7 +289,11 @@ impl State {
             }
             *countdown > 0
         });
-        hit.map_or(Outcome::Run, |fault| Outcome::Fail(fault.error()))
+        match (hit.map(Fault::error), kind) {
+            (Some(Some(error)), _) => Outcome::Fail(error),
+            (Some(None), OperationKind::Sync) => Outcome::Lost,
+            _ => Outcome::Run,
+        }
     }
 
     /// Begins an operation on names: `make` gives the change, done now and durable later.
@@ -292,7 +303,7 @@ impl State {
         make: impl FnOnce(&State) -> io::Result<Change>,
     ) -> io::Result<()> {
         let end = match self.begin(operation) {
-            Outcome::Run => Ok(()),
+            Outcome::Run | Outcome::Lost => Ok(()),
             Outcome::Fail(error) => return Err(error),
             Outcome::Cut => Err(power_cut()),
         };
@@ -339,6 +350,8 @@ struct MemoryFile {
     disk: MemoryDisk,
     path: PathBuf,
     node: Arc<Node>,
+    /// Whether it reads past what memory has.
+    direct: bool,
 }
 
 impl DiskFile for MemoryFile {
@@ -346,6 +359,9 @@ impl DiskFile for MemoryFile {
         guard(&self.disk.state).alive()?;
         let content = guard(&self.node.content);
         let start = usize::try_from(offset).map_err(io::Error::other)?;
+        if self.direct {
+            return content.read_durable(buf, start);
+        }
         let end = start.checked_add(buf.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         buf.copy_from_slice(content.bytes.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
@@ -358,12 +374,12 @@ impl DiskFile for MemoryFile {
         let space = state.space(&self.path);
         let mut content = guard(&self.node.content);
         match outcome {
-            Outcome::Run => {
+            Outcome::Run | Outcome::Lost => {
                 let end = usize::try_from(space).unwrap_or(usize::MAX).saturating_add(content.bytes.len());
                 let fits = end.saturating_sub(at).min(buf.len());
                 content.write(&buf[..fits], at);
                 if fits < buf.len() {
-                    return Err(Fault::Enospc.error());
+                    return Err(io::Error::from_raw_os_error(libc::ENOSPC));
                 }
             }
             Outcome::Fail(error) if state.frozen => return Err(error),
@@ -396,6 +412,7 @@ impl DiskFile for MemoryFile {
         let mut content = guard(&self.node.content);
         match outcome {
             Outcome::Run => content.sync(),
+            Outcome::Lost => content.sync_failed(),
             Outcome::Fail(error) => {
                 content.sync_failed();
                 return Err(error);
@@ -421,15 +438,23 @@ impl Disk for MemoryDisk {
             Ok(Change::Create(path.to_path_buf(), Arc::clone(&node)))
         })?;
         drop(state);
-        self.file(path)
+        self.file(path, false)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.file(path)
+        self.file(path, false)
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.file(path)
+        self.file(path, false)
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.file(path, true)
+    }
+
+    fn open_direct_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.file(path, true)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -454,7 +479,7 @@ impl Disk for MemoryDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = guard(&self.state);
         match state.begin(Operation::CreateDir(path.to_path_buf())) {
-            Outcome::Run => {
+            Outcome::Run | Outcome::Lost => {
                 state.directories.extend(path.ancestors().map(Path::to_path_buf));
                 Ok(())
             }
@@ -475,7 +500,7 @@ impl Disk for MemoryDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = guard(&self.state);
         match state.begin(Operation::SyncDir(dir.to_path_buf())) {
-            Outcome::Run => {}
+            Outcome::Run | Outcome::Lost => {}
             Outcome::Fail(error) => return Err(error),
             Outcome::Cut => return Err(power_cut()),
         }

@@ -72,6 +72,34 @@ fn a_failed_sync_makes_nothing_durable_and_the_next_one_lies() {
 }
 
 #[test]
+fn what_a_lying_sync_lost_is_seen_by_those_who_read_the_disk_itself() {
+    let (disk, path) = disk();
+    let file = disk.create(&path).unwrap();
+    file.write_all_at(&[1; 700], 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(Path::new("/d")).unwrap();
+    disk.fail(OperationKind::Sync, 1, Fault::Lost);
+    file.write_all_at(&[2; 1000], 600).unwrap();
+    file.sync().unwrap();
+    file.sync().unwrap();
+    let expected = [vec![1; 700], vec![0; 900]].concat();
+    let direct = disk.open_direct_read(&path).unwrap();
+    for (at, len) in [(0, 1600), (511, 2), (690, 400), (1599, 1)] {
+        let mut seen = vec![9; len];
+        direct.read_exact_at(&mut seen, at as u64).unwrap();
+        assert_eq!(seen, expected[at..at + len], "{len} bytes at {at}");
+    }
+    assert!(direct.read_exact_at(&mut [0; 2], 1599).is_err());
+    assert_eq!(read_file(&disk, &path, 2000).unwrap()[600..], [2; 1000], "memory has it");
+    assert_eq!(read_file(&disk.crash_clean(), &path, 2000).unwrap(), expected);
+    file.write_all_at(&[3; 1600], 0).unwrap();
+    file.sync().unwrap();
+    let mut seen = vec![9; 1600];
+    direct.read_exact_at(&mut seen, 0).unwrap();
+    assert_eq!(seen, [3; 1600]);
+}
+
+#[test]
 fn a_frozen_disk_refuses_everything_and_its_image_can_be_used() {
     let (disk, path) = disk();
     disk.freeze_after(1);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::read_file;
+use crate::store::{Fault, OperationKind, read_file};
 
 /// Three groups of which the last is not named as acknowledged anywhere, and its place.
 fn unnamed_last() -> (MemoryDisk, std::ops::Range<u64>) {
@@ -46,6 +46,23 @@ fn what_is_left_of_a_cut_group_names_nothing_as_acknowledged() {
     assert_eq!((journal.head().gno, recovered.cut.unwrap().gno), (2, 3));
     assert_eq!(check(&disk).unwrap().head, journal.head());
     assert_eq!(sequence(read(&disk)), [1, 2, 3]);
+}
+
+#[test]
+fn a_group_that_the_disk_lost_is_missed_though_memory_has_it() {
+    let disk = MemoryDisk::new();
+    let mut journal = create(&disk);
+    append(&mut journal, &[100], NOON).unwrap();
+    disk.fail(OperationKind::Sync, 1, Fault::Lost);
+    for lens in [&[200, 5][..], &[3000]] {
+        append(&mut journal, lens, NOON).unwrap();
+    }
+    assert!(matches!(open(&disk), Err(JournalError::Corrupt { gno: 2, .. })), "a start");
+    append(&mut journal, &[9], NOON + DAY_MS).unwrap();
+    let closed = closed_segments(&disk, Path::new(DIR), &LOG).unwrap().remove(0);
+    let verified = closed.verify(&disk, &mut |_| true);
+    assert!(matches!(verified, Err(JournalError::Corrupt { gno: 2, .. })), "the scrubber: {verified:?}");
+    assert_eq!(sequence(read(&disk)), [1, 2, 3, 4], "memory has it");
 }
 
 #[test]
@@ -165,7 +182,7 @@ fn a_whole_group_in_the_wrong_place_is_never_cut() {
     let file = disk.open_write(&segment(1)).unwrap();
     let mut group = vec![0; PAGE as usize];
     file.read_exact_at(&mut group, PAGE).unwrap();
-    file.write_all_at(&group, last.start).unwrap();
+    file.write_durable_at(&group, last.start).unwrap();
     let error = open(&disk).unwrap_err();
     assert!(error.to_string().contains("written to another place"), "{error}");
 }
