@@ -59,14 +59,14 @@ pub(super) fn parts(inputs: Vec<(Ticket, Input)>) -> Vec<Vec<(Ticket, Input)>> {
     parts
 }
 
-/// What is the case while a disk of the journal is full and `room` bytes are left, or too few so that what was
+/// What is the case while a disk of the journal is full and `room` bytes are left, or so few that what was
 /// decided `waits`, and what to do.
 pub(super) fn full_text(waits: bool, room: u64, mirror: Option<&Path>) -> String {
     let or_mirror = mirror.map_or(String::new(), |mirror| format!(" or of its mirror {}", mirror.display()));
     if waits {
         return format!(
             "the disk of the journal{or_mirror} is full, and what was kept for withdrawals and releases is used up: \
-             nothing comes in and nothing is released, readers go on with what is published; free space on it, \
+             nothing comes in and nothing is released, readers go on with what is published; free space, \
              and tekd goes on by itself within {RETRY_S} seconds"
         );
     }

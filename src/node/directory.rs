@@ -221,9 +221,17 @@ pub(super) fn nothing_founded(
 /// does the same (spec 5.1.5): a snapshot that a crash cut short holds keys, and nothing would end its life.
 pub(super) fn remove_all_unfinished(options: &OriginOptions, state: &State) -> Result<(), OriginError> {
     let dir = &options.dir;
-    let sets = state.sets().map(|(set, _)| set_path(dir, set));
-    for dir in [dir.clone(), snapshots_path(dir), dir.join("keys")].into_iter().chain(sets) {
-        let removed = remove_unfinished(&*options.disk, &dir);
+    // Readers may be served already: what is made for them, cookie and certificates, is not ours, nor is what
+    // somebody else keeps in the directory.
+    let own = |name: &str| ["identity", "trust.json", "adoption"].contains(&name);
+    let private =
+        |name: &str| ["root.", "online-", "codes.", "seal-"].iter().any(|key| name.starts_with(key));
+    let every = |_: &str| true;
+    let dirs: [(_, &dyn Fn(&str) -> bool); 3] =
+        [(dir.clone(), &own), (snapshots_path(dir), &every), (dir.join("keys"), &private)];
+    let sets = state.sets().map(|(set, _)| (set_path(dir, set), &every as &dyn Fn(&str) -> bool));
+    for (dir, ours) in dirs.into_iter().chain(sets) {
+        let removed = remove_unfinished(&*options.disk, &dir, ours);
         removed.map_err(|source| OriginError::Disk { file: dir, source })?;
     }
     Ok(())

@@ -57,10 +57,10 @@ pub fn bring_up(origin: &mut Origin, builder: &mut Builder, clock: &dyn Clock) -
         let built = builder.recover(origin.state(), set)?;
         if let Some(built) = built.filter(|_| unfinished.contains(&set)) {
             origin.step(clock.now(), vec![(NOBODY, Input::Built(built))])?;
-            if origin.waits_for_space() {
-                // Readers see it when it is durable.
-                continue;
-            }
+        }
+        if origin.waits_for_space() {
+            // Readers see it when it is durable.
+            continue;
         }
         if let Some(news) = SetNews::from_origin(origin, set, clock.now().unix) {
             builder.show(&news)?;
@@ -217,7 +217,12 @@ impl OriginHandle {
         &self,
         look: impl FnOnce(&Origin) -> T + Send + 'static,
     ) -> Result<T, AskError> {
-        self.show(look)?.recv().map_err(|_| self.gone())
+        // Nobody is told of what is in no file yet.
+        let durable = move |origin: &Origin| match origin.waits_for_space() {
+            true => Err(origin.full()),
+            false => Ok(look(origin)),
+        };
+        self.show(durable)?.recv().map_err(|_| self.gone())?.map_err(AskError::from)
     }
 
     /// As [`OriginHandle::look`], but waits for `patience` at most.

@@ -210,10 +210,6 @@ impl DiskFile for MirrorFile {
         Ok(self.file.len()?.min(self.second.len()?))
     }
 
-    fn is_named(&self) -> io::Result<bool> {
-        Ok(self.file.is_named()? && self.second.is_named()?)
-    }
-
     fn sync(&self) -> io::Result<()> {
         self.twice(|file| file.sync())
     }
@@ -293,7 +289,11 @@ impl Disk for MirrorDisk {
         Ok(())
     }
 
+    /// That of the file; an error if its twin is not there.
     fn inode(&self, path: &Path) -> io::Result<u64> {
+        if let Some(twin) = self.twin(path) {
+            self.disk.inode(&twin).map_err(|error| at(&twin, error))?;
+        }
         self.disk.inode(path)
     }
 

@@ -33,8 +33,8 @@ use crate::wire::report::Durability;
 const DELEGATION_S: u64 = 90 * 86_400;
 /// How long before its making a delegation begins, in seconds: clocks differ.
 const DELEGATION_LEAD_S: u64 = 3600;
-/// How far ahead of what is believed the journal's files are dated, in seconds: a clock that is wrong must not
-/// keep them from being dropped.
+/// How far ahead of what is believed the journal's files are dated, in seconds: a clock that is wrong must
+/// not keep them from being dropped.
 const BELIEVED_AHEAD_S: u64 = 86_400;
 /// How often a seal key is made, in seconds (spec 7.1.4).
 const SEAL_KEY_WEEK_S: u64 = 7 * 86_400;
@@ -298,7 +298,7 @@ impl Origin {
     ) -> Result<Committed, OriginError> {
         let committed = self.step(now, inputs)?;
         match self.waits_for_space() {
-            true => Err(AppendError::Full { bytes: 0 }.into()),
+            true => Err(AppendError::Full { bytes: self.unwritten.bytes() }.into()),
             false => Ok(committed),
         }
     }
@@ -420,7 +420,7 @@ impl Origin {
         }
         if self.waits_for_space() {
             // The state is ahead of the journal.
-            return Err(AppendError::Full { bytes: self.journal.room() }.into());
+            return Err(AppendError::Full { bytes: self.unwritten.bytes() }.into());
         }
         let base = snapshots::write(&self.options, &self.identity, &self.head, self.state())?;
         self.step(now, vec![(NOBODY, Input::Base(base))])?;
@@ -437,12 +437,13 @@ impl Origin {
     /// whose day, the retention and two days are over. A clock that is not believed drops nothing.
     fn drop_old(&mut self, named: bool) -> Result<(), OriginError> {
         let Some(base) = self.state().base().map(|base| base.snapshot.gno) else { return Ok(()) };
-        if named || self.oldest.is_none() {
+        if named {
             let (dir, whole) = (snapshots_path(&self.options.dir), self.whole.take());
             self.oldest = snapshot::remove_old(&*self.options.disk, &dir, &self.identity.log_id, base, whole)
                 .inspect_err(|e| tracing::warn!("older snapshots and segments stay until the next base: {e}"))
                 .ok();
         }
+        // Nothing goes on the word of a snapshot that nobody has read: a base was read when it was made.
         let Some(oldest) = self.oldest else { return Ok(()) };
         let begun_ms = snapshots::begun_before_ms(self.state(), self.state().believed_time());
         Ok(self.journal.trim(oldest + 1, begun_ms)?)

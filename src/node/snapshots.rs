@@ -33,8 +33,8 @@ pub(super) fn day_of(unix: u64) -> u64 {
 }
 
 /// Whether the state needs a new base: another day has begun since the newest, or since what was believed
-/// when it was `opened` (Unix seconds) if there is none, or many events came. Days are those of releases: what
-/// a clock that is not believed stamps makes none due, and puts none off.
+/// when it was `opened` (Unix seconds) if there is none, or many events came. Days are those of releases:
+/// what a clock that is not believed stamps makes none due, and puts none off.
 pub(super) fn is_due(state: &State, opened: u64) -> bool {
     let since = state.base().map_or(opened, |base| base.time);
     events_since(state) >= SNAPSHOT_EVENTS || day_of(state.believed_time()) > day_of(since)

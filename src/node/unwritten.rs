@@ -27,6 +27,11 @@ impl Unwritten {
         !self.records.is_empty()
     }
 
+    /// Bytes of it.
+    pub(super) fn bytes(&self) -> u64 {
+        self.records.iter().map(|record| record_bytes(record.payload.len())).sum()
+    }
+
     /// Takes what was decided. What was decided before must have been written.
     pub(super) fn decided(&mut self, records: Vec<Record>) {
         debug_assert!(self.records.is_empty(), "the writer decides on what is durable");

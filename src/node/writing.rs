@@ -1,7 +1,7 @@
 //! The writer's thread: makes one group of what is asked, answers when it is durable, hands tables to the
 //! builder and snapshots to whoever folds them, and waits for neither.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
@@ -111,6 +111,9 @@ pub(super) struct WriterThread {
     folding: Folding,
     /// When the newest release of a set was given to the builder. bounded: one for each set.
     building: HashMap<u32, Instant>,
+    /// Sets with news, and who waits to hear that they are seen: shown once the state is what the journal
+    /// says. bounded: one for each set.
+    unshown: BTreeMap<u32, Vec<Held>>,
     /// Sets whose table was found changed and is to be made again. bounded: one for each set.
     hurt: BTreeSet<u32>,
 }
@@ -135,6 +138,7 @@ impl WriterThread {
             outbox: VecDeque::new(),
             folding,
             building: HashMap::new(),
+            unshown: BTreeMap::new(),
             hurt: BTreeSet::new(),
         }
     }
@@ -315,13 +319,18 @@ impl WriterThread {
                     self.outbox.push_back(Job::Build(context, outcome));
                 }
                 Work::Publish { set, .. } | Work::Show { set } => {
-                    let told = held.extract_if(.., |(of, _)| *of == set).map(|(_, held)| held).collect();
-                    self.show(set, now.unix, told);
+                    let told = held.extract_if(.., |(of, _)| *of == set).map(|(_, held)| held);
+                    self.unshown.entry(set).or_default().extend(told);
                 }
             }
         }
         for (_, told) in held {
             told();
+        }
+        if !self.origin.waits_for_space() {
+            for (set, told) in std::mem::take(&mut self.unshown) {
+                self.show(set, now.unix, told);
+            }
         }
         self.releasing.retain(|(_, ticket)| self.waiting.contains_key(ticket));
         self.hand_out();
@@ -362,7 +371,8 @@ impl WriterThread {
     /// Has a snapshot made if one is due or wanted.
     fn fold_when_due(&mut self) {
         let now_ms = self.clock.now().monotonic_ms;
-        if !self.folding.is_wanted(self.origin.base_is_due(), now_ms) {
+        // A base could not be named while something waits for space.
+        if self.origin.waits_for_space() || !self.folding.is_wanted(self.origin.base_is_due(), now_ms) {
             return;
         }
         // What is decided by now is named, so it is found.

@@ -147,9 +147,6 @@ mod tests {
         fn sync(&self) -> io::Result<()> {
             self.0.sync()
         }
-        fn is_named(&self) -> io::Result<bool> {
-            self.0.is_named()
-        }
     }
 
     impl Disk for Growing {

@@ -33,8 +33,6 @@ pub trait DiskFile: Send + Sync {
         self.write_all_at(buf, offset)?;
         self.sync()
     }
-    /// Whether the file has a name still: one removed or replaced while it is open has none.
-    fn is_named(&self) -> io::Result<bool>;
     /// The operating system's file, when there is one: for mapping and locking.
     fn os_file(&self) -> Option<&File> {
         None
@@ -101,10 +99,6 @@ impl DiskFile for File {
         self.sync_data()
     }
 
-    fn is_named(&self) -> io::Result<bool> {
-        Ok(self.metadata()?.nlink() > 0)
-    }
-
     fn os_file(&self) -> Option<&File> {
         Some(self)
     }
@@ -129,10 +123,6 @@ impl DiskFile for DirectFile {
 
     fn sync(&self) -> io::Result<()> {
         self.plain().sync_data()
-    }
-
-    fn is_named(&self) -> io::Result<bool> {
-        self.plain().is_named()
     }
 
     fn os_file(&self) -> Option<&File> {
@@ -248,14 +238,18 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
     disk.sync_dir(dir)
 }
 
-/// Removes the files of `dir` whose names end in `.new`, durably: what an interrupted writer left (spec
-/// 5.1.5). To be called when nobody writes there. A missing directory has none.
-pub fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+/// Removes the files of `dir` whose names end in `.new` and are `ours` without that, durably: what an
+/// interrupted writer left (spec 5.1.5). To be called when nobody writes these. A missing directory has none.
+pub fn remove_unfinished(disk: &dyn Disk, dir: &Path, ours: &dyn Fn(&str) -> bool) -> io::Result<()> {
     let names = match disk.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         listed => listed?,
     };
-    let mut unfinished = names.iter().filter(|name| name.extension().is_some_and(|e| e == "new")).peekable();
+    let is_ours = |path: &&PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.strip_suffix(".new")).is_some_and(ours)
+    };
+    let mut unfinished = names.iter().filter(is_ours).peekable();
     if unfinished.peek().is_none() {
         return Ok(());
     }

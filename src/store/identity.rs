@@ -280,7 +280,7 @@ impl DirLock {
     pub fn acquire(disk: &dyn Disk, dir: &Path) -> Result<DirLock, IdentityError> {
         let path = dir.join("lock");
         let itself = disk.open_dir(dir).map_err(failed("open", dir))?;
-        let lock = |file: Option<&File>| match file.map_or(Ok(()), File::try_lock) {
+        let lock = |file: Option<&File>, locked: &Path| match file.map_or(Ok(()), File::try_lock) {
             Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => {
                 let text = read_file(disk, &path, 64).unwrap_or_default();
@@ -288,9 +288,13 @@ impl DirLock {
                 let pid = if pid.is_empty() { "unknown".to_string() } else { pid };
                 Err(IdentityError::Locked { dir: dir.to_path_buf(), pid })
             }
-            Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
+            Err(TryLockError::Error(source)) => Err(failed("lock", locked)(source)),
         };
-        lock(itself.as_ref())?;
+        match lock(itself.as_ref(), dir) {
+            // A network's file system may lock no directories: the file has to do.
+            Err(IdentityError::Disk { .. }) | Ok(()) => {}
+            Err(locked) => return Err(locked),
+        }
         let file = match disk.open_write(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => match disk.create(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open_write(&path),
@@ -299,7 +303,7 @@ impl DirLock {
             opened => opened,
         };
         let file = file.map_err(failed("open", &path))?;
-        lock(file.os_file())?;
+        lock(file.os_file(), &path)?;
         // As wide as any process id, so that it covers whatever an earlier one left.
         let pid = format!("{:<20}\n", std::process::id());
         file.write_all_at(pid.as_bytes(), 0).map_err(failed("write", &path))?;

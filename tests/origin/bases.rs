@@ -169,6 +169,38 @@ fn one_event_under_a_clock_that_is_ahead_puts_off_no_base_and_keeps_no_segment()
 }
 
 #[test]
+fn nothing_is_dropped_on_the_word_of_a_snapshot_that_nobody_has_read() {
+    let mut days = Days::new();
+    (0..2).for_each(|_| days.pass());
+    let mut world = days.world;
+    for snapshot in world.disk.list(&snapshots_path(Path::new(DIR))).expect("a directory") {
+        world.disk.remove(&snapshot).expect("removed");
+    }
+    // Everything comes from event one; then a day begins on which segments would go.
+    world = world.restart();
+    let state = world.origin.state().to_bytes();
+    world.pass((RETENTION + 5) * DAY);
+    world.tick();
+    assert!(world.origin.state().to_bytes() != state, "a release");
+    let image = world.disk.crash_clean();
+    let mut again = World::open(image, world.now, 52).expect("the journal has all of it");
+    assert!(again.records(1)[0].seq == 1 && again.origin.state().seq() == world.origin.state().seq());
+}
+
+#[test]
+fn a_start_removes_what_its_writer_left_and_nothing_else() {
+    let world = World::new(NOON, 53);
+    let path = |name: &str| Path::new(DIR).join(name);
+    let (others, own) = (["notes.new", "keys/cookie.key.new"], ["identity.new", "keys/seal-00.key.new"]);
+    for name in others.iter().chain(&own) {
+        world.disk.create(&path(name)).expect("a file").write_all_at(b"?", 0).expect("written");
+    }
+    let world = world.restart();
+    assert!(others.iter().all(|name| world.disk.inode(&path(name)).is_ok()));
+    assert!(own.iter().all(|name| world.disk.inode(&path(name)).is_err()));
+}
+
+#[test]
 fn a_snapshot_folded_from_the_files_is_that_of_the_state() {
     let mut days = Days::new();
     (0..3).for_each(|_| days.pass());

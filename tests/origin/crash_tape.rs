@@ -123,10 +123,6 @@ impl DiskFile for RecordedFile {
         self.recorder.tape().write(Step::Sync(self.handle));
         self.file.sync()
     }
-
-    fn is_named(&self) -> io::Result<bool> {
-        self.file.is_named()
-    }
 }
 
 /// What is refused changes nothing and is not written down.

@@ -79,7 +79,9 @@ fn both_directories_hold_the_same_bytes_and_the_mirror_alone_is_enough() {
     let told = world.report(&ask);
     assert_eq!(told.outcome, Outcome::Done);
     for _ in 0..2 {
+        // Another day begins with its release.
         world.pass(86_400);
+        world.tick();
         assert!(import(&mut world, &mut dice, 300));
         world.snapshot();
         world = world.restart();

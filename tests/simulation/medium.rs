@@ -128,10 +128,6 @@ impl DiskFile for WatchedFile {
         }
         self.notes.note(&self.path, self.file.sync())
     }
-
-    fn is_named(&self) -> io::Result<bool> {
-        self.notes.note(&self.path, self.file.is_named())
-    }
 }
 
 impl Disk for Medium {

@@ -246,7 +246,8 @@ impl Commands {
         let journal = match &self.private {
             Some(_) => {
                 let origin = self.origin()?;
-                let looked = origin.look(|o| (o.head(), o.mirror().map(Path::to_path_buf)));
+                let head = |o: &Origin| (o.head(), o.mirror().map(Path::to_path_buf));
+                let looked = origin.look_within(HEALTH_PATIENCE, head);
                 let (head, mirror) = looked.map_err(asked)?;
                 // What is confirmed is in both; what may be wrong is rot in what is closed.
                 let whole = !self.damage().iter().any(|finding| finding.property == "mirror");

@@ -34,8 +34,8 @@ impl Origin {
         if self.writer.clock_alarm().is_some() || self.state().seal_keys_at(now) >= MAX_SEAL_KEYS {
             return false;
         }
-        // What is sealed to it would be turned away, and what room is left is for others.
-        if self.full {
+        // While there is one, what room is left is for what comes sealed to it: withdrawals.
+        if self.full && keys.iter().any(|key| (key.not_before..=key.not_after).contains(&now)) {
             return false;
         }
         let lost = |key: &&SealKey| self.lost_seals.contains(&key.id);

@@ -3,8 +3,8 @@
 use super::super::admission::{bytes_of_all, full_text, turn_away};
 use super::super::unwritten::Answer;
 use super::{Origin, OriginError};
-use crate::engine::{Input, Moment, Ticket};
-use crate::store::journal::AppendError;
+use crate::engine::{Input, Moment, Refusal, Ticket};
+use crate::store::journal::{AppendError, RETRY_S};
 
 impl Origin {
     /// Whether something was decided that is in no file yet, for want of room: nobody was told, readers see
@@ -14,7 +14,11 @@ impl Origin {
     }
 
     /// Takes out of `inputs`, answered, what a full disk has no room for; the reserve is for the others.
-    pub(super) fn admit(&mut self, now: Moment, inputs: &mut Vec<(Ticket, Input)>) -> Result<Vec<Answer>, OriginError> {
+    pub(super) fn admit(
+        &mut self,
+        now: Moment,
+        inputs: &mut Vec<(Ticket, Input)>,
+    ) -> Result<Vec<Answer>, OriginError> {
         let Some(bytes) = bytes_of_all(inputs).or(self.full.then_some(0)) else { return Ok(Vec::new()) };
         self.find_space(now, bytes)?;
         Ok(if self.full { turn_away(inputs, now, self.journal.room()) } else { Vec::new() })
@@ -40,6 +44,11 @@ impl Origin {
             (true, false) => tracing::info!("the disk of the journal has space again: reports come in"),
             _ => {}
         }
+    }
+
+    /// The answer to what cannot be decided, or told, for want of room.
+    pub(in crate::node) fn full(&self) -> Refusal {
+        Refusal::JournalFull { room: self.journal.room(), retry_s: RETRY_S }
     }
 
     fn full_text(&self) -> String {

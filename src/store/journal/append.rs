@@ -5,6 +5,7 @@
 //! own; the directory's lock is the caller's.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub struct LocalJournal {
 /// The segment being written.
 struct Current {
     file: Box<dyn DiskFile>,
+    inode: u64,
     segment: Segment,
     at: u64,
     /// The next write zeroes up to here what a cut group left.
@@ -250,7 +252,7 @@ impl LocalJournal {
     fn roll(&mut self, bytes: u64, now_ms: u64) -> Result<(), JournalError> {
         let segment = self.next_segment(self.next_len().max(PAGE + bytes), now_ms)?;
         let file = segment::create(&*self.disk, &segment)?;
-        self.current = Some(Current { file, segment, at: PAGE, dirty_end: PAGE });
+        self.current = Some(Current::of(&*self.disk, file, segment, (PAGE, PAGE))?);
         Ok(())
     }
 
@@ -258,7 +260,7 @@ impl LocalJournal {
     fn take_reserve(&mut self, len: u64, now_ms: u64) -> Result<(), JournalError> {
         let segment = self.next_segment(len, now_ms)?;
         let file = reserve::take(&*self.disk, &self.dir, &segment)?;
-        self.current = Some(Current { file, segment, at: PAGE, dirty_end: PAGE });
+        self.current = Some(Current::of(&*self.disk, file, segment, (PAGE, PAGE))?);
         self.reserve = None;
         Ok(())
     }
@@ -277,7 +279,7 @@ impl LocalJournal {
             number = current.segment.number.checked_add(1).expect("2^32 segments are 4 PiB at least");
             let dirty = current.dirty_end.saturating_sub(current.at);
             if dirty > 0 {
-                current.write(&vec![0; usize::try_from(dirty).unwrap_or(usize::MAX)])?;
+                current.write(&*self.disk, &vec![0; usize::try_from(dirty).unwrap_or(usize::MAX)])?;
                 current.dirty_end = current.at;
             }
         }
@@ -303,7 +305,7 @@ impl LocalJournal {
         let len = self.buffer.len() as u64;
         let dirty = current.dirty_end.saturating_sub(current.at);
         self.buffer.resize(len.max(dirty) as usize, 0);
-        current.write(&self.buffer)?;
+        current.write(&*self.disk, &self.buffer)?;
         current.at += len;
         // bounded: a group of the largest size does not keep its memory.
         self.buffer.clear();
@@ -397,21 +399,51 @@ impl Journal for LocalJournal {
 }
 
 impl Current {
+    /// The segment in `file`, in which the next group goes to the first place and there are zeros from the
+    /// second on.
+    fn of(
+        disk: &dyn Disk,
+        file: Box<dyn DiskFile>,
+        segment: Segment,
+        (at, dirty_end): (u64, u64),
+    ) -> Result<Self, JournalError> {
+        let inode = disk.inode(&segment.path);
+        let inode = inode.map_err(|source| {
+            let file = segment.path.clone();
+            JournalError::Disk { what: "look at", file, source }
+        })?;
+        Ok(Current { file, inode, segment, at, dirty_end })
+    }
+
     /// Writes `bytes` where the next group begins, and makes them durable: in a file that a start will find.
-    fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
-        let fail = |what| {
+    fn write(&mut self, disk: &dyn Disk, bytes: &[u8]) -> Result<(), JournalError> {
+        // A write would make it longer again.
+        self.stands(disk)?;
+        let written = self.file.write_durable_at(bytes, self.at);
+        written.map_err(|source| {
             let file = self.segment.path.clone();
-            move |source| JournalError::Disk { what, file, source }
+            JournalError::Disk { what: "write", file, source }
+        })?;
+        self.stands(disk)
+    }
+
+    /// Whether the file is there by its name, and has its length.
+    fn stands(&self, disk: &dyn Disk) -> Result<(), JournalError> {
+        let (file, expected) = (self.segment.path.clone(), self.segment.len);
+        let named = match disk.inode(&file) {
+            Ok(inode) => inode == self.inode,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(JournalError::Disk { what: "look at", file, source }),
         };
-        self.file.write_durable_at(bytes, self.at).map_err(fail("write"))?;
-        let named = self.file.is_named().map_err(fail("look at"))?;
-        let found = self.file.len().map_err(fail("look at"))?;
-        let expected = self.segment.len;
-        if !named || found < expected {
-            let file = self.segment.path.clone();
-            return Err(JournalError::Taken { file, named, found, expected });
+        let found = self.file.len();
+        let found = found.map_err(|source| {
+            let file = file.clone();
+            JournalError::Disk { what: "look at", file, source }
+        })?;
+        if named && found >= expected {
+            return Ok(());
         }
-        Ok(())
+        Err(JournalError::Taken { file, named, found, expected })
     }
 }
 
@@ -426,7 +458,7 @@ fn check_options(options: &Options) -> Result<(), JournalError> {
 /// Removes what interrupted births left, and makes the names that are there durable.
 pub(super) fn sweep(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
     let fail = |what| move |source| JournalError::Disk { what, file: dir.to_path_buf(), source };
-    remove_unfinished(disk, dir).map_err(fail("remove a temporary file from"))?;
+    remove_unfinished(disk, dir, &|_| true).map_err(fail("remove a temporary file from"))?;
     disk.sync_dir(dir).map_err(fail("sync"))
 }
 
@@ -445,5 +477,5 @@ fn resume(disk: &dyn Disk, tail: Tail, rewrite: bool) -> Result<Current, Journal
         file.read_exact_at(&mut bytes, offset).map_err(fail("read"))?;
         file.write_durable_at(&bytes, offset).map_err(fail("write"))?;
     }
-    Ok(Current { file, segment: tail.segment, at: tail.at, dirty_end: tail.at + tail.dirty })
+    Current::of(disk, file, tail.segment, (tail.at, tail.at + tail.dirty))
 }

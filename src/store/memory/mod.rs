@@ -400,12 +400,6 @@ impl DiskFile for MemoryFile {
         Ok(guard(&self.node.content).bytes.len() as u64)
     }
 
-    fn is_named(&self) -> io::Result<bool> {
-        let state = guard(&self.disk.state);
-        state.alive()?;
-        Ok(state.names.values().any(|node| node.inode == self.node.inode))
-    }
-
     fn sync(&self) -> io::Result<()> {
         let mut state = guard(&self.disk.state);
         let outcome = state.begin(Operation::Sync(self.path.clone()));

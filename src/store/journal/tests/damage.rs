@@ -225,7 +225,8 @@ fn a_segment_that_is_taken_away_while_it_is_written_confirms_nothing_more() {
         disk.create(copy).unwrap().write_all_at(&bytes, 0).unwrap();
         disk.rename(copy, &segment(1)).unwrap();
     };
-    for take in [&remove as &dyn Fn(&MemoryDisk), &replace] {
+    let aside = |disk: &MemoryDisk| disk.rename(&segment(1), Path::new("/aside")).unwrap();
+    for take in [&remove as &dyn Fn(&MemoryDisk), &replace, &aside] {
         let disk = MemoryDisk::new();
         let mut journal = create(&disk);
         let head = append(&mut journal, &[100], NOON).unwrap();
