@@ -184,7 +184,7 @@ fn nothing_is_dropped_on_the_word_of_a_snapshot_that_nobody_has_read() {
     assert!(world.origin.state().to_bytes() != state, "a release");
     let image = world.disk.crash_clean();
     let mut again = World::open(image, world.now, 52).expect("the journal has all of it");
-    assert!(again.records(1)[0].seq == 1 && again.origin.state().seq() == world.origin.state().seq());
+    assert!(again.records(1)[0].seq == 1 && again.origin.state().seq() >= world.origin.state().seq());
 }
 
 #[test]
