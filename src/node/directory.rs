@@ -227,14 +227,14 @@ pub(super) fn remove_all_unfinished(options: &OriginOptions, state: &State) -> R
     let private =
         |name: &str| ["root.", "online-", "codes.", "seal-"].iter().any(|key| name.starts_with(key));
     let every = |_: &str| true;
-    let dirs: [(_, &dyn Fn(&str) -> bool); 3] =
-        [(dir.clone(), &own), (snapshots_path(dir), &every), (dir.join("keys"), &private)];
-    let sets = state.sets().map(|(set, _)| (set_path(dir, set), &every as &dyn Fn(&str) -> bool));
-    for (dir, ours) in dirs.into_iter().chain(sets) {
+    let sweep = |dir: PathBuf, ours: &dyn Fn(&str) -> bool| {
         let removed = remove_unfinished(&*options.disk, &dir, ours);
-        removed.map_err(|source| OriginError::Disk { file: dir, source })?;
-    }
-    Ok(())
+        removed.map_err(|source| OriginError::Disk { file: dir, source })
+    };
+    sweep(dir.clone(), &own)?;
+    sweep(snapshots_path(dir), &every)?;
+    sweep(dir.join("keys"), &private)?;
+    state.sets().try_for_each(|(set, _)| sweep(set_path(dir, set), &every))
 }
 
 /// The state as the files of a directory give it.
