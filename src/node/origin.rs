@@ -33,8 +33,8 @@ use crate::wire::report::Durability;
 const DELEGATION_S: u64 = 90 * 86_400;
 /// How long before its making a delegation begins, in seconds: clocks differ.
 const DELEGATION_LEAD_S: u64 = 3600;
-/// How far ahead of what is believed the journal's files are dated, in seconds: a clock that is wrong must
-/// not keep them from being dropped.
+/// How far ahead of what is believed the journal's files are dated at most, in seconds, and never behind it:
+/// a clock that is wrong must neither keep them from being dropped nor have them dropped early.
 const BELIEVED_AHEAD_S: u64 = 86_400;
 /// How often a seal key is made, in seconds (spec 7.1.4).
 const SEAL_KEY_WEEK_S: u64 = 7 * 86_400;
@@ -355,7 +355,7 @@ impl Origin {
     fn journal_ms(&self, now: Moment) -> u64 {
         let believed = match self.state().believed_time() {
             0 => now.unix,
-            believed => now.unix.min(believed.saturating_add(BELIEVED_AHEAD_S)),
+            believed => now.unix.clamp(believed, believed.saturating_add(BELIEVED_AHEAD_S)),
         };
         believed.saturating_mul(1000)
     }

@@ -65,11 +65,13 @@ struct Place {
     handle: OriginHandle,
     clock: Arc<SteppedClock>,
     mood: Arc<Mutex<Mood>>,
+    disk: MemoryDisk,
 }
 
 fn place() -> Place {
     let clock = Arc::new(SteppedClock::new(1_767_614_400));
-    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let memory = MemoryDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(memory.clone());
     let options =
         OriginOptions { disk: Arc::clone(&disk), dir: PathBuf::from("/data"), segment_bytes: 1 << 20 };
     let mut origin = Origin::open(options, clock.now(), Box::new(Seeded::new(1))).unwrap();
@@ -80,7 +82,8 @@ fn place() -> Place {
     let mood = Arc::new(Mutex::new(Mood::Well));
     let moody = Moody { builder, mood: Arc::clone(&mood) };
     let ticking = Arc::clone(&clock) as Arc<dyn Clock>;
-    Place { handle: OriginHandle::with_maker(origin, moody, view, ticking).unwrap(), clock, mood }
+    let handle = OriginHandle::with_maker(origin, moody, view, ticking).unwrap();
+    Place { handle, clock, mood, disk: memory }
 }
 
 impl Place {
@@ -196,4 +199,46 @@ fn who_waits_for_a_slow_writer_may_give_up() {
     assert!(matches!(looked, Err(AskError::Slow(_))), "{looked:?}");
     go.send(()).unwrap();
     place.handle.look_within(DEADLINE, |_| ()).expect("it goes on");
+}
+
+/// The manifest of set 1 that readers see.
+fn manifest(place: &Place) -> Arc<Vec<u8>> {
+    Arc::clone(&place.handle.view().load().set(1).unwrap().manifest)
+}
+
+#[test]
+fn while_a_decision_waits_for_space_nobody_is_told_of_it_or_shown_it() {
+    let place = place();
+    let full = || matches!(place.handle.look(|_| ()), Err(AskError::Refused(Refusal::JournalFull { .. })));
+    let journal = PathBuf::from("/data/journal");
+    place.disk.set_quota(&journal, Some(place.disk.used(&journal)));
+    let (mut seen, mut days) = (manifest(&place), 20);
+    // Until one finds no room, not even in the reserve.
+    let waiting = loop {
+        days = 39 - days;
+        let retention_days = Some(days);
+        let change = ParamsChange { retention_days, ..ParamsChange::default() };
+        let (tell, told) = sync_channel(1);
+        let tell = move |answered| drop(tell.send(answered));
+        place.handle.ask_then(Input::Configure { set: 1, change }, tell).unwrap();
+        let answered = loop {
+            match told.try_recv() {
+                Ok(answered) => break Some(answered),
+                Err(_) if full() => break None,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        let Some(answered) = answered else { break told };
+        assert!(answered.is_ok(), "{answered:?}");
+        place.wait_until("it is shown", |place| manifest(place) != seen);
+        seen = manifest(&place);
+    };
+    assert!(place.handle.look_within(DEADLINE, |o| o.journal_full()).unwrap().is_some(), "health looks");
+    assert!(waiting.try_recv().is_err() && manifest(&place) == seen);
+    let refused = place.handle.ask(configure());
+    assert!(matches!(refused, Err(AskError::Refused(Refusal::JournalFull { .. }))), "{refused:?}");
+    place.disk.set_quota(&journal, None);
+    place.clock.advance(10);
+    assert!(waiting.recv_timeout(DEADLINE).unwrap().is_ok(), "it is told once it is written");
+    place.wait_until("it is shown", |place| manifest(place) != seen && !full());
 }
