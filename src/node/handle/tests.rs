@@ -233,7 +233,7 @@ fn while_a_decision_waits_for_space_nobody_is_told_of_it_or_shown_it() {
         place.wait_until("it is shown", |place| manifest(place) != seen);
         seen = manifest(&place);
     };
-    assert!(place.handle.look_within(DEADLINE, |o| o.journal_full()).unwrap().is_some(), "health looks");
+    assert!(place.handle.look_within(DEADLINE, Origin::journal_full).unwrap().is_some(), "health looks");
     assert!(waiting.try_recv().is_err() && manifest(&place) == seen);
     let refused = place.handle.ask(configure());
     assert!(matches!(refused, Err(AskError::Refused(Refusal::JournalFull { .. }))), "{refused:?}");
