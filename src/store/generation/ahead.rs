@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::files::create_temporary;
 use super::layout::HEADER_LEN;
-use super::{Generation, GenerationError, TEMPORARY_SUFFIX, file_name};
+use super::{Generation, GenerationError, file_name};
 use crate::store::{Disk, DiskFile};
 
 /// The entries of a generation, on the disk under its temporary name.
@@ -28,15 +29,7 @@ impl<'d> EntriesAhead<'d> {
         entries: &[u8],
     ) -> Result<Self, GenerationError> {
         let path = dir.join(file_name(version));
-        let temporary = dir.join(format!("{}{TEMPORARY_SUFFIX}", file_name(version)));
-        disk.create_dir(dir).map_err(GenerationError::io(dir))?;
-        match disk.remove(&temporary) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(GenerationError::io(&temporary)(error));
-            }
-            _ => {}
-        }
-        let file = disk.create(&temporary).map_err(GenerationError::io(&temporary))?;
+        let (temporary, file) = create_temporary(disk, dir, version)?;
         file.write_all_at(entries, HEADER_LEN as u64).map_err(GenerationError::io(&temporary))?;
         file.sync().map_err(GenerationError::io(&temporary))?;
         Ok(EntriesAhead { disk, file, temporary, path, len: entries.len() })

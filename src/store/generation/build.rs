@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::files::create_temporary;
 use super::layout::{self, Contents, ENTRIES_MAX, HEADER_LEN, Layout, OFFSET_LEN};
 use super::order::OrderCheck;
 use super::table::{check_nodes, root, sha256};
-use super::{Generation, GenerationError, GenerationMeta, Shape, TEMPORARY_SUFFIX, file_name, index_bits};
+use super::{Generation, GenerationError, GenerationMeta, Shape, file_name, index_bits};
 use crate::store::{Disk, DiskFile, MemoryMode};
 
 /// Bytes of entries gathered before they are written.
@@ -51,15 +52,7 @@ impl<'d> GenerationBuilder<'d> {
         let shape = meta.shape()?;
         let limit = at_most.min(ENTRIES_MAX);
         let path = dir.join(file_name(meta.version));
-        let temporary = dir.join(format!("{}{TEMPORARY_SUFFIX}", file_name(meta.version)));
-        disk.create_dir(dir).map_err(GenerationError::io(dir))?;
-        match disk.remove(&temporary) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(GenerationError::io(&temporary)(error));
-            }
-            _ => {}
-        }
-        let file = disk.create(&temporary).map_err(GenerationError::io(&temporary))?;
+        let (temporary, file) = create_temporary(disk, dir, meta.version)?;
         let index_bits = index_bits(limit);
         Ok(Self {
             disk,

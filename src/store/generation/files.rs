@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::GenerationError;
-use crate::store::Disk;
+use crate::store::{Disk, DiskFile};
 
 /// What the name of a file in the making ends with.
 pub const TEMPORARY_SUFFIX: &str = ".new";
@@ -17,6 +17,25 @@ const VERSION_DIGITS: usize = 16;
 /// Name of the generation file of `version`.
 pub fn file_name(version: u64) -> String {
     format!("{PREFIX}{version:016x}{SUFFIX}")
+}
+
+/// Creates the file of `version` in `dir` (made if missing) under its temporary name. A file left over from
+/// an interrupted attempt is replaced.
+pub(super) fn create_temporary(
+    disk: &dyn Disk,
+    dir: &Path,
+    version: u64,
+) -> Result<(PathBuf, Box<dyn DiskFile>), GenerationError> {
+    let temporary = dir.join(format!("{}{TEMPORARY_SUFFIX}", file_name(version)));
+    disk.create_dir(dir).map_err(GenerationError::io(dir))?;
+    match disk.remove(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(GenerationError::io(&temporary)(error));
+        }
+        _ => {}
+    }
+    let file = disk.create(&temporary).map_err(GenerationError::io(&temporary))?;
+    Ok((temporary, file))
 }
 
 /// The generation files in `dir`, newest version first. A missing directory has none.
