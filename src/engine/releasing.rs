@@ -54,7 +54,7 @@ pub(crate) fn plan(set: &SetState, now: u64, occasion: Occasion, random: &mut dy
     let time = now.max(set.time);
     let horizon = set.horizon_at(time);
     let unexpired = |p: &&Pending| time::is_live(p.fields.start, p.fields.period, horizon);
-    let waiting = set.keys.waiting().iter().map(|(_, p)| p);
+    let waiting = set.keys.waiting().map(|(_, p)| p);
     let embargoed = waiting.filter(unexpired).filter(|p| p.embargo_end > now).count();
     let mut planning = Planning {
         set,

@@ -216,7 +216,7 @@ fn encode_set(e: &mut Encoder, s: &SetState) {
         }
     }
     e.count(s.waiting());
-    for at in s.keys.sorted(s.keys.waiting().iter().map(|(at, _)| *at)) {
+    for at in s.keys.sorted(s.keys.waiting().map(|(at, _)| *at)) {
         let Some(p) = s.keys.waits_for(at) else { continue };
         e.key(s.keys.key(at))
             .fields(&p.fields)

@@ -146,23 +146,41 @@ impl Table {
     }
 }
 
-/// Asks the system for huge pages under what `list` has room for: what is large and read here and there is
-/// found sooner, and comes into memory with fewer interruptions. A hint: without them it is slower, not
-/// wrong.
-pub fn on_huge_pages<T>(list: &Vec<T>) {
-    let len = list.capacity().saturating_mul(size_of::<T>());
-    if len >= HUGE_FROM {
-        advise_huge(list.as_ptr().addr(), len);
-    }
+/// The pages that memory of the process comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pages {
+    /// Huge ones: what is large and read here and there is found sooner, and much of it comes with few
+    /// interruptions.
+    #[default]
+    Huge,
+    /// Small ones: who adds a little does not wait until a huge page is cleared.
+    Small,
 }
 
-#[allow(unsafe_code)]
-fn advise_huge(start: usize, len: usize) {
-    let size = page_size();
-    let (from, to) = (start.next_multiple_of(size), (start + len) & !(size - 1));
-    #[cfg(target_os = "linux")]
-    // SAFETY: advice-changes-no-byte: the pages are whole ones of memory of ours.
-    let _ = unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE) };
+impl Pages {
+    /// Asks the system for such pages under what `list` has room for, where none are there yet. A hint: with
+    /// others it is slower, not wrong.
+    pub fn under<T>(self, list: &Vec<T>) {
+        let len = list.capacity().saturating_mul(size_of::<T>());
+        if len >= HUGE_FROM {
+            self.advise(list.as_ptr().addr(), len);
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn advise(self, start: usize, len: usize) {
+        let size = page_size();
+        let (from, to) = (start.next_multiple_of(size), (start + len) & !(size - 1));
+        #[cfg(target_os = "linux")]
+        {
+            let advice = match self {
+                Pages::Huge => libc::MADV_HUGEPAGE,
+                Pages::Small => libc::MADV_NOHUGEPAGE,
+            };
+            // SAFETY: advice-changes-no-byte: the pages are whole ones of memory of ours.
+            let _ = unsafe { libc::madvise(from as *mut libc::c_void, to - from, advice) };
+        }
+    }
 }
 
 /// A mapped range that may lose its pages. A start of 0 is nobody's.

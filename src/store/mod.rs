@@ -20,6 +20,6 @@ pub use adoption::AdoptionError;
 pub use copying::copy_journal;
 pub use disk::{Disk, DiskFile, RealDisk, read_file, remove_unfinished, replace_file};
 pub use identity::{Adopted, DIRECTORY_FORMAT, DirLock, Identity, IdentityError};
-pub use map::{MemoryMode, Table, on_huge_pages};
+pub use map::{MemoryMode, Pages, Table};
 pub use memory::{Fate, Fault, Loose, MemoryDisk, Operation, OperationKind, SECTOR};
 pub use publish::{Pinned, PublishError, Published, RETIRED_MAX};

@@ -8,7 +8,7 @@ use super::super::crew::{Alone, Crew, Task};
 use super::key_table::Share;
 use super::{KeyState, SetState};
 use crate::release::Schema;
-use crate::store::on_huge_pages;
+use crate::store::Pages;
 use crate::wire::Key;
 
 /// Parts the entries are dealt out to: one for each first byte.
@@ -36,7 +36,7 @@ impl SetState {
         crew.carry_out(tasks.collect());
         let sizes = |part: usize| counts.iter().map(move |counts| counts[part] * len);
         let mut all = vec![0; (0..PARTS).flat_map(sizes).sum()];
-        on_huge_pages(&all);
+        Pages::Huge.under(&all);
         // Of each part every share has a piece of its own.
         let mut pieces = divide(&mut all, (0..PARTS).flat_map(sizes));
         let mut dealt: Vec<Vec<&mut [u8]>> = shares.iter().map(|_| Vec::with_capacity(PARTS)).collect();

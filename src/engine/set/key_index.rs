@@ -1,29 +1,42 @@
 //! Where each key is in a table: a hash table of numbers beside what they stand for.
 //!
+//! It grows by a segment at a time (linear hashing: Litwin, VLDB 1980), so that no key that comes in has to
+//! wait until all that are there are put elsewhere.
+//!
 //! Keys come from strangers: the hash takes in random numbers of this process, so that nobody can choose keys
 //! that meet. Nobody sees in which order it holds anything.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use crate::store::on_huge_pages;
+use super::slab::Slab;
+use crate::store::Pages;
 
-/// Places of the smallest index that is not empty.
-const FIRST_PLACES: usize = 16;
-/// Of four places, how many are taken at most.
-const TAKEN_OF_4: usize = 3;
+/// Places of a segment, as a power of two.
+const PLACE_BITS: u32 = 10;
+const PLACES: usize = 1 << PLACE_BITS;
+/// Of sixteen places of a segment, how many are taken when the first one of its round is divided.
+const FIRST_OF_16: usize = 10;
+/// The same for the last one of the round.
+const LAST_OF_16: usize = 13;
 
-const _: () = assert!(FIRST_PLACES.is_power_of_two() && TAKEN_OF_4 < 4);
+const _: () = assert!(FIRST_OF_16 < LAST_OF_16 && LAST_OF_16 <= 2 * FIRST_OF_16 && LAST_OF_16 < 16);
 
 /// The hash of a key, in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyHash(u32);
 
-/// The numbers of keys by their hash. A place holds the hash and the number plus one, or zero; who looks for
-/// a hash begins at the place that its first bits name and goes on to the next until it finds a zero.
+/// A place holds the hash and the number plus one, or zero.
+type Segment = [u64; PLACES];
+
+/// The numbers of keys by their hash. The last bits of a hash name a segment, the first bits a place in it;
+/// who looks for a hash begins there and goes round the segment until it finds a zero.
+///
+/// In a round each segment is divided once, in turn: of 2^n + s segments those below s, and those from 2^n on,
+/// go by one bit of the hash more than the others.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyIndex {
     hasher: RandomState,
-    places: Vec<u64>,
+    segments: Slab<Segment, 12>,
     len: usize,
 }
 
@@ -36,81 +49,114 @@ impl KeyIndex {
 
     /// Reads where the search for `hash` begins. What is read says nothing: it is near from then on.
     pub(super) fn peek(&self, hash: KeyHash) -> u64 {
-        self.places.get(self.home(hash)).copied().unwrap_or(0)
+        if self.segments.is_empty() { 0 } else { self.segments[self.segment(hash)][home(hash)] }
     }
 
     /// The number under `hash` that `is` the right one.
     pub(super) fn find(&self, hash: KeyHash, is: impl Fn(u32) -> bool) -> Option<u32> {
-        if self.places.is_empty() {
+        if self.segments.is_empty() {
             return None;
         }
-        let mut at = self.home(hash);
-        loop {
-            let (found, number) = parts(self.places[at])?;
+        let segment = &self.segments[self.segment(hash)];
+        for at in round(home(hash)) {
+            let (found, number) = parts(segment[at])?;
             if found == hash && is(number) {
                 return Some(number);
             }
-            at = self.next(at);
         }
+        None
     }
 
     /// Adds a number below 2³² − 1 that is not there.
     pub(super) fn insert(&mut self, hash: KeyHash, number: u32) {
-        if self.places.len() * TAKEN_OF_4 <= self.len * 4 {
-            self.grow();
-        }
         self.len += 1;
-        self.place(hash, number);
+        if !self.has_room() {
+            self.divide();
+        }
+        while !self.place(hash, number) {
+            // A segment that is full before its turn, which random hashes hardly ever make.
+            self.divide();
+        }
     }
 
     /// Takes a number out that is there.
     pub(super) fn remove(&mut self, hash: KeyHash, number: u32) {
-        let mut hole = self.home(hash);
-        while parts(self.places[hole]) != Some((hash, number)) {
-            hole = self.next(hole);
-        }
-        self.len -= 1;
-        // What was pushed on by what leaves moves up, so that no search ends too early.
-        let mut at = self.next(hole);
-        while let Some((moved, _)) = parts(self.places[at]) {
-            if self.distance(self.home(moved), at) >= self.distance(hole, at) {
-                self.places[hole] = self.places[at];
-                hole = at;
+        let at = self.segment(hash);
+        let segment = &mut self.segments[at];
+        let mut hole = round(home(hash)).find(|at| parts(segment[*at]) == Some((hash, number)));
+        self.len -= usize::from(hole.is_some());
+        while let Some(free) = hole.take() {
+            // What was pushed on by what leaves moves up, so that no search ends too early.
+            for at in round(free).skip(1) {
+                let Some((moved, _)) = parts(segment[at]) else { break };
+                if distance(home(moved), at) >= distance(free, at) {
+                    segment[free] = segment[at];
+                    hole = Some(at);
+                    break;
+                }
             }
-            at = self.next(at);
+            segment[hole.unwrap_or(free)] = 0;
         }
-        self.places[hole] = 0;
     }
 
-    fn home(&self, hash: KeyHash) -> usize {
-        ((u64::from(hash.0) * self.places.len() as u64) >> 32) as usize
+    /// Memory for what comes from here on is taken in such pages.
+    pub(super) fn grow_in(&mut self, pages: Pages) {
+        self.segments.grow_in(pages);
     }
 
-    fn next(&self, at: usize) -> usize {
-        (at + 1) & (self.places.len() - 1)
-    }
-
-    fn distance(&self, from: usize, to: usize) -> usize {
-        to.wrapping_sub(from) & (self.places.len() - 1)
-    }
-
-    fn place(&mut self, hash: KeyHash, number: u32) {
-        let mut at = self.home(hash);
-        while self.places[at] != 0 {
-            at = self.next(at);
+    /// The segment of a hash; there is one.
+    fn segment(&self, hash: KeyHash) -> u32 {
+        let segments = self.segments.len() as u32;
+        let round = 1 << segments.ilog2();
+        match hash.0 & (2 * round - 1) {
+            divided if divided < segments => divided,
+            whole => whole - round,
         }
-        self.places[at] = u64::from(hash.0) << 32 | u64::from(number + 1);
     }
 
-    /// Twice the places. Homes keep their order, so that both are gone through from front to back.
-    fn grow(&mut self) {
-        let twice = (self.places.len() * 2).max(FIRST_PLACES);
-        let places = vec![0; twice];
-        on_huge_pages(&places);
-        for (hash, number) in std::mem::replace(&mut self.places, places).into_iter().filter_map(parts) {
+    /// Whether no segment is due to be divided: the fuller those are that still wait for it in this round,
+    /// the more of the round must be done.
+    fn has_room(&self) -> bool {
+        let Some(bits) = self.segments.len().checked_ilog2() else { return false };
+        let (round, done) = (1_usize << bits, self.segments.len() - (1 << bits));
+        self.len * 16 <= (FIRST_OF_16 * round + (LAST_OF_16 - FIRST_OF_16) * done) * PLACES
+    }
+
+    /// Divides the segment whose turn it is, if there is one.
+    fn divide(&mut self) {
+        let new = self.segments.len() as u32;
+        self.segments.push([0; PLACES]);
+        let Some(bits) = new.checked_ilog2() else { return };
+        let divided = std::mem::replace(&mut self.segments[new - (1 << bits)], [0; PLACES]);
+        for (hash, number) in divided.into_iter().filter_map(parts) {
             self.place(hash, number);
         }
     }
+
+    /// Whether there was a place for it.
+    fn place(&mut self, hash: KeyHash, number: u32) -> bool {
+        let at = self.segment(hash);
+        let segment = &mut self.segments[at];
+        let free = round(home(hash)).find(|at| segment[*at] == 0);
+        if let Some(free) = free {
+            segment[free] = u64::from(hash.0) << 32 | u64::from(number + 1);
+        }
+        free.is_some()
+    }
+}
+
+/// Where in its segment a hash belongs.
+fn home(hash: KeyHash) -> usize {
+    (hash.0 >> (u32::BITS - PLACE_BITS)) as usize
+}
+
+/// All places of a segment, from this one on.
+fn round(from: usize) -> impl Iterator<Item = usize> {
+    (from..from + PLACES).map(|at| at & (PLACES - 1))
+}
+
+fn distance(from: usize, to: usize) -> usize {
+    to.wrapping_sub(from) & (PLACES - 1)
 }
 
 fn parts(place: u64) -> Option<(KeyHash, u32)> {
@@ -142,6 +188,34 @@ mod tests {
             let found = index.find(hash(n), |number| number == n);
             assert_eq!(found, in_it.contains(&n).then_some(n), "{n}");
         }
+    }
+
+    #[test]
+    fn it_grows_by_a_segment_at_a_time_and_stays_as_full_as_it_should() {
+        let mut index = KeyIndex::default();
+        let hashes: Vec<_> = (0..200_000_u32).map(|n| index.hash(&n.to_le_bytes())).collect();
+        for (n, hash) in (0..).zip(&hashes) {
+            let before = index.segments.len();
+            index.insert(*hash, n);
+            assert!(index.segments.len() - before <= 1, "{n}");
+        }
+        let places = index.segments.len() * PLACES;
+        assert!((places / 3..places * 5 / 8).contains(&index.len), "{} in {places}", index.len);
+        assert!((0..).zip(&hashes).all(|(n, hash)| index.find(*hash, |number| number == n) == Some(n)));
+    }
+
+    #[test]
+    fn a_segment_that_is_full_before_its_turn_loses_nothing() {
+        let mut index = KeyIndex::default();
+        // Hashes that end alike, so that of eight segments all but one stay empty.
+        let hash = |n: u32| KeyHash(n << 3);
+        let count = 3 * PLACES as u32;
+        (0..count).for_each(|n| index.insert(hash(n), n));
+        assert!((0..count).all(|n| index.find(hash(n), |number| number == n) == Some(n)));
+        assert_eq!(index.find(hash(count), |_| true), None, "and the search for what is not there ends");
+        (0..count).for_each(|n| index.remove(hash(n), n));
+        assert_eq!(index.len, 0);
+        assert!(index.segments.iter().flatten().all(|place| *place == 0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::ops::{Index, IndexMut};
 use super::key_index::{KeyHash, KeyIndex};
 use super::slab::Slab;
 use super::{KeyState, Pending};
-use crate::store::on_huge_pages;
+use crate::store::Pages;
 use crate::wire::Key;
 
 /// A key in the table: good as long as something is known of the key. After that it is of no key, or of
@@ -47,7 +47,7 @@ pub(crate) struct KeyTable {
     slots: Slab<Slot>,
     free: Vec<Handle>,
     index: KeyIndex,
-    waiting: Vec<(Handle, Pending)>,
+    waiting: Slab<(Handle, Pending)>,
     /// Hashes of the keys that were opened last: its memory is used again.
     hashes: Vec<KeyHash>,
 }
@@ -101,6 +101,13 @@ impl KeyTable {
         self.free.push(at);
     }
 
+    /// Memory for what comes from here on is taken in such pages.
+    pub(crate) fn grow_in(&mut self, pages: Pages) {
+        self.slots.grow_in(pages);
+        self.waiting.grow_in(pages);
+        self.index.grow_in(pages);
+    }
+
     /// All keys of which something is known, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle, &Key, &KeyState)> {
         let slots = (0..).map(Handle).zip(self.slots.iter()).filter(|(_, slot)| !slot.state.is_empty());
@@ -137,33 +144,34 @@ impl KeyTable {
     }
 
     /// Keys that wait for a release, in no order that means anything.
-    pub(crate) fn waiting(&self) -> &[(Handle, Pending)] {
-        &self.waiting
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &(Handle, Pending)> {
+        self.waiting.iter()
+    }
+
+    /// How many keys wait for a release.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.waiting.len()
     }
 
     /// What a key waits for.
     pub(crate) fn waits_for(&self, at: Handle) -> Option<&Pending> {
-        self.waiting.get(self.slots[at.0].waits as usize).map(|(_, pending)| pending)
+        self.waiting.get(self.slots[at.0].waits).map(|(_, pending)| pending)
     }
 
     /// Lets a key wait for that, or not at all. As long as it waits for the same thing, since when stays.
     pub(crate) fn wait_for(&mut self, at: Handle, next: Option<Pending>) {
         let place = &mut self.slots[at.0].waits;
-        match (self.waiting.get_mut(*place as usize), next) {
+        match (self.waiting.get_mut(*place), next) {
             (Some((_, now)), Some(next)) if (Pending { since: next.since, ..*now }) == next => {}
             (Some((_, now)), Some(next)) => *now = next,
             (None, Some(next)) => {
                 *place = u32::try_from(self.waiting.len()).expect("no more wait than there are handles");
-                if self.waiting.len() == self.waiting.capacity() {
-                    self.waiting.reserve(1);
-                    on_huge_pages(&self.waiting);
-                }
                 self.waiting.push((at, next));
             }
             (Some(_), None) => {
                 let left = std::mem::replace(place, NOWHERE);
-                self.waiting.swap_remove(left as usize);
-                if let Some((moved, _)) = self.waiting.get(left as usize) {
+                self.waiting.swap_remove(left);
+                if let Some((moved, _)) = self.waiting.get(left) {
                     self.slots[moved.0].waits = left;
                 }
             }
@@ -175,23 +183,21 @@ impl KeyTable {
     pub(crate) fn admit(&mut self, ready: &[Handle], mut each: impl FnMut(&Key, &mut KeyState, Pending)) {
         for at in ready {
             let slot = &mut self.slots[at.0];
-            let Some((_, pending)) = self.waiting.get(slot.waits as usize) else { continue };
+            let Some((_, pending)) = self.waiting.get(slot.waits) else { continue };
             slot.waits = NOWHERE;
             each(&slot.key, &mut slot.state, *pending);
         }
-        let slots = &mut self.slots;
-        let mut kept = 0_u32;
-        self.waiting.retain(|(at, _)| {
-            let waits = &mut slots[at.0].waits;
-            let keep = *waits != NOWHERE;
-            if keep {
+        let mut kept = 0;
+        for place in 0..self.waiting.len() as u32 {
+            let (at, pending) = self.waiting[place];
+            let waits = &mut self.slots[at.0].waits;
+            if *waits != NOWHERE {
                 *waits = kept;
+                self.waiting[kept] = (at, pending);
                 kept += 1;
             }
-            keep
-        });
-        // After a great release few wait.
-        self.waiting.shrink_to(self.waiting.len() * 4);
+        }
+        self.waiting.truncate(kept as usize);
     }
 
     fn find_hashed(&self, hash: KeyHash, key: &Key) -> Option<Handle> {

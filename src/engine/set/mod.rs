@@ -24,6 +24,7 @@ pub(crate) use few::Few;
 pub(crate) use key_table::{Handle, KeyTable};
 pub use record::{Change, Later, ReportRecord};
 use report_ids::ReportIds;
+use slab::Slab;
 pub use standing::ReportStanding;
 
 use super::event::{Changes, Published};
@@ -223,11 +224,11 @@ pub struct SetState {
     pub(crate) reports: BTreeMap<u64, ReportRecord>,
     by_id: ReportIds,
     /// Reports by the interval in which they were received: those that may be over are at the front.
-    pub(crate) received: BTreeMap<u32, Vec<u64>>,
+    pub(crate) received: BTreeMap<u32, Slab<u64, 12>>,
     /// Reports of decoys.
     pub(crate) decoys: BTreeSet<u64>,
     /// Keys by the interval at which a claim or entry of theirs ends.
-    pub(crate) ends: BTreeMap<u64, Vec<Handle>>,
+    pub(crate) ends: BTreeMap<u64, Slab<Handle, 12>>,
     pub(crate) live: u64,
     pub(crate) unexpired: u64,
 }
@@ -290,7 +291,7 @@ impl SetState {
 
     /// Keys that wait for a release.
     pub fn waiting(&self) -> usize {
-        self.keys.waiting().len()
+        self.keys.waiting_len()
     }
 
     /// Whether no entry is unexpired, none waits and no claim could be reinstated: the schema may change.
@@ -340,7 +341,7 @@ impl SetState {
 
     /// Waiting keys by reason at `now`: still under embargo, or ready for the next release.
     pub fn waiting_at(&self, now: u64) -> (usize, usize) {
-        let embargoed = self.keys.waiting().iter().filter(|(_, p)| p.embargo_end > now).count();
+        let embargoed = self.keys.waiting().filter(|(_, p)| p.embargo_end > now).count();
         (embargoed, self.waiting() - embargoed)
     }
 
@@ -357,7 +358,7 @@ impl SetState {
         let comes = move |(at, p): &&(Handle, Pending)| {
             p.embargo_end <= until && time::is_live(p.fields.start, p.fields.period, horizon) && free(*at)
         };
-        self.keys.waiting().iter().filter(comes).map(|(at, _)| *at)
+        self.keys.waiting().filter(comes).map(|(at, _)| *at)
     }
 
     /// Whether a key that is to leave is live and stays so under `horizon`.

@@ -1,6 +1,7 @@
 //! Where a report stands: what its author and operators may ask.
 
 use super::{ReportRecord, SetState};
+use crate::store::Pages;
 use crate::wire::Key;
 use crate::wire::report::ReportState;
 
@@ -40,9 +41,11 @@ impl SetState {
         self.by_id.of(&self.reports).get(id).copied()
     }
 
-    /// Finds out the ids of all reports, so that the first who asks for one does not wait.
-    pub(crate) fn foresee_ids(&self) {
+    /// From here on reports come one at a time, and none should wait for more than itself: the ids of all
+    /// reports are found out now, and memory is taken in small pages.
+    pub(crate) fn opens(&mut self) {
         self.by_id.of(&self.reports);
+        self.keys.grow_in(Pages::Small);
     }
 
     /// The unexpired keys of a report with their rolling starts, those that were taken back among them.

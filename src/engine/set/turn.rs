@@ -124,16 +124,13 @@ impl SetState {
         {
             past.push(oldest.remove_entry());
         }
-        for (interval, mut reports) in past {
-            reports.retain(|report| {
-                let left = self.reports.get(report).map(|record| record.keys.len());
-                if left == Some(0) {
-                    self.drop_report(*report);
+        for (interval, reports) in past {
+            for report in reports {
+                match self.reports.get(&report).map(|record| record.keys.len()) {
+                    Some(0) => self.drop_report(report),
+                    Some(_) => self.received.entry(interval).or_default().push(report),
+                    None => {}
                 }
-                left.is_some_and(|keys| keys > 0)
-            });
-            if !reports.is_empty() {
-                self.received.insert(interval, reports);
             }
         }
     }

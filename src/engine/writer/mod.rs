@@ -125,10 +125,10 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
     /// A writer that goes on from `state`, signing with the online key of its newest delegation.
-    pub fn new(state: State, secrets: Secrets, random: Box<dyn Random>, now: Moment) -> Self {
+    pub fn new(mut state: State, secrets: Secrets, random: Box<dyn Random>, now: Moment) -> Self {
         let guard = ClockGuard::new(now, state.time, state.believed_time());
         let codes = Codes::new(secrets.codes, &state.registry);
-        state.sets.values().for_each(SetState::foresee_ids);
+        state.sets.values_mut().for_each(SetState::opens);
         Writer {
             state,
             online: secrets.online,

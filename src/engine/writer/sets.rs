@@ -19,6 +19,7 @@ impl Writer {
         }
         params.check()?;
         self.record(now, &Event::Configured(Configured { set, params }));
+        self.state.sets.get_mut(&set).expect("it was just made").opens();
         self.issue_manifest(now, set);
         self.paced.insert(set, now);
         Ok(Reply::Configured { set, params })
