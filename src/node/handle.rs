@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::background::stand_back;
 use super::builder::{BuildError, Builder, TableStore};
 use super::building::{Building, Job, Make, Troubles};
 use super::clock::Clock;
@@ -18,6 +19,7 @@ use super::latch::Latch;
 use super::news::SetNews;
 use super::opening_keys::{KeyWatch, Keyhole};
 use super::origin::{NOBODY, Origin, OriginError};
+use super::preparing;
 use super::writer_counts::WriterCounts;
 pub(crate) use super::writing::Answered;
 pub use super::writing::{AskError, QUEUE_MAX};
@@ -30,7 +32,7 @@ pub struct OriginHandle {
     commands: SyncSender<Command>,
     jobs: SyncSender<Job>,
     /// The writer's thread, the folder's and the builder's.
-    threads: Mutex<Option<[JoinHandle<()>; 3]>>,
+    threads: Mutex<Option<[JoinHandle<()>; 4]>>,
     stopped: Arc<Latch>,
     troubles: Arc<Troubles>,
     view: Arc<Published<View>>,
@@ -133,6 +135,7 @@ impl OriginHandle {
         let mut building = Building::new(maker, Arc::clone(&clock), Arc::clone(&troubles), tell);
         let latch = Arc::clone(&stopped);
         let building = thread("tekd-builder").spawn(move || {
+            stand_back();
             let (work, _watch) = (work, latch.watch("builder"));
             building.run(&work);
         })?;
@@ -143,12 +146,21 @@ impl OriginHandle {
         let (options, identity) = (origin.options().clone(), *origin.identity());
         let (back, latch) = (commands.clone(), Arc::clone(&stopped));
         let folding = thread("tekd-folder").spawn(move || {
+            stand_back();
             let (ordered, _watch) = (ordered, latch.watch("folder"));
             folding::run(&ordered, &options, &identity, |folded| drop(back.send(Command::Folded(folded))));
         })?;
 
+        let (ahead, ordered) = sync_channel(1);
+        let latch = Arc::clone(&stopped);
+        let preparing = thread("tekd-preparer").spawn(move || {
+            stand_back();
+            let (ordered, _watch) = (ordered, latch.watch("preparer"));
+            preparing::run(&ordered);
+        })?;
+
         let folder = Folding::new(orders, Arc::clone(&troubles));
-        let mut state = WriterThread::new(origin, keys, clock, jobs, folder);
+        let mut state = WriterThread::new(origin, keys, clock, jobs, folder, ahead);
         let latch = Arc::clone(&stopped);
         let writing = thread("tekd-writer").spawn(move || {
             // fail-stop: who waits is let go after the latch says why, for what is below is dropped last.
@@ -156,7 +168,7 @@ impl OriginHandle {
             let _watch = latch.watch("writer");
             state.run(&inbox, &latch);
         })?;
-        let threads = Mutex::new(Some([writing, folding, building]));
+        let threads = Mutex::new(Some([writing, preparing, folding, building]));
         Ok(OriginHandle { commands, jobs: hand, threads, stopped, troubles, view, keyhole, counts })
     }
 
@@ -279,9 +291,12 @@ impl OriginHandle {
         // A full queue empties; a closed one means that the writer has stopped already.
         let _ = self.commands.send(Command::Stop);
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some([writing, folding, building]) = threads else { return };
+        let Some([writing, preparing, folding, building]) = threads else { return };
         if writing.join().is_err() {
             tracing::error!("the writer's thread panicked");
+        }
+        if preparing.join().is_err() {
+            tracing::error!("the preparer's thread panicked");
         }
         if folding.join().is_err() {
             tracing::error!("the folder's thread panicked");

@@ -30,6 +30,7 @@
 mod clock;
 mod entropy;
 mod crew;
+mod background;
 mod keys;
 mod reading;
 mod directory;
@@ -52,6 +53,7 @@ mod builder;
 mod building;
 mod latch;
 mod folding;
+mod preparing;
 mod writing;
 mod handle;
 mod sealed_counts;

@@ -23,8 +23,8 @@ use crate::engine::{
 };
 use crate::release::{Delegation, DelegationFields, SUCCESSION_S, SigningKey, Trust};
 use crate::store::journal::{
-    AppendError, Durability as Class, Head, Journal, JournalError, LocalJournal, Options, check_mirror,
-    check_new_mirror,
+    Ahead, AppendError, Durability as Class, Head, Journal, JournalError, LocalJournal, Options,
+    check_mirror, check_new_mirror,
 };
 use crate::store::{Identity, IdentityError, adoption, replace_file, snapshot};
 use crate::wire::report::Durability;
@@ -401,6 +401,11 @@ impl Origin {
     /// If the journal fails.
     pub fn idle(&mut self) -> Result<(), OriginError> {
         Ok(self.journal.idle()?)
+    }
+
+    /// Work that spares a later turn time, if there is some to be done now: see [`Journal::wants_ahead`].
+    pub fn wants_ahead(&self) -> Option<Ahead> {
+        self.journal.wants_ahead()
     }
 
     /// Whether a new base is due: see [`Origin::base`].

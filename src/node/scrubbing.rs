@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::background::stand_back;
 use super::clock::Clock;
 use super::health::Finding;
 use crate::service::metrics::MetricsText;
@@ -152,6 +153,7 @@ impl Scrubber {
         let (stop, stopped) = sync_channel(1);
         let seen = Arc::clone(&state);
         let thread = std::thread::Builder::new().name("tekd-scrubber".to_owned()).spawn(move || {
+            stand_back();
             while seen.pass(&journals, &mut || waits(&stopped, PAUSE)) {
                 seen.passed.store(clock.now().unix, Relaxed);
                 if !waits(&stopped, EVERY) {

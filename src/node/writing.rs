@@ -15,6 +15,7 @@ use super::news::SetNews;
 use super::opening_keys::KeyWatch;
 use super::origin::{NOBODY, Origin, OriginError};
 use crate::engine::{Alone, Committed, Input, Mend, Moment, Refusal, Reply, Ticket, Work};
+use crate::store::journal::Ahead;
 
 /// Commands that wait for the writer at most; beyond that a caller is told to come back.
 pub const QUEUE_MAX: usize = 1024;
@@ -109,6 +110,8 @@ pub(super) struct WriterThread {
     /// Jobs the builder has no room for yet. bounded: two tables and one show for each set.
     outbox: VecDeque<Job>,
     folding: Folding,
+    /// What the journal wants to be done ahead.
+    ahead: SyncSender<Ahead>,
     /// When the newest release of a set was given to the builder. bounded: one for each set.
     building: HashMap<u32, Instant>,
     /// Sets with news, and who waits to hear that they are seen: shown once the state is what the journal
@@ -126,6 +129,7 @@ impl WriterThread {
         clock: Arc<dyn Clock>,
         jobs: SyncSender<Job>,
         folding: Folding,
+        ahead: SyncSender<Ahead>,
     ) -> Self {
         WriterThread {
             origin,
@@ -137,6 +141,7 @@ impl WriterThread {
             next: 0,
             outbox: VecDeque::new(),
             folding,
+            ahead,
             building: HashMap::new(),
             unshown: BTreeMap::new(),
             hurt: BTreeSet::new(),
@@ -174,6 +179,10 @@ impl WriterThread {
                 }
             }
             self.fold_when_due();
+            if let Some(work) = self.origin.wants_ahead() {
+                // What finds no room is wanted again at the next turn.
+                let _ = self.ahead.try_send(work);
+            }
             if stop {
                 break;
             }

@@ -217,6 +217,10 @@ fn put(disk: &dyn Disk, temporary: &Path, header: &Header, payload: &[u8]) -> io
     file.write_all_at(header.as_bytes(), 0)?;
     let mut at = size_of::<Header>() as u64;
     for chunk in payload.chunks(CHUNK) {
+        // Piece by piece: a group that is synced meanwhile waits for one of them on the disk, not for all.
+        if at > size_of::<Header>() as u64 {
+            file.sync()?;
+        }
         file.write_all_at(chunk, at)?;
         at += chunk.len() as u64;
     }

@@ -14,7 +14,7 @@ use tekd::engine::{
 use tekd::node::{Keys, journal_path};
 use tekd::release::{Receipt, ReceiptFields};
 use tekd::store::generation::Generation;
-use tekd::store::journal::{AppendError, Durability, Head, Journal, LocalJournal, Options, Record};
+use tekd::store::journal::{Ahead, AppendError, Durability, Head, Journal, LocalJournal, Options, Record};
 use tekd::store::{Disk, Identity, MemoryDisk, Published};
 use tekd::wire::outcome::ReceiptBytes;
 use tekd::wire::report::Outcome;
@@ -167,6 +167,10 @@ impl Journal for Bent {
 
     fn room(&self) -> u64 {
         self.journal.room()
+    }
+
+    fn wants_ahead(&self) -> Option<Ahead> {
+        self.journal.wants_ahead()
     }
 
     fn head(&self) -> Head {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tekd::node::journal_path;
-use tekd::store::journal::{AppendError, Durability, Head, Journal, JournalReader, Record};
+use tekd::store::journal::{Ahead, AppendError, Durability, Head, Journal, JournalReader, Record};
 use tekd::store::{Disk, MemoryDisk};
 
 use super::invariant::Invariant;
@@ -163,6 +163,10 @@ impl Journal for Ledgered {
 
     fn room(&self) -> u64 {
         self.journal.room()
+    }
+
+    fn wants_ahead(&self) -> Option<Ahead> {
+        self.journal.wants_ahead()
     }
 
     fn head(&self) -> Head {

@@ -31,8 +31,8 @@ type Segment = [u64; PLACES];
 /// The numbers of keys by their hash. The last bits of a hash name a segment, the first bits a place in it;
 /// who looks for a hash begins there and goes round the segment until it finds a zero.
 ///
-/// In a round each segment is divided once, in turn: of 2^n + s segments those below s, and those from 2^n on,
-/// go by one bit of the hash more than the others.
+/// In a round each segment is divided once, in turn: of 2^n + s segments those below s, and those from 2^n
+/// on, go by one bit of the hash more than the others.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeyIndex {
     hasher: RandomState,

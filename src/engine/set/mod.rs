@@ -6,8 +6,8 @@
 
 mod few;
 mod claim;
-mod key_index;
 mod slab;
+mod key_index;
 mod key_table;
 mod record;
 mod report_ids;

@@ -9,16 +9,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::ahead::NextSegment;
 use super::contract::{
-    AppendError, Durability, Head, Journal, JournalError, LogId, Options, Record, Recovered,
+    Ahead, AppendError, Durability, Head, Journal, JournalError, LogId, Options, Record, Recovered,
 };
 use super::format::{
     FRAME, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, PAGE, Place, encode_group, group_bytes, padded,
 };
 use super::head::{self, HeadFile, Mark};
 use super::recover::{Tail, recover, tail};
-use super::reserve;
 use super::segment::{self, Segment};
+use super::spare::{Spare, reserve_len};
 use crate::store::disk::{Disk, DiskFile, remove_unfinished};
 
 const DAY_MS: u64 = 86_400_000;
@@ -39,6 +40,7 @@ pub struct LocalJournal {
     buffer: Vec<u8>,
     /// Length of the reserve, if it is there.
     reserve: Option<u64>,
+    next: NextSegment,
     /// When the disk was last found full.
     full_ms: Option<u64>,
     /// fail-stop: the first error; nothing is appended after it.
@@ -74,7 +76,7 @@ impl LocalJournal {
         }
         let head_file =
             HeadFile::replace(&*disk, dir, Mark { log_id, count: 1, head, segment: 0, offset: 0 })?;
-        let reserve = reserve::look(&*disk, dir)?;
+        let reserve = Spare::reserve(dir).look(&*disk)?;
         Ok(LocalJournal {
             disk,
             dir: dir.to_path_buf(),
@@ -85,6 +87,7 @@ impl LocalJournal {
             head_file,
             buffer: Vec::new(),
             reserve,
+            next: NextSegment::default(),
             full_ms: None,
             stopped: None,
         })
@@ -136,7 +139,7 @@ impl LocalJournal {
             offset: current.as_ref().map_or(0, |c| c.at),
         };
         let head_file = HeadFile::replace(&*disk, dir, mark)?;
-        let reserve = reserve::look(&*disk, dir)?;
+        let reserve = Spare::reserve(dir).look(&*disk)?;
         let (groups, events) = (head.gno - found.base.gno, head.seq - found.base.seq);
         let recovered = Recovered { groups, events, base: found.base, cut: found.cut, damaged_slot };
         let journal = LocalJournal {
@@ -149,6 +152,7 @@ impl LocalJournal {
             head_file,
             buffer: Vec::new(),
             reserve,
+            next: NextSegment::default(),
             full_ms: None,
             stopped: None,
         };
@@ -207,9 +211,13 @@ impl LocalJournal {
         ours.map_or(0, |current| current.segment.len - current.at)
     }
 
-    /// Bytes to preallocate for the next segment (spec 5.3.12): twice what the one before holds.
+    /// Bytes to preallocate for the next segment.
     fn next_len(&self) -> u64 {
-        let held = self.current.as_ref().map_or(0, |current| current.at);
+        self.len_after(self.current.as_ref().map_or(0, |current| current.at))
+    }
+
+    /// Bytes to preallocate for a segment after one that holds so much (spec 5.3.12): twice that.
+    fn len_after(&self, held: u64) -> u64 {
         (2 * held).next_multiple_of(MIN_SEGMENT).clamp(MIN_SEGMENT, self.options.segment_bytes)
     }
 
@@ -251,7 +259,7 @@ impl LocalJournal {
     /// Closes the current segment and begins the next.
     fn roll(&mut self, bytes: u64, now_ms: u64) -> Result<(), JournalError> {
         let segment = self.next_segment(self.next_len().max(PAGE + bytes), now_ms)?;
-        let file = segment::create(&*self.disk, &segment)?;
+        let file = self.next.begin(&*self.disk, &self.dir, &segment)?;
         self.current = Some(Current::of(&*self.disk, file, segment, (PAGE, PAGE))?);
         Ok(())
     }
@@ -259,15 +267,15 @@ impl LocalJournal {
     /// Closes the current segment and begins the next in the reserve.
     fn take_reserve(&mut self, len: u64, now_ms: u64) -> Result<(), JournalError> {
         let segment = self.next_segment(len, now_ms)?;
-        let file = reserve::take(&*self.disk, &self.dir, &segment)?;
+        let file = Spare::reserve(&self.dir).take(&*self.disk, &segment)?;
         self.current = Some(Current::of(&*self.disk, file, segment, (PAGE, PAGE))?);
         self.reserve = None;
         Ok(())
     }
 
     fn prepare_reserve(&mut self) -> Result<(), JournalError> {
-        let len = reserve::len_beside(self.options.segment_bytes);
-        reserve::prepare(&*self.disk, &self.dir, len)?;
+        let len = reserve_len(self.options.segment_bytes);
+        Spare::reserve(&self.dir).prepare(&*self.disk, len)?;
         self.reserve = Some(len);
         Ok(())
     }
@@ -372,6 +380,15 @@ impl Journal for LocalJournal {
         self.left() + self.reserve.map_or(0, |len| len - PAGE)
     }
 
+    fn wants_ahead(&self) -> Option<Ahead> {
+        let Segment { len, .. } = self.current.as_ref().filter(|current| current.is_half_full())?.segment;
+        if self.stopped.is_some() || self.full_ms.is_some() {
+            return None;
+        }
+        let order = self.next.order(&self.disk, &self.dir, self.len_after(len))?;
+        Some(Box::new(|| order.make()))
+    }
+
     fn head(&self) -> Head {
         self.head
     }
@@ -413,6 +430,10 @@ impl Current {
             JournalError::Disk { what: "look at", file, source }
         })?;
         Ok(Current { file, inode, segment, at, dirty_end })
+    }
+
+    fn is_half_full(&self) -> bool {
+        self.at >= self.segment.len / 2
     }
 
     /// Writes `bytes` where the next group begins, and makes them durable: in a file that a start will find.

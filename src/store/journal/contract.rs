@@ -205,6 +205,10 @@ pub enum AppendError {
     Stopped { first: String },
 }
 
+/// Work ahead of the groups it is for. An error is one of the disk; the journal is as it was, and does
+/// without.
+pub type Ahead = Box<dyn FnOnce() -> Result<(), JournalError> + Send>;
+
 /// An ordered, durable log of groups with one writer.
 pub trait Journal: Send {
     /// Makes this process the writer and returns where it continues.
@@ -226,6 +230,10 @@ pub trait Journal: Send {
 
     /// Bytes of groups, padding included, that can be appended if the disk gives nothing more.
     fn room(&self) -> u64;
+
+    /// Work that spares a later group time, if there is some to be done now: for a thread that nobody waits
+    /// for, or to be dropped.
+    fn wants_ahead(&self) -> Option<Ahead>;
 
     /// The last acknowledged head.
     fn head(&self) -> Head;

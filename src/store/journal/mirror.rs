@@ -13,8 +13,8 @@ use super::closed::closed_segments;
 use super::contract::{Cut, Head, JournalError, LogId};
 use super::head::{self, HeadFile, Mark};
 use super::recover::{Found, Tail, recover};
-use super::reserve;
 use super::segment::{self, Segment, Step, Walk, disk_error};
+use super::spare::Spare;
 use crate::store::disk::Disk;
 
 /// Bytes copied at once.
@@ -132,10 +132,12 @@ pub fn level(
     }
     sweep(disk, mirror)?;
     let caught_up = catch_up(disk, &ahead, &behind, (dir, mirror), progress)?;
-    if reserve::look(disk, dir)? != reserve::look(disk, mirror)? {
+    let reserves = [Spare::reserve(dir), Spare::reserve(mirror)];
+    if reserves[0].look(disk)? != reserves[1].look(disk)? {
         // Neither is of use without the other; the writer makes both again.
-        reserve::remove(disk, dir)?;
-        reserve::remove(disk, mirror)?;
+        for reserve in reserves {
+            reserve.remove(disk)?;
+        }
     }
     Ok(Levelled { caught_up, cuts, older, damaged_slot: head::damaged_slot(disk, mirror)? })
 }
@@ -178,7 +180,7 @@ fn empty(mirror: &Path, names: &[PathBuf]) -> Result<(), MirrorError> {
     let ours = |file: &&PathBuf| {
         let name = file.file_name().unwrap_or_default();
         **file == head::path(mirror)
-            || **file == reserve::path(mirror)
+            || *file == Spare::reserve(mirror).path()
             || name == LOCK
             || file.extension().is_some_and(|extension| extension == "new")
     };
@@ -318,7 +320,7 @@ fn catch_up(
     for source in &lacking {
         head = match copy(disk, source, &behind.dir, &head) {
             // What was kept for a full disk makes room.
-            Err(error) if segment::is_full(&error) && reserve::remove(disk, &behind.dir)? => {
+            Err(error) if segment::is_full(&error) && Spare::reserve(&behind.dir).remove(disk)? => {
                 copy(disk, source, &behind.dir, &head)?
             }
             copied => copied?,

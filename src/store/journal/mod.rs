@@ -8,7 +8,8 @@ mod contract;
 mod format;
 mod head;
 mod segment;
-mod reserve;
+mod spare;
+mod ahead;
 mod read;
 mod verify;
 mod recover;
@@ -21,7 +22,8 @@ mod tests;
 pub use append::{LocalJournal, RETRY_S};
 pub use closed::{ClosedSegment, closed_segments};
 pub use contract::{
-    AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record, Recovered,
+    Ahead, AppendError, Cut, Durability, Group, Head, Journal, JournalError, LogId, Options, Record,
+    Recovered,
 };
 pub use format::{FORMAT, MAX_GROUP, MAX_SEGMENT, MIN_SEGMENT, record_bytes};
 pub use mirror::{CaughtUp, Levelled, MirrorError, check_mirror, check_new_mirror, level, whole_in};

@@ -172,6 +172,10 @@ fn prepare(disk: &dyn Disk, temporary: &Path, len: u64, first: &SegmentHeader) -
     let zeros = vec![0; WINDOW];
     let mut at = PAGE;
     while at < len {
+        // Piece by piece: a group that is synced meanwhile waits for one of them on the disk, not for all.
+        if at > PAGE {
+            file.sync()?;
+        }
         let step = (len - at).min(WINDOW as u64);
         file.write_all_at(&zeros[..step as usize], at)?;
         at += step;

@@ -1,8 +1,7 @@
-//! The reserve: room that was prepared while there was some, for when the disk is full.
+//! A spare: a file of zeros beside the segments, made as they are, that becomes one without asking the disk
+//! for space (spec 5.3.15).
 //!
-//! One file of zeros beside the segments, made as they are. When no other segment can be
-//! prepared it gets the header of the next one and its name (spec 5.3.15): nothing that
-//! would need space. Who may use it is not decided here.
+//! One is the reserve, for when the disk is full. Who may use it is not decided here.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,56 +16,67 @@ use crate::store::disk::{Disk, DiskFile};
 /// Part of the largest segment that a reserve has.
 const PART: u64 = 4;
 
-/// The path of the reserve in `dir`.
-pub(super) fn path(dir: &Path) -> PathBuf {
-    dir.join("reserve.spare")
-}
-
 /// Bytes of the reserve beside segments of up to `segment_bytes` (spec 5.3.15).
-pub(super) fn len_beside(segment_bytes: u64) -> u64 {
+pub(super) fn reserve_len(segment_bytes: u64) -> u64 {
     (segment_bytes / PART).next_multiple_of(PAGE).max(MIN_SEGMENT)
 }
 
-/// Length of the reserve in `dir`, if one is there that can become a segment.
-pub(super) fn look(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, JournalError> {
-    let path = path(dir);
-    let len = match disk.open(&path).and_then(|file| file.len()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found.map_err(disk_error("read", &path))?,
-    };
-    let usable = (MIN_SEGMENT..=MAX_SEGMENT).contains(&len) && len.is_multiple_of(PAGE);
-    Ok(usable.then_some(len))
-}
+/// A spare, whether it is there or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spare(PathBuf);
 
-/// Removes the reserve in `dir`; whether one was there.
-pub(super) fn remove(disk: &dyn Disk, dir: &Path) -> Result<bool, JournalError> {
-    let path = path(dir);
-    match disk.remove(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        removed => removed.map_err(disk_error("remove", &path))?,
+impl Spare {
+    /// The reserve in `dir`.
+    pub(super) fn reserve(dir: &Path) -> Spare {
+        Spare(dir.join("reserve.spare"))
     }
-    disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
-    Ok(true)
-}
 
-/// Makes a reserve of `len` bytes in place of what is there.
-pub(super) fn prepare(disk: &dyn Disk, dir: &Path, len: u64) -> Result<(), JournalError> {
-    birth(disk, &path(dir), len, &SegmentHeader::new_zeroed())
-}
+    /// The segment that is made ahead in `dir`. By its name the next start removes it.
+    pub(super) fn ahead(dir: &Path) -> Spare {
+        Spare(dir.join("ahead.new"))
+    }
 
-/// Makes the reserve the segment `segment`, which has its length, and opens it for writing.
-pub(super) fn take(
-    disk: &dyn Disk,
-    dir: &Path,
-    segment: &Segment,
-) -> Result<Box<dyn DiskFile>, JournalError> {
-    let spare = path(dir);
-    let file = disk.open_write(&spare).map_err(disk_error("open", &spare))?;
-    // The name comes last: whatever an interrupted taking leaves is still a reserve.
-    file.write_all_at(encode_header(segment).as_bytes(), 0)
-        .and_then(|()| file.sync())
-        .and_then(|()| disk.rename(&spare, &segment.path))
-        .map_err(disk_error("prepare", &spare))?;
-    disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
-    disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))
+    /// Its file.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Its length, if it is there and can become a segment.
+    pub(super) fn look(&self, disk: &dyn Disk) -> Result<Option<u64>, JournalError> {
+        let len = match disk.open(&self.0).and_then(|file| file.len()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found.map_err(disk_error("read", &self.0))?,
+        };
+        let usable = (MIN_SEGMENT..=MAX_SEGMENT).contains(&len) && len.is_multiple_of(PAGE);
+        Ok(usable.then_some(len))
+    }
+
+    /// Removes it; whether it was there.
+    pub(super) fn remove(&self, disk: &dyn Disk) -> Result<bool, JournalError> {
+        match disk.remove(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            removed => removed.map_err(disk_error("remove", &self.0))?,
+        }
+        let dir = self.0.parent().unwrap_or(Path::new(""));
+        disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
+        Ok(true)
+    }
+
+    /// Makes it, of `len` bytes, in place of what is there.
+    pub(super) fn prepare(&self, disk: &dyn Disk, len: u64) -> Result<(), JournalError> {
+        birth(disk, &self.0, len, &SegmentHeader::new_zeroed())
+    }
+
+    /// Makes it the segment `segment`, which has its length, and opens that for writing.
+    pub(super) fn take(&self, disk: &dyn Disk, segment: &Segment) -> Result<Box<dyn DiskFile>, JournalError> {
+        let file = disk.open_write(&self.0).map_err(disk_error("open", &self.0))?;
+        // The name comes last: whatever an interrupted taking leaves is still a spare.
+        file.write_all_at(encode_header(segment).as_bytes(), 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| disk.rename(&self.0, &segment.path))
+            .map_err(disk_error("prepare", &self.0))?;
+        let dir = segment.path.parent().unwrap_or(Path::new(""));
+        disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
+        disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))
+    }
 }

@@ -25,7 +25,8 @@ fn tracked(
     Ok(())
 }
 
-/// Appends, rolls by size and by day, head slots and a trim, until the disk fails.
+/// Appends, rolls by size and by day into segments made ahead and others, head slots and a trim, until the
+/// disk fails.
 fn workload(disk: &MemoryDisk, ledger: &mut Ledger) -> Option<()> {
     let mut journal = LocalJournal::create(shared(disk), Path::new(DIR), LOG, 1, OPTIONS).ok()?;
     ledger.created = true;
@@ -42,6 +43,9 @@ fn workload(disk: &MemoryDisk, ledger: &mut Ledger) -> Option<()> {
             journal.make_room(50_000, now_ms).ok()?;
         }
         tracked(&mut journal, ledger, lens, now_ms).ok()?;
+        if let Some(work) = journal.wants_ahead() {
+            work().ok()?;
+        }
         if step % 6 == 3 {
             journal.idle().ok()?;
         }

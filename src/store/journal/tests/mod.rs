@@ -1,5 +1,6 @@
 //! The journal against disks that fail, forget and rot.
 
+mod ahead;
 mod crash;
 mod damage;
 mod mirror;

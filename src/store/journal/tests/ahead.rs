@@ -1,0 +1,132 @@
+//! The segment that is made ahead: taken when it is ready, done without when it is not.
+
+use super::*;
+use crate::store::{Fault, OperationKind};
+
+const HALF: usize = MIN_SEGMENT as usize / 2;
+
+fn ahead() -> PathBuf {
+    Path::new(DIR).join("ahead.new")
+}
+
+/// A journal whose first segment is half full, and the work that it wants.
+fn half_full(disk: &MemoryDisk) -> (LocalJournal, Ahead) {
+    let mut journal = create(disk);
+    append(&mut journal, &[10], NOON).unwrap();
+    assert!(journal.wants_ahead().is_none(), "it is not worth it yet");
+    append(&mut journal, &[HALF], NOON).unwrap();
+    let work = journal.wants_ahead().expect("the next segment is wanted");
+    (journal, work)
+}
+
+/// Fills what is left of a segment, so that the next group needs another.
+fn fill(journal: &mut LocalJournal, now_ms: u64) {
+    append(journal, &[HALF - 6 * PAGE as usize], now_ms).unwrap();
+    append(journal, &[5 * PAGE as usize], now_ms).unwrap();
+}
+
+#[test]
+fn a_segment_that_is_ready_is_taken_as_it_is() {
+    let disk = MemoryDisk::new();
+    let (mut journal, work) = half_full(&disk);
+    assert!(journal.wants_ahead().is_none(), "one order is out");
+    work().unwrap();
+    assert!(journal.wants_ahead().is_none(), "one is ready");
+    let made = disk.inode(&ahead()).unwrap();
+    fill(&mut journal, NOON);
+    assert_eq!(disk.inode(&segment(2)).unwrap(), made);
+    assert!(disk.inode(&ahead()).is_err(), "it was renamed");
+    append(&mut journal, &[HALF], NOON).unwrap();
+    assert!(journal.wants_ahead().is_some(), "and the next one is wanted");
+    journal.idle().unwrap();
+    assert_eq!(check(&disk.crash_clean()).unwrap().head, journal.head());
+}
+
+#[test]
+fn a_segment_that_is_not_ready_is_made_when_it_is_needed() {
+    let disk = MemoryDisk::new();
+    let (mut journal, work) = half_full(&disk);
+    fill(&mut journal, NOON);
+    assert!(disk.inode(&segment(2)).is_ok());
+    work().unwrap();
+    let made = disk.inode(&ahead()).unwrap();
+    assert!(journal.wants_ahead().is_none(), "what came late is for the next one");
+    append(&mut journal, &[HALF], NOON).unwrap();
+    fill(&mut journal, NOON);
+    assert_eq!(disk.inode(&segment(3)).unwrap(), made);
+    journal.idle().unwrap();
+    assert_eq!(check(&disk.crash_clean()).unwrap().head, journal.head());
+}
+
+#[test]
+fn an_order_that_nobody_carries_out_is_given_again() {
+    let disk = MemoryDisk::new();
+    let (journal, work) = half_full(&disk);
+    drop(work);
+    assert!(journal.wants_ahead().is_some());
+}
+
+#[test]
+fn what_cannot_be_made_ahead_is_left_to_the_journal_and_stops_nothing() {
+    let disk = MemoryDisk::new();
+    let (mut journal, work) = half_full(&disk);
+    disk.fail(OperationKind::Sync, 1, Fault::Eio);
+    work().unwrap_err();
+    assert!(journal.wants_ahead().is_none(), "a disk that has just failed is not asked at every turn");
+    fill(&mut journal, NOON);
+    append(&mut journal, &[HALF], NOON).unwrap();
+    assert!(journal.wants_ahead().is_some());
+    let names = disk.list(Path::new(DIR)).unwrap();
+    assert!(names.iter().all(|name| !name.ends_with(".new")), "{names:?}");
+}
+
+#[test]
+fn a_segment_of_another_length_goes() {
+    let disk = MemoryDisk::new();
+    let options = Options { segment_bytes: 4 * MIN_SEGMENT, ..OPTIONS };
+    let mut journal = LocalJournal::create(shared(&disk), Path::new(DIR), LOG, 1, options).unwrap();
+    append(&mut journal, &[HALF], NOON).unwrap();
+    journal.wants_ahead().expect("twice as long")().unwrap();
+    assert_eq!(disk.open(&ahead()).unwrap().len().unwrap(), 2 * MIN_SEGMENT);
+    // The day is over before the segment is full: the next one is as long as what came on it.
+    append(&mut journal, &[10], NOON + DAY_MS).unwrap();
+    assert_eq!(disk.open(&segment(2)).unwrap().len().unwrap(), 2 * MIN_SEGMENT);
+    append(&mut journal, &[2 * HALF], NOON + DAY_MS).unwrap();
+    journal.wants_ahead().expect("four times as long")().unwrap();
+    append(&mut journal, &[3 * MIN_SEGMENT as usize + HALF], NOON + DAY_MS).unwrap();
+    assert!(disk.inode(&ahead()).is_err(), "it was too short for that group");
+    journal.idle().unwrap();
+    assert_eq!(check(&disk.crash_clean()).unwrap().head, journal.head());
+}
+
+#[test]
+fn a_start_removes_what_was_made_ahead() {
+    let disk = MemoryDisk::new();
+    let (journal, work) = half_full(&disk);
+    work().unwrap();
+    let (again, _) = open(&disk.crash_clean()).unwrap();
+    assert_eq!(again.head(), journal.head());
+    let cut = disk.crash_clean();
+    assert!(cut.inode(&ahead()).is_ok());
+    open(&cut).unwrap();
+    assert!(cut.inode(&ahead()).is_err());
+}
+
+#[test]
+fn it_is_made_beside_a_writer_that_does_not_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let mut journal = LocalJournal::create(Arc::clone(&disk), dir.path(), LOG, 1, OPTIONS).unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..200 {
+            append(&mut journal, &[100_000], NOON).unwrap();
+            if let Some(work) = journal.wants_ahead() {
+                threads.spawn(move || work().unwrap());
+            }
+        }
+    });
+    journal.idle().unwrap();
+    let segments = segment::list(&*disk, dir.path(), &LOG).unwrap();
+    assert!(segments.len() > 15, "{}", segments.len());
+    assert_eq!(verify(disk, dir.path(), &mut |_, _| {}).unwrap().head, journal.head());
+}
