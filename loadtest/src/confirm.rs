@@ -36,7 +36,7 @@ const WORTH: f64 = 1.05;
 const YARDSTICK_PART: u32 = 4;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How far this process stands back behind the server (`nice`, 0 to 19).
+/// How far the load stands back behind the server (`nice`, 0 to 19).
 const STANDS_BACK: i32 = 19;
 const PROGRESS_STEPS: u64 = 2;
 
@@ -82,7 +82,6 @@ pub enum ConfirmError {
 pub fn confirm(options: &ConfirmOptions) -> Result<Confirmation, ConfirmError> {
     let origin = OwnOrigin::start(&options.tekd, &options.dir)?;
     let desk = origin.desk()?;
-    stand_back();
     let mut bench = Bench { options, origin, desk, counts: [0; 5] };
     let lines = match options.lines {
         Some(lines) => lines,
@@ -181,7 +180,13 @@ impl Bench<'_> {
         let codes = self.origin.codes(u32::try_from(reports_of(&plan)).unwrap_or(u32::MAX))?;
         let patients = Patients::new(codes, self.options.keys, self.options.seed, now());
         let before = self.origin.scrape()?;
-        let run = self.desk.run(&plan, &patients)?;
+        let run = std::thread::scope(|threads| {
+            let load = threads.spawn(|| {
+                stand_back();
+                self.desk.run(&plan, &patients)
+            });
+            load.join().expect("the load does not panic")
+        })?;
         let after = self.origin.scrape()?;
         for fault in run.faults.iter().flatten() {
             eprintln!("the first of its kind: {fault}");

@@ -5,6 +5,8 @@ const STANDS_BACK: i32 = 10;
 
 /// Lets the calling thread, and those it will start, stand back behind who answers and who confirms.
 pub(super) fn stand_back() {
+    // Elsewhere it would be the whole process.
+    #[cfg(target_os = "linux")]
     if let Err(e) = rustix::process::nice(STANDS_BACK) {
         tracing::debug!("a thread in the background has the priority of all others: {e}");
     }

@@ -31,7 +31,7 @@ use crate::store::Published;
 pub struct OriginHandle {
     commands: SyncSender<Command>,
     jobs: SyncSender<Job>,
-    /// The writer's thread, the folder's and the builder's.
+    /// The writer's thread, the preparer's, the folder's and the builder's.
     threads: Mutex<Option<[JoinHandle<()>; 4]>>,
     stopped: Arc<Latch>,
     troubles: Arc<Troubles>,

@@ -366,6 +366,60 @@ mod tests {
         assert_eq!(journal.head().gno, 6);
     }
 
+    /// A journal whose first segment is half full, and what it wants to be done ahead.
+    fn half_full(disk: &MemoryDisk) -> (LocalJournal, crate::store::journal::Ahead) {
+        disk.create_dir(Path::new(MIRROR)).unwrap();
+        let (_, mut journal) = opened(disk);
+        journal.make_room(0, 100 * DAY_MS).unwrap();
+        while journal.wants_ahead().is_none() {
+            append(&mut journal, 0);
+        }
+        let work = journal.wants_ahead().expect("an order that was dropped is given again");
+        (journal, work)
+    }
+
+    #[test]
+    fn a_segment_that_is_made_ahead_is_made_in_both() {
+        let disk = MemoryDisk::new();
+        let (mut journal, work) = half_full(&disk);
+        work().unwrap();
+        assert!(disk.inode(&Path::new(MIRROR).join("ahead.new")).is_ok());
+        append(&mut journal, 0);
+        while segments(&disk, Path::new(MIRROR)).len() < 2 {
+            append(&mut journal, 0);
+        }
+        assert!(disk.inode(&Path::new(MIRROR).join("ahead.new")).is_err());
+        assert!(segments(&disk, &journal_path(Path::new(DATA))) == segments(&disk, Path::new(MIRROR)));
+        journal.idle().unwrap();
+        let (_, again) = opened(&disk.crash_clean());
+        assert_eq!(again.head(), journal.head());
+    }
+
+    #[test]
+    fn a_mirror_that_fails_while_a_segment_is_made_ahead_stops_the_journal() {
+        for nth in 1..=2 {
+            let disk = MemoryDisk::new();
+            let (mut journal, work) = half_full(&disk);
+            disk.fail(crate::store::OperationKind::SyncDir, nth, crate::store::Fault::Eio);
+            work().unwrap_err();
+            let head = journal.head();
+            let record = Record { kind: 1, version: 0, seq: head.seq + 1, time_s: 1, payload: vec![3; 9] };
+            assert!(journal.append(&head, &[record], 100 * DAY_MS).is_err(), "{nth}");
+        }
+    }
+
+    #[test]
+    fn what_was_made_ahead_and_not_used_is_gone_from_both_after_a_start() {
+        let disk = MemoryDisk::new();
+        let (journal, work) = half_full(&disk);
+        work().unwrap();
+        drop(journal);
+        let _ = opened(&disk);
+        for dir in [&journal_path(Path::new(DATA)), Path::new(MIRROR)] {
+            assert!(disk.inode(&dir.join("ahead.new")).is_err(), "{}", dir.display());
+        }
+    }
+
     #[test]
     fn a_group_is_timed_in_the_mirror_and_other_files_have_none() {
         let disk = MemoryDisk::new();

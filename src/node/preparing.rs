@@ -4,12 +4,12 @@ use std::sync::mpsc::Receiver;
 
 use crate::store::journal::Ahead;
 
-/// Carries out each piece of work until nobody is left to order one. What fails is done by the journal itself
-/// once it has to be, and is an error then.
+/// Carries out each piece of work until nobody is left to order one. What it says of a disk that fails the
+/// journal says too, and stops; what finds no space it does itself once it has to.
 pub(crate) fn run(orders: &Receiver<Ahead>) {
     for work in orders {
         if let Err(e) = work() {
-            tracing::warn!("the journal goes on as it is, and does this itself when it has to: {e}");
+            tracing::warn!("nothing was made ahead for the journal: {e}");
         }
     }
 }

@@ -168,8 +168,11 @@ impl Disk for RealDisk {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
-                names.push(entry.path());
+            match entry.file_type() {
+                Ok(kind) if kind.is_file() => names.push(entry.path()),
+                // Another thread has just renamed or removed it.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
         names.sort();

@@ -22,6 +22,8 @@ const SUFFIX: &str = ".tekd";
 const DIGITS: usize = 20;
 /// Bytes written at once, and verified at once.
 const CHUNK: usize = 1 << 20;
+/// Bytes that are made durable at once.
+const SYNCED: usize = 4 << 20;
 /// Largest payload. It is held in memory whole, beside the state it was made of or gives.
 pub const MAX_SNAPSHOT: u64 = 64 << 30;
 /// Keys that one service may have to hold: a retention of the largest countries.
@@ -216,7 +218,7 @@ fn put(disk: &dyn Disk, temporary: &Path, header: &Header, payload: &[u8]) -> io
     let file = disk.create(temporary)?;
     file.write_all_at(header.as_bytes(), 0)?;
     let mut at = size_of::<Header>() as u64;
-    for chunk in payload.chunks(CHUNK) {
+    for chunk in payload.chunks(SYNCED) {
         // Piece by piece: a group that is synced meanwhile waits for one of them on the disk, not for all.
         if at > size_of::<Header>() as u64 {
             file.sync()?;
@@ -421,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_that_finds_no_space_leaves_nothing_of_itself() {
-        let payload = vec![7; 3 * CHUNK];
+        let payload = vec![7; 3 * SYNCED];
         for nth in 1.. {
             let disk = MemoryDisk::new();
             write(&disk, 1);
@@ -435,10 +437,12 @@ mod tests {
                 break;
             }
         }
-        let disk = MemoryDisk::new();
-        disk.fail(OperationKind::Sync, 1, Fault::Eio);
-        assert!(super::write(&disk, Path::new(DIR), &LOG, &head(1), &payload).is_err());
-        assert_eq!(disk.list(Path::new(DIR)).unwrap(), [] as [PathBuf; 0]);
+        for nth in 1..=3 {
+            let disk = MemoryDisk::new();
+            disk.fail(OperationKind::Sync, nth, Fault::Eio);
+            assert!(super::write(&disk, Path::new(DIR), &LOG, &head(1), &payload).is_err(), "sync {nth}");
+            assert_eq!(disk.list(Path::new(DIR)).unwrap(), [] as [PathBuf; 0]);
+        }
     }
 
     #[test]

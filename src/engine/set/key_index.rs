@@ -19,6 +19,7 @@ const FIRST_OF_16: usize = 10;
 /// The same for the last one of the round.
 const LAST_OF_16: usize = 13;
 
+// A round that is over leaves the next one nothing to catch up with.
 const _: () = assert!(FIRST_OF_16 < LAST_OF_16 && LAST_OF_16 <= 2 * FIRST_OF_16 && LAST_OF_16 < 16);
 
 /// The hash of a key, in this process.
@@ -202,6 +203,31 @@ mod tests {
         let places = index.segments.len() * PLACES;
         assert!((places / 3..places * 5 / 8).contains(&index.len), "{} in {places}", index.len);
         assert!((0..).zip(&hashes).all(|(n, hash)| index.find(*hash, |number| number == n) == Some(n)));
+    }
+
+    #[test]
+    fn whatever_comes_and_goes_while_it_grows_is_found_or_not() {
+        let mut index = KeyIndex::default();
+        let mut in_it = vec![false; 20_000];
+        for step in 0..120_000_u32 {
+            // More come than go.
+            let n = step.wrapping_mul(2_654_435_761) >> 8;
+            let n = n % in_it.len() as u32;
+            let hash = index.hash(&n.to_le_bytes());
+            if !in_it[n as usize] {
+                index.insert(hash, n);
+                in_it[n as usize] = true;
+            } else if step % 3 == 0 {
+                index.remove(hash, n);
+                in_it[n as usize] = false;
+            }
+        }
+        assert!(index.segments.len() > 8, "{}", index.segments.len());
+        assert_eq!(index.len, in_it.iter().filter(|is| **is).count());
+        for (n, is) in (0..).zip(in_it) {
+            let found = index.find(index.hash(&u32::to_le_bytes(n)), |number| number == n);
+            assert_eq!(found, is.then_some(n), "{n}");
+        }
     }
 
     #[test]

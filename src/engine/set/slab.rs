@@ -36,7 +36,9 @@ impl<T, const RUN_BITS: u32> Slab<T, RUN_BITS> {
         }
         let last = self.runs.last_mut().expect("there is always a run");
         if last.len() == last.capacity() {
-            last.reserve(1);
+            // What a run holds moves only while it is little.
+            let few = last.len() < Self::RUN / 16;
+            last.reserve_exact(if few { last.len().max(4) } else { Self::RUN - last.len() });
             self.pages.under(last);
         }
         last.push(item);
@@ -56,8 +58,9 @@ impl<T, const RUN_BITS: u32> Slab<T, RUN_BITS> {
             self.runs.pop();
         }
         let item = self.runs.last_mut().and_then(Vec::pop).expect("an item has that number");
-        if let Some(place) = self.get_mut(at) {
-            *place = item;
+        match self.get_mut(at) {
+            Some(place) => *place = item,
+            None => assert_eq!(at as usize, self.len(), "an item has that number"),
         }
     }
 

@@ -242,3 +242,16 @@ fn while_a_decision_waits_for_space_nobody_is_told_of_it_or_shown_it() {
     assert!(waiting.recv_timeout(DEADLINE).unwrap().is_ok(), "it is told once it is written");
     place.wait_until("it is shown", |place| manifest(place) != seen && !full());
 }
+
+#[test]
+fn the_next_segment_of_the_journal_is_made_beside_the_writer() {
+    let place = place();
+    let ahead = PathBuf::from("/data/journal/ahead.new");
+    let (half, page) = ((1 << 20) / 2, 4096_u32);
+    for n in 0..half / page {
+        let change = ParamsChange { retention_days: Some(14 + (n % 2) as u16), ..ParamsChange::default() };
+        place.handle.ask(Input::Configure { set: 1, change }).expect("a group of one page");
+    }
+    place.handle.stop();
+    assert!(place.disk.inode(&ahead).is_ok(), "it was ordered once the first segment was half full");
+}

@@ -1,37 +1,69 @@
 //! The next segment, made ahead: it takes as long as hundreds of groups, so the writer has it made while it
 //! goes on, and only puts a header on it when the present one is full.
 //!
-//! Nobody waits for it and nothing depends on it: a segment that is not there in time, or has another length
-//! than is needed, is made when it is needed. What a crash leaves of it the next start removes.
+//! A segment that is not there in time, or has another length than is needed, is made when it is needed. What
+//! a crash leaves of it the next start removes. But the disk is one: what cannot be made here for another
+//! reason than space stops the journal as if it had failed there.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::contract::JournalError;
-use super::segment::{Segment, create};
+use super::segment::{Pieces, Segment, create, is_full};
 use super::spare::Spare;
 use crate::store::disk::{Disk, DiskFile};
 
-/// Nothing was ordered.
-const NOTHING: u64 = 0;
-/// It is being made.
-const MAKING: u64 = 1;
-/// It could not be made, and is not tried again before the next one. Any greater number is the length of one
-/// that is ready.
-const FAILED: u64 = 2;
-
-/// How the segment ahead stands: whoever makes it touches the file only while it is being made, the journal
-/// only when it is not.
+/// How the segment ahead stands. Who makes it touches the file only while it is being made, the journal only
+/// when it is not.
 #[derive(Debug, Default)]
-pub(super) struct NextSegment(Arc<AtomicU64>);
+enum Stands {
+    /// Nothing was ordered.
+    #[default]
+    Nothing,
+    /// It is being made.
+    InWork,
+    /// It is there, so long.
+    Ready(u64),
+    /// There was no space for it. It is not tried again before another segment was begun.
+    NoSpace,
+    /// The disk failed.
+    Failed(String),
+}
+
+/// What the journal knows of the segment ahead.
+#[derive(Debug, Default)]
+pub(super) struct NextSegment(Arc<Mutex<Stands>>);
 
 impl NextSegment {
+    fn stands(&self) -> MutexGuard<'_, Stands> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// An order for one of `len` bytes in `dir`, if none is out and none is ready.
     pub(super) fn order(&self, disk: &Arc<dyn Disk>, dir: &Path, len: u64) -> Option<SegmentAhead> {
-        let free = self.0.compare_exchange(NOTHING, MAKING, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        let place = Arc::clone(&self.0);
-        free.then(|| SegmentAhead { disk: Arc::clone(disk), dir: dir.to_path_buf(), len, place })
+        let mut stands = self.stands();
+        if !matches!(*stands, Stands::Nothing) {
+            return None;
+        }
+        *stands = Stands::InWork;
+        let (disk, place, outcome) = (Arc::clone(disk), Arc::clone(&self.0), Stands::Nothing);
+        Some(SegmentAhead { disk, dir: dir.to_path_buf(), len, place, outcome })
+    }
+
+    /// The error that the disk failed with, if it did.
+    pub(super) fn failure(&self) -> Option<String> {
+        match &*self.stands() {
+            Stands::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// The length of the one that is ready.
+    pub(super) fn ready(&self) -> Option<u64> {
+        match *self.stands() {
+            Stands::Ready(len) => Some(len),
+            _ => None,
+        }
     }
 
     /// Opens `segment`, which is new, for writing: the one that is ready if it has that length, else one that
@@ -42,17 +74,28 @@ impl NextSegment {
         dir: &Path,
         segment: &Segment,
     ) -> Result<Box<dyn DiskFile>, JournalError> {
-        let found = self.0.load(Ordering::Acquire);
-        if found != MAKING {
-            self.0.store(NOTHING, Ordering::Relaxed);
+        let ahead = Spare::ahead(dir);
+        // Somebody may have taken it away, or cut it.
+        if self.ready() == Some(segment.len) && ahead.look(disk)? == Some(segment.len) {
+            let taken = ahead.take(disk, segment)?;
+            *self.stands() = Stands::Nothing;
+            return Ok(taken);
         }
-        if found == segment.len {
-            return Spare::ahead(dir).take(disk, segment);
-        }
-        if found > FAILED {
+        self.give_up(disk, dir)?;
+        create(disk, segment)
+    }
+
+    /// Gives back the space of the one that is ready; whether there was one.
+    pub(super) fn give_up(&self, disk: &dyn Disk, dir: &Path) -> Result<bool, JournalError> {
+        let ready = self.ready().is_some();
+        if ready {
             Spare::ahead(dir).remove(disk)?;
         }
-        create(disk, segment)
+        let mut stands = self.stands();
+        if matches!(*stands, Stands::Ready(_) | Stands::NoSpace) {
+            *stands = Stands::Nothing;
+        }
+        Ok(ready)
     }
 }
 
@@ -61,24 +104,26 @@ pub(super) struct SegmentAhead {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     len: u64,
-    place: Arc<AtomicU64>,
+    place: Arc<Mutex<Stands>>,
+    outcome: Stands,
 }
 
 impl SegmentAhead {
     /// Makes it, which takes a while.
-    ///
-    /// # Errors
-    /// If the disk fails or is full; the journal is as it was, and makes the segment when it needs it.
-    pub(super) fn make(self) -> Result<(), JournalError> {
-        let made = Spare::ahead(&self.dir).prepare(&*self.disk, self.len);
-        let found = if made.is_ok() { self.len } else { FAILED };
-        self.place.store(found, Ordering::Release);
+    pub(super) fn make(mut self) -> Result<(), JournalError> {
+        let made = Spare::ahead(&self.dir).prepare(&*self.disk, self.len, Pieces::Synced);
+        self.outcome = match &made {
+            Ok(()) => Stands::Ready(self.len),
+            Err(error) if is_full(error) => Stands::NoSpace,
+            Err(error) => Stands::Failed(error.to_string()),
+        };
         made
     }
 }
 
 impl Drop for SegmentAhead {
+    /// The file is left alone from here on.
     fn drop(&mut self) {
-        let _ = self.place.compare_exchange(MAKING, NOTHING, Ordering::Release, Ordering::Relaxed);
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.outcome);
     }
 }

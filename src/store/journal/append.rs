@@ -18,7 +18,7 @@ use super::format::{
 };
 use super::head::{self, HeadFile, Mark};
 use super::recover::{Tail, recover, tail};
-use super::segment::{self, Segment};
+use super::segment::{self, Pieces, Segment};
 use super::spare::{Spare, reserve_len};
 use crate::store::disk::{Disk, DiskFile, remove_unfinished};
 
@@ -160,8 +160,8 @@ impl LocalJournal {
     }
 
     fn alive(&self) -> Result<(), AppendError> {
-        match &self.stopped {
-            Some(first) => Err(AppendError::Stopped { first: first.clone() }),
+        match self.stopped.clone().or_else(|| self.next.failure()) {
+            Some(first) => Err(AppendError::Stopped { first }),
             None => Ok(()),
         }
     }
@@ -240,7 +240,7 @@ impl LocalJournal {
     /// Finds room for a group of `bytes`: in a new segment; if the disk is full, in the current
     /// one though its day is over; at last in the reserve.
     fn find_room(&mut self, bytes: u64, now_ms: u64) -> Result<(), AppendError> {
-        let full = match self.with_space(now_ms, |journal| journal.roll(bytes, now_ms)) {
+        let full = match self.begin_next(bytes, now_ms) {
             Err(full @ AppendError::Full { .. }) => full,
             other => return other,
         };
@@ -254,6 +254,15 @@ impl LocalJournal {
             }
             _ => Err(full),
         }
+    }
+
+    /// Closes the current segment and begins the next if there is space for it, or it is there already.
+    fn begin_next(&mut self, bytes: u64, now_ms: u64) -> Result<(), AppendError> {
+        if self.next.ready() == Some(self.next_len().max(PAGE + bytes)) {
+            let begun = self.roll(bytes, now_ms);
+            return self.latch(begun);
+        }
+        self.with_space(now_ms, |journal| journal.roll(bytes, now_ms))
     }
 
     /// Closes the current segment and begins the next.
@@ -275,7 +284,14 @@ impl LocalJournal {
 
     fn prepare_reserve(&mut self) -> Result<(), JournalError> {
         let len = reserve_len(self.options.segment_bytes);
-        Spare::reserve(&self.dir).prepare(&*self.disk, len)?;
+        let (reserve, disk) = (Spare::reserve(&self.dir), &*self.disk);
+        match reserve.prepare(disk, len, Pieces::Together) {
+            // The segment ahead spares time, the reserve keeps withdrawals going.
+            Err(error) if segment::is_full(&error) && self.next.give_up(disk, &self.dir)? => {
+                reserve.prepare(disk, len, Pieces::Together)?;
+            }
+            prepared => prepared?,
+        }
         self.reserve = Some(len);
         Ok(())
     }
@@ -368,7 +384,7 @@ impl Journal for LocalJournal {
         self.alive()?;
         let bytes = padded(bytes.saturating_add(FRAME as u64).min(MAX_GROUP));
         if !self.takes(bytes, now_ms) {
-            self.with_space(now_ms, |journal| journal.roll(bytes, now_ms))?;
+            self.begin_next(bytes, now_ms)?;
         }
         if self.reserve.is_none() {
             self.with_space(now_ms, Self::prepare_reserve)?;
@@ -377,12 +393,13 @@ impl Journal for LocalJournal {
     }
 
     fn room(&self) -> u64 {
-        self.left() + self.reserve.map_or(0, |len| len - PAGE)
+        self.left()
+            + [self.reserve, self.next.ready()].into_iter().flatten().map(|len| len - PAGE).sum::<u64>()
     }
 
     fn wants_ahead(&self) -> Option<Ahead> {
         let Segment { len, .. } = self.current.as_ref().filter(|current| current.is_half_full())?.segment;
-        if self.stopped.is_some() || self.full_ms.is_some() {
+        if self.alive().is_err() || self.reserve.is_none() || self.full_ms.is_some() {
             return None;
         }
         let order = self.next.order(&self.disk, &self.dir, self.len_after(len))?;

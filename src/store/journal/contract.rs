@@ -205,8 +205,8 @@ pub enum AppendError {
     Stopped { first: String },
 }
 
-/// Work ahead of the groups it is for. An error is one of the disk; the journal is as it was, and does
-/// without.
+/// Work ahead of the groups it is for. For want of space the journal does without; any other error stops it,
+/// as one of its own would.
 pub type Ahead = Box<dyn FnOnce() -> Result<(), JournalError> + Send>;
 
 /// An ordered, durable log of groups with one writer.

@@ -130,7 +130,9 @@ pub fn level(
         }
         cuts.extend(side.found.cut.clone());
     }
-    sweep(disk, mirror)?;
+    for swept in [dir, mirror] {
+        sweep(disk, swept)?;
+    }
     let caught_up = catch_up(disk, &ahead, &behind, (dir, mirror), progress)?;
     let reserves = [Spare::reserve(dir), Spare::reserve(mirror)];
     if reserves[0].look(disk)? != reserves[1].look(disk)? {

@@ -139,8 +139,17 @@ fn read_header(disk: &dyn Disk, path: PathBuf, number: u32, log_id: &LogId) -> R
 /// Creates `segment` full of zeros behind its header, durable in content and name, and
 /// opens it for writing.
 pub(super) fn create(disk: &dyn Disk, segment: &Segment) -> Result<Box<dyn DiskFile>, JournalError> {
-    birth(disk, &segment.path, segment.len, &encode_header(segment))?;
+    birth(disk, &segment.path, segment.len, &encode_header(segment), Pieces::Together)?;
     disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))
+}
+
+/// How zeros become durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pieces {
+    /// All at once: somebody waits for them.
+    Together,
+    /// Each when it is written: a group that is synced meanwhile waits for one of them on the disk, not for all.
+    Synced,
 }
 
 /// Makes the file `path`: a first page and zeros to `len`, durable in content and name. An
@@ -150,9 +159,10 @@ pub(super) fn birth(
     path: &Path,
     len: u64,
     first: &SegmentHeader,
+    pieces: Pieces,
 ) -> Result<(), JournalError> {
     let temporary = temporary(path);
-    let written = prepare(disk, &temporary, len, first);
+    let written = prepare(disk, &temporary, len, first, pieces);
     if let Err(source) = written {
         // Best effort: the next birth of this segment removes it too.
         let _ = disk.remove(&temporary);
@@ -163,7 +173,13 @@ pub(super) fn birth(
     disk.sync_dir(dir).map_err(disk_error("sync", dir))
 }
 
-fn prepare(disk: &dyn Disk, temporary: &Path, len: u64, first: &SegmentHeader) -> io::Result<()> {
+fn prepare(
+    disk: &dyn Disk,
+    temporary: &Path,
+    len: u64,
+    first: &SegmentHeader,
+    pieces: Pieces,
+) -> io::Result<()> {
     match disk.remove(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -172,8 +188,7 @@ fn prepare(disk: &dyn Disk, temporary: &Path, len: u64, first: &SegmentHeader) -
     let zeros = vec![0; WINDOW];
     let mut at = PAGE;
     while at < len {
-        // Piece by piece: a group that is synced meanwhile waits for one of them on the disk, not for all.
-        if at > PAGE {
+        if at > PAGE && pieces == Pieces::Synced {
             file.sync()?;
         }
         let step = (len - at).min(WINDOW as u64);

@@ -10,7 +10,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::contract::JournalError;
 use super::format::{MAX_SEGMENT, MIN_SEGMENT, PAGE, SegmentHeader};
-use super::segment::{Segment, birth, disk_error, encode_header};
+use super::segment::{Pieces, Segment, birth, disk_error, encode_header};
 use crate::store::disk::{Disk, DiskFile};
 
 /// Part of the largest segment that a reserve has.
@@ -63,8 +63,8 @@ impl Spare {
     }
 
     /// Makes it, of `len` bytes, in place of what is there.
-    pub(super) fn prepare(&self, disk: &dyn Disk, len: u64) -> Result<(), JournalError> {
-        birth(disk, &self.0, len, &SegmentHeader::new_zeroed())
+    pub(super) fn prepare(&self, disk: &dyn Disk, len: u64, pieces: Pieces) -> Result<(), JournalError> {
+        birth(disk, &self.0, len, &SegmentHeader::new_zeroed(), pieces)
     }
 
     /// Makes it the segment `segment`, which has its length, and opens that for writing.
@@ -73,8 +73,8 @@ impl Spare {
         // The name comes last: whatever an interrupted taking leaves is still a spare.
         file.write_all_at(encode_header(segment).as_bytes(), 0)
             .and_then(|()| file.sync())
-            .and_then(|()| disk.rename(&self.0, &segment.path))
             .map_err(disk_error("prepare", &self.0))?;
+        disk.rename(&self.0, &segment.path).map_err(disk_error("create", &segment.path))?;
         let dir = segment.path.parent().unwrap_or(Path::new(""));
         disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
         disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))

@@ -15,6 +15,8 @@ fn half_full(disk: &MemoryDisk) -> (LocalJournal, Ahead) {
     append(&mut journal, &[10], NOON).unwrap();
     assert!(journal.wants_ahead().is_none(), "it is not worth it yet");
     append(&mut journal, &[HALF], NOON).unwrap();
+    assert!(journal.wants_ahead().is_none(), "the reserve comes first");
+    journal.make_room(0, NOON).unwrap();
     let work = journal.wants_ahead().expect("the next segment is wanted");
     (journal, work)
 }
@@ -66,18 +68,81 @@ fn an_order_that_nobody_carries_out_is_given_again() {
     assert!(journal.wants_ahead().is_some());
 }
 
+fn is_full(made: &Result<(), JournalError>) -> bool {
+    made.as_ref().is_err_and(segment::is_full)
+}
+
 #[test]
-fn what_cannot_be_made_ahead_is_left_to_the_journal_and_stops_nothing() {
+fn what_finds_no_space_is_left_to_the_journal() {
     let disk = MemoryDisk::new();
     let (mut journal, work) = half_full(&disk);
-    disk.fail(OperationKind::Sync, 1, Fault::Eio);
-    work().unwrap_err();
-    assert!(journal.wants_ahead().is_none(), "a disk that has just failed is not asked at every turn");
+    disk.set_quota(Path::new(DIR), Some(disk.used(Path::new(DIR)) + MIN_SEGMENT / 2));
+    assert!(is_full(&work()));
+    assert!(journal.wants_ahead().is_none(), "a full disk is not asked at every turn");
+    disk.set_quota(Path::new(DIR), None);
     fill(&mut journal, NOON);
     append(&mut journal, &[HALF], NOON).unwrap();
-    assert!(journal.wants_ahead().is_some());
+    assert!(journal.wants_ahead().is_some(), "the next one may find some");
     let names = disk.list(Path::new(DIR)).unwrap();
-    assert!(names.iter().all(|name| !name.ends_with(".new")), "{names:?}");
+    assert!(names.iter().all(|name| name.extension().is_none_or(|end| end != "new")), "{names:?}");
+}
+
+#[test]
+fn a_disk_that_fails_while_it_is_made_stops_the_journal() {
+    for kind in [OperationKind::Write, OperationKind::Sync, OperationKind::Rename, OperationKind::SyncDir] {
+        let disk = MemoryDisk::new();
+        let (mut journal, work) = half_full(&disk);
+        disk.fail(kind, 1, Fault::Eio);
+        let error = work().unwrap_err().to_string();
+        let stopped = append(&mut journal, &[1], NOON).unwrap_err();
+        assert!(matches!(&stopped, AppendError::Stopped { first } if *first == error), "{kind:?}: {stopped}");
+        assert!(journal.make_room(1, NOON).is_err() && journal.idle().is_err(), "{kind:?}");
+        assert!(journal.wants_ahead().is_none());
+    }
+}
+
+#[test]
+fn one_that_somebody_took_away_or_cut_is_made_when_it_is_needed() {
+    for cut in [false, true] {
+        let disk = MemoryDisk::new();
+        let (mut journal, work) = half_full(&disk);
+        work().unwrap();
+        disk.remove(&ahead()).unwrap();
+        if cut {
+            disk.create(&ahead()).unwrap().write_all_at(&[0; 8192], 0).unwrap();
+        }
+        fill(&mut journal, NOON);
+        journal.idle().unwrap();
+        assert_eq!(check(&disk.crash_clean()).unwrap().head, journal.head());
+    }
+}
+
+#[test]
+fn on_a_full_disk_what_is_ready_is_used_and_the_reserve_comes_before_it() {
+    let disk = MemoryDisk::new();
+    let (mut journal, work) = half_full(&disk);
+    work().unwrap();
+    // A header, a group of one page, one of half a segment and a page; then the reserve and the one ahead.
+    let left = MIN_SEGMENT / 2 - 3 * PAGE;
+    assert_eq!(journal.room(), left + 2 * (MIN_SEGMENT - PAGE));
+    disk.set_quota(Path::new(DIR), Some(disk.used(Path::new(DIR))));
+    fill(&mut journal, NOON);
+    assert!(disk.inode(&segment(2)).is_ok(), "it needs no space");
+    append(&mut journal, &[HALF], NOON).unwrap();
+    assert!(is_full(&journal.wants_ahead().expect("nobody knows that it is full")()));
+
+    // The reserve is used up, and what was made ahead meanwhile becomes the reserve.
+    let disk = MemoryDisk::new();
+    let (mut journal, work) = half_full(&disk);
+    let quota = disk.used(Path::new(DIR)) + MIN_SEGMENT;
+    disk.set_quota(Path::new(DIR), Some(quota));
+    disk.fail(OperationKind::Create, 1, Fault::Enospc);
+    fill(&mut journal, NOON);
+    assert!(!disk.list(Path::new(DIR)).unwrap().contains(&Path::new(DIR).join("reserve.spare")));
+    work().unwrap();
+    journal.make_room(0, NOON + 60_000).unwrap();
+    assert!(disk.inode(&Path::new(DIR).join("reserve.spare")).is_ok());
+    assert!(disk.inode(&ahead()).is_err(), "its space was given back");
 }
 
 #[test]
@@ -86,6 +151,7 @@ fn a_segment_of_another_length_goes() {
     let options = Options { segment_bytes: 4 * MIN_SEGMENT, ..OPTIONS };
     let mut journal = LocalJournal::create(shared(&disk), Path::new(DIR), LOG, 1, options).unwrap();
     append(&mut journal, &[HALF], NOON).unwrap();
+    journal.make_room(0, NOON).unwrap();
     journal.wants_ahead().expect("twice as long")().unwrap();
     assert_eq!(disk.open(&ahead()).unwrap().len().unwrap(), 2 * MIN_SEGMENT);
     // The day is over before the segment is full: the next one is as long as what came on it.
@@ -94,7 +160,7 @@ fn a_segment_of_another_length_goes() {
     append(&mut journal, &[2 * HALF], NOON + DAY_MS).unwrap();
     journal.wants_ahead().expect("four times as long")().unwrap();
     append(&mut journal, &[3 * MIN_SEGMENT as usize + HALF], NOON + DAY_MS).unwrap();
-    assert!(disk.inode(&ahead()).is_err(), "it was too short for that group");
+    assert!(disk.inode(&ahead()).is_err(), "it was longer than what is due after that group");
     journal.idle().unwrap();
     assert_eq!(check(&disk.crash_clean()).unwrap().head, journal.head());
 }
@@ -117,14 +183,22 @@ fn it_is_made_beside_a_writer_that_does_not_wait() {
     let dir = tempfile::tempdir().unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let mut journal = LocalJournal::create(Arc::clone(&disk), dir.path(), LOG, 1, OPTIONS).unwrap();
+    journal.make_room(0, NOON).unwrap();
+    let mut orders = 0;
     std::thread::scope(|threads| {
         for _ in 0..200 {
             append(&mut journal, &[100_000], NOON).unwrap();
             if let Some(work) = journal.wants_ahead() {
-                threads.spawn(move || work().unwrap());
+                orders += 1;
+                let made = threads.spawn(move || work().unwrap());
+                // Of two, one is ready in time for sure.
+                if orders % 2 == 0 {
+                    made.join().unwrap();
+                }
             }
         }
     });
+    assert!(orders > 5, "{orders}");
     journal.idle().unwrap();
     let segments = segment::list(&*disk, dir.path(), &LOG).unwrap();
     assert!(segments.len() > 15, "{}", segments.len());
