@@ -148,7 +148,8 @@ pub(super) fn create(disk: &dyn Disk, segment: &Segment) -> Result<Box<dyn DiskF
 pub(super) enum Pieces {
     /// All at once: somebody waits for them.
     Together,
-    /// Each when it is written: a group that is synced meanwhile waits for one of them on the disk, not for all.
+    /// Each when it is written: a group that is synced meanwhile waits for one of them on the disk, not for
+    /// all.
     Synced,
 }
 
