@@ -22,6 +22,7 @@ use crate::progress::Progress;
 use crate::scrape::Scrape;
 use crate::submit_run::{Desk, SubmitError, SubmitRun, reports_of};
 use crate::submitting::{SubmitPlan, lines_for};
+use crate::system::stand_back;
 use crate::times::now;
 use crate::yardsticks::{Probe, PublicKeys, YardstickError};
 
@@ -36,8 +37,6 @@ const WORTH: f64 = 1.05;
 const YARDSTICK_PART: u32 = 4;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How far the load stands back behind the server (`nice`, 0 to 19).
-const STANDS_BACK: i32 = 19;
 const PROGRESS_STEPS: u64 = 2;
 
 const _: () = assert!(LINES[LINES.len() - 1] <= MAX_LINES);
@@ -98,14 +97,6 @@ pub fn confirm(options: &ConfirmOptions) -> Result<Confirmation, ConfirmError> {
         rounds.push(bench.round(lines, &mut probe, &keys, &progress)?);
     }
     Ok(Confirmation::of(rounds, lines, options.keys, options.length, bench.counts))
-}
-
-/// Lets the server have the processor first: phones do not run where it does, and who makes their reports
-/// here should not be what a receipt waits for.
-fn stand_back() {
-    if let Err(e) = rustix::process::nice(STANDS_BACK) {
-        eprintln!("the reports are made at the server's own priority, which keeps receipts waiting: {e}");
-    }
 }
 
 struct Bench<'a> {
@@ -182,7 +173,10 @@ impl Bench<'_> {
         let before = self.origin.scrape()?;
         let run = std::thread::scope(|threads| {
             let load = threads.spawn(|| {
-                stand_back();
+                // Phones do not run where the server does: no receipt waits for what makes their reports.
+                if let Err(e) = stand_back() {
+                    eprintln!("the load has the server's own priority, which keeps receipts waiting: {e}");
+                }
                 self.desk.run(&plan, &patients)
             });
             load.join().expect("the load does not panic")
