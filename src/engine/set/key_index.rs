@@ -38,6 +38,9 @@ type Segment = [u64; PLACES];
 pub(super) struct KeyIndex {
     hasher: RandomState,
     segments: Slab<Segment, 12>,
+    /// How many segments there are, and how many there were when the round began.
+    count: u32,
+    round: u32,
     len: usize,
 }
 
@@ -50,16 +53,16 @@ impl KeyIndex {
 
     /// Reads where the search for `hash` begins. What is read says nothing: it is near from then on.
     pub(super) fn peek(&self, hash: KeyHash) -> u64 {
-        if self.segments.is_empty() { 0 } else { self.segments[self.segment(hash)][home(hash)] }
+        if self.count == 0 { 0 } else { self.segments[self.segment(hash)][home(hash)] }
     }
 
     /// The number under `hash` that `is` the right one.
     pub(super) fn find(&self, hash: KeyHash, is: impl Fn(u32) -> bool) -> Option<u32> {
-        if self.segments.is_empty() {
+        if self.count == 0 {
             return None;
         }
         let segment = &self.segments[self.segment(hash)];
-        for at in round(home(hash)) {
+        for at in around(home(hash)) {
             let (found, number) = parts(segment[at])?;
             if found == hash && is(number) {
                 return Some(number);
@@ -84,11 +87,11 @@ impl KeyIndex {
     pub(super) fn remove(&mut self, hash: KeyHash, number: u32) {
         let at = self.segment(hash);
         let segment = &mut self.segments[at];
-        let mut hole = round(home(hash)).find(|at| parts(segment[*at]) == Some((hash, number)));
+        let mut hole = around(home(hash)).find(|at| parts(segment[*at]) == Some((hash, number)));
         self.len -= usize::from(hole.is_some());
         while let Some(free) = hole.take() {
             // What was pushed on by what leaves moves up, so that no search ends too early.
-            for at in round(free).skip(1) {
+            for at in around(free).skip(1) {
                 let Some((moved, _)) = parts(segment[at]) else { break };
                 if distance(home(moved), at) >= distance(free, at) {
                     segment[free] = segment[at];
@@ -107,28 +110,28 @@ impl KeyIndex {
 
     /// The segment of a hash; there is one.
     fn segment(&self, hash: KeyHash) -> u32 {
-        let segments = self.segments.len() as u32;
-        let round = 1 << segments.ilog2();
-        match hash.0 & (2 * round - 1) {
-            divided if divided < segments => divided,
-            whole => whole - round,
+        match hash.0 & (2 * self.round - 1) {
+            divided if divided < self.count => divided,
+            whole => whole - self.round,
         }
     }
 
     /// Whether no segment is due to be divided: the fuller those are that still wait for it in this round,
     /// the more of the round must be done.
     fn has_room(&self) -> bool {
-        let Some(bits) = self.segments.len().checked_ilog2() else { return false };
-        let (round, done) = (1_usize << bits, self.segments.len() - (1 << bits));
+        let (round, done) = (self.round as usize, (self.count - self.round) as usize);
         self.len * 16 <= (FIRST_OF_16 * round + (LAST_OF_16 - FIRST_OF_16) * done) * PLACES
     }
 
-    /// Divides the segment whose turn it is, if there is one.
+    /// Divides the segment whose turn it is; the first one comes of itself.
     fn divide(&mut self) {
-        let new = self.segments.len() as u32;
         self.segments.push([0; PLACES]);
-        let Some(bits) = new.checked_ilog2() else { return };
-        let divided = std::mem::replace(&mut self.segments[new - (1 << bits)], [0; PLACES]);
+        let turn = self.count - self.round;
+        self.count += 1;
+        if self.count >= 2 * self.round {
+            self.round = self.count;
+        }
+        let divided = std::mem::replace(&mut self.segments[turn], [0; PLACES]);
         for (hash, number) in divided.into_iter().filter_map(parts) {
             self.place(hash, number);
         }
@@ -138,7 +141,7 @@ impl KeyIndex {
     fn place(&mut self, hash: KeyHash, number: u32) -> bool {
         let at = self.segment(hash);
         let segment = &mut self.segments[at];
-        let free = round(home(hash)).find(|at| segment[*at] == 0);
+        let free = around(home(hash)).find(|at| segment[*at] == 0);
         if let Some(free) = free {
             segment[free] = u64::from(hash.0) << 32 | u64::from(number + 1);
         }
@@ -152,7 +155,7 @@ fn home(hash: KeyHash) -> usize {
 }
 
 /// All places of a segment, from this one on.
-fn round(from: usize) -> impl Iterator<Item = usize> {
+fn around(from: usize) -> impl Iterator<Item = usize> {
     (from..from + PLACES).map(|at| at & (PLACES - 1))
 }
 

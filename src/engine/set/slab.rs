@@ -24,10 +24,6 @@ impl<T, const RUN_BITS: u32> Slab<T, RUN_BITS> {
         (self.runs.len() - 1) * Self::RUN + self.last().len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     pub(crate) fn push(&mut self, item: T) {
         if self.last().len() == Self::RUN {
             let run = Vec::with_capacity(Self::RUN);
@@ -162,7 +158,7 @@ mod tests {
                 }
             }
             assert!(slab.iter().eq(&list), "step {step}");
-            assert_eq!((slab.len(), slab.is_empty()), (list.len(), list.is_empty()));
+            assert_eq!(slab.len(), list.len());
             let end = list.len() as u32;
             assert_eq!(slab.get(end), None);
             assert_eq!(slab.get_mut(end), None);
