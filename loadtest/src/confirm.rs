@@ -137,7 +137,7 @@ impl Bench<'_> {
         let public_key = keys.a_second(part);
         let least = public_key.min(synced.groups * group);
         let half_rate = ((run.steady_qps / 2.0) as u64).max(1);
-        let scrapes = self.run(Pace::Rate(half_rate), lines_for(half_rate), length)?.1;
+        let (half, scrapes) = self.run(Pace::Rate(half_rate), lines_for(half_rate), length)?;
         progress.advance(1);
         let receipt_s = scrapes[1].since(&scrapes[0], RECEIPTS).at_most(0.99);
         let halved = probe.synced(scrapes[1].since(&scrapes[0], GROUPS).mean().round() as usize, part)?;
@@ -149,6 +149,7 @@ impl Bench<'_> {
             public_key,
             ratio: run.steady_qps / least,
             half_rate: half_rate as f64,
+            half_confirmed: half.steady_qps,
             receipt_p99_ms: receipt_s * 1e3,
             write_ms: write_s * 1e3,
             receipt_writes: receipt_s / write_s,

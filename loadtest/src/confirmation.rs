@@ -21,6 +21,8 @@ pub struct Round {
     pub ratio: f64,
     /// The rate of the open loop.
     pub half_rate: f64,
+    /// Confirmed reports a second then: less if the load did not get the processor in time.
+    pub half_confirmed: f64,
     /// Of 99 in 100 receipts at that rate, milliseconds at most, by the server's buckets.
     pub receipt_p99_ms: f64,
     /// A synced write of the size that groups had at that rate, median, milliseconds.
@@ -99,6 +101,7 @@ fn median(rounds: &[Round]) -> Round {
         public_key: of(|round| round.public_key),
         ratio: of(|round| round.ratio),
         half_rate: of(|round| round.half_rate),
+        half_confirmed: of(|round| round.half_confirmed),
         receipt_p99_ms: of(|round| round.receipt_p99_ms),
         write_ms: of(|round| round.write_ms),
         receipt_writes: of(|round| round.receipt_writes),
@@ -130,8 +133,8 @@ impl std::fmt::Display for Confirmation {
         )?;
         writeln!(
             f,
-            "{:>9.1} ms from admission to receipt for 99 in 100, at {:.0} reports a second: {:.1} synced writes of {:.2} ms",
-            m.receipt_p99_ms, m.half_rate, m.receipt_writes, m.write_ms
+            "{:>9.1} ms from admission to receipt for 99 in 100, at {:.0} of {:.0} reports a second: {:.1} synced writes of {:.2} ms",
+            m.receipt_p99_ms, m.half_confirmed, m.half_rate, m.receipt_writes, m.write_ms
         )?;
         write!(
             f,

@@ -371,10 +371,10 @@ mod tests {
         disk.create_dir(Path::new(MIRROR)).unwrap();
         let (_, mut journal) = opened(disk);
         journal.make_room(0, 100 * DAY_MS).unwrap();
-        while journal.wants_ahead().is_none() {
+        while journal.wants_ahead().unwrap().is_none() {
             append(&mut journal, 0);
         }
-        let work = journal.wants_ahead().expect("an order that was dropped is given again");
+        let work = journal.wants_ahead().unwrap().expect("an order that was dropped is given again");
         (journal, work)
     }
 

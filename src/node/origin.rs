@@ -404,8 +404,11 @@ impl Origin {
     }
 
     /// Work that spares a later turn time, if there is some to be done now: see [`Journal::wants_ahead`].
-    pub fn wants_ahead(&self) -> Option<Ahead> {
-        self.journal.wants_ahead()
+    ///
+    /// # Errors
+    /// If the journal has stopped: the origin must not be used any more (fail-stop).
+    pub fn wants_ahead(&self) -> Result<Option<Ahead>, OriginError> {
+        Ok(self.journal.wants_ahead()?)
     }
 
     /// Whether a new base is due: see [`Origin::base`].

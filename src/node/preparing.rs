@@ -9,7 +9,7 @@ use crate::store::journal::Ahead;
 pub(crate) fn run(orders: &Receiver<Ahead>) {
     for work in orders {
         if let Err(e) = work() {
-            tracing::warn!("nothing was made ahead for the journal: {e}");
+            tracing::error!("nothing was made ahead for the journal: {e}");
         }
     }
 }

@@ -165,7 +165,8 @@ impl WriterThread {
             let idle = first.is_none();
             let (inputs, stop) = self.gather(first, inbox);
             let before = self.origin.head().gno;
-            if let Err(e) = self.turns(inputs) {
+            let turned = self.turns(inputs).and_then(|()| if stop { Ok(()) } else { self.look_ahead() });
+            if let Err(e) = turned {
                 // fail-stop: nothing is confirmed any more; readers go on.
                 tracing::error!("the writer stops: {e}");
                 stopped.set(e.to_string());
@@ -179,15 +180,20 @@ impl WriterThread {
                 }
             }
             self.fold_when_due();
-            if let Some(work) = self.origin.wants_ahead() {
-                // What finds no room is wanted again at the next turn.
-                let _ = self.ahead.try_send(work);
-            }
             if stop {
                 break;
             }
         }
         self.leave(inbox, stopped);
+    }
+
+    /// Has done ahead what the journal wants to be; an error there is one here.
+    fn look_ahead(&self) -> Result<(), OriginError> {
+        if let Some(work) = self.origin.wants_ahead()? {
+            // What finds no room is wanted again at the next turn.
+            let _ = self.ahead.try_send(work);
+        }
+        Ok(())
     }
 
     /// Leaves a snapshot for the next start, once the folder has left the files.

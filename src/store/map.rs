@@ -47,6 +47,8 @@ const COPY_CHUNK: usize = 1 << 20;
 const BLOCK: usize = 1024;
 /// Bytes from which huge pages are asked for: several of them.
 const HUGE_FROM: usize = 8 << 20;
+/// Bytes of the smallest huge page: who has less gets none.
+const HUGE_PAGE: usize = 2 << 20;
 /// Tables that are mapped at once at most; one more is copied.
 const MAPPED_MAX: usize = 1024;
 
@@ -162,7 +164,11 @@ impl Pages {
     /// others it is slower, not wrong.
     pub fn under<T>(self, list: &Vec<T>) {
         let len = list.capacity().saturating_mul(size_of::<T>());
-        if len >= HUGE_FROM {
+        let from = match self {
+            Pages::Huge => HUGE_FROM,
+            Pages::Small => HUGE_PAGE,
+        };
+        if len >= from {
             self.advise(list.as_ptr().addr(), len);
         }
     }

@@ -169,7 +169,7 @@ impl Journal for Bent {
         self.journal.room()
     }
 
-    fn wants_ahead(&self) -> Option<Ahead> {
+    fn wants_ahead(&self) -> Result<Option<Ahead>, AppendError> {
         self.journal.wants_ahead()
     }
 

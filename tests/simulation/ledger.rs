@@ -165,7 +165,7 @@ impl Journal for Ledgered {
         self.journal.room()
     }
 
-    fn wants_ahead(&self) -> Option<Ahead> {
+    fn wants_ahead(&self) -> Result<Option<Ahead>, AppendError> {
         self.journal.wants_ahead()
     }
 

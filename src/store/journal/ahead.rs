@@ -87,15 +87,15 @@ impl NextSegment {
 
     /// Gives back the space of the one that is ready; whether there was one.
     pub(super) fn give_up(&self, disk: &dyn Disk, dir: &Path) -> Result<bool, JournalError> {
-        let ready = self.ready().is_some();
-        if ready {
+        let mut stands = self.stands();
+        let was_ready = matches!(*stands, Stands::Ready(_));
+        if was_ready {
             Spare::ahead(dir).remove(disk)?;
         }
-        let mut stands = self.stands();
-        if matches!(*stands, Stands::Ready(_) | Stands::NoSpace) {
+        if was_ready || matches!(*stands, Stands::NoSpace) {
             *stands = Stands::Nothing;
         }
-        Ok(ready)
+        Ok(was_ready)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The local journal: one writer, one write and one sync per group.
 //!
 //! After the first I/O error it appends nothing ever again: what the disk then holds is
-//! unknown until a restart has read it. It has no threads, no clock and no lock of its
+//! unknown until a restart has read it. It has no threads and no clock of its
 //! own; the directory's lock is the caller's.
 
 use std::fmt;
@@ -397,13 +397,15 @@ impl Journal for LocalJournal {
             + [self.reserve, self.next.ready()].into_iter().flatten().map(|len| len - PAGE).sum::<u64>()
     }
 
-    fn wants_ahead(&self) -> Option<Ahead> {
-        let Segment { len, .. } = self.current.as_ref().filter(|current| current.is_half_full())?.segment;
-        if self.alive().is_err() || self.reserve.is_none() || self.full_ms.is_some() {
-            return None;
-        }
-        let order = self.next.order(&self.disk, &self.dir, self.len_after(len))?;
-        Some(Box::new(|| order.make()))
+    fn wants_ahead(&self) -> Result<Option<Ahead>, AppendError> {
+        self.alive()?;
+        let half_full = self.current.as_ref().filter(|current| current.is_half_full());
+        // On a full disk the reserve comes first.
+        let Some(current) = half_full.filter(|_| self.reserve.is_some() && self.full_ms.is_none()) else {
+            return Ok(None);
+        };
+        let order = self.next.order(&self.disk, &self.dir, self.len_after(current.segment.len));
+        Ok(order.map(|order| -> Ahead { Box::new(|| order.make()) }))
     }
 
     fn head(&self) -> Head {

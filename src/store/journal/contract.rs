@@ -233,7 +233,10 @@ pub trait Journal: Send {
 
     /// Work that spares a later group time, if there is some to be done now: for a thread that nobody waits
     /// for, or to be dropped.
-    fn wants_ahead(&self) -> Option<Ahead>;
+    ///
+    /// # Errors
+    /// Once the journal has stopped.
+    fn wants_ahead(&self) -> Result<Option<Ahead>, AppendError>;
 
     /// The last acknowledged head.
     fn head(&self) -> Head;

@@ -74,7 +74,11 @@ impl Spare {
         file.write_all_at(encode_header(segment).as_bytes(), 0)
             .and_then(|()| file.sync())
             .map_err(disk_error("prepare", &self.0))?;
-        disk.rename(&self.0, &segment.path).map_err(disk_error("create", &segment.path))?;
+        if let Err(error) = disk.rename(&self.0, &segment.path) {
+            // A disk too full for the name has changed nothing, but of two disks one may have.
+            let what = if disk.inode(&self.0).is_ok() { "prepare" } else { "create" };
+            return Err(disk_error(what, &segment.path)(error));
+        }
         let dir = segment.path.parent().unwrap_or(Path::new(""));
         disk.sync_dir(dir).map_err(disk_error("sync", dir))?;
         disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))

@@ -9,15 +9,19 @@ fn ahead() -> PathBuf {
     Path::new(DIR).join("ahead.new")
 }
 
+fn wants(journal: &LocalJournal) -> Option<Ahead> {
+    journal.wants_ahead().expect("it has not stopped")
+}
+
 /// A journal whose first segment is half full, and the work that it wants.
 fn half_full(disk: &MemoryDisk) -> (LocalJournal, Ahead) {
     let mut journal = create(disk);
     append(&mut journal, &[10], NOON).unwrap();
-    assert!(journal.wants_ahead().is_none(), "it is not worth it yet");
+    assert!(wants(&journal).is_none(), "it is not worth it yet");
     append(&mut journal, &[HALF], NOON).unwrap();
-    assert!(journal.wants_ahead().is_none(), "the reserve comes first");
+    assert!(wants(&journal).is_none(), "the reserve comes first");
     journal.make_room(0, NOON).unwrap();
-    let work = journal.wants_ahead().expect("the next segment is wanted");
+    let work = wants(&journal).expect("the next segment is wanted");
     (journal, work)
 }
 
@@ -31,15 +35,15 @@ fn fill(journal: &mut LocalJournal, now_ms: u64) {
 fn a_segment_that_is_ready_is_taken_as_it_is() {
     let disk = MemoryDisk::new();
     let (mut journal, work) = half_full(&disk);
-    assert!(journal.wants_ahead().is_none(), "one order is out");
+    assert!(wants(&journal).is_none(), "one order is out");
     work().unwrap();
-    assert!(journal.wants_ahead().is_none(), "one is ready");
+    assert!(wants(&journal).is_none(), "one is ready");
     let made = disk.inode(&ahead()).unwrap();
     fill(&mut journal, NOON);
     assert_eq!(disk.inode(&segment(2)).unwrap(), made);
     assert!(disk.inode(&ahead()).is_err(), "it was renamed");
     append(&mut journal, &[HALF], NOON).unwrap();
-    assert!(journal.wants_ahead().is_some(), "and the next one is wanted");
+    assert!(wants(&journal).is_some(), "and the next one is wanted");
     journal.idle().unwrap();
     assert_eq!(check(&disk.crash_clean()).unwrap().head, journal.head());
 }
@@ -52,7 +56,7 @@ fn a_segment_that_is_not_ready_is_made_when_it_is_needed() {
     assert!(disk.inode(&segment(2)).is_ok());
     work().unwrap();
     let made = disk.inode(&ahead()).unwrap();
-    assert!(journal.wants_ahead().is_none(), "what came late is for the next one");
+    assert!(wants(&journal).is_none(), "what came late is for the next one");
     append(&mut journal, &[HALF], NOON).unwrap();
     fill(&mut journal, NOON);
     assert_eq!(disk.inode(&segment(3)).unwrap(), made);
@@ -65,7 +69,7 @@ fn an_order_that_nobody_carries_out_is_given_again() {
     let disk = MemoryDisk::new();
     let (journal, work) = half_full(&disk);
     drop(work);
-    assert!(journal.wants_ahead().is_some());
+    assert!(wants(&journal).is_some());
 }
 
 fn is_full(made: &Result<(), JournalError>) -> bool {
@@ -78,11 +82,11 @@ fn what_finds_no_space_is_left_to_the_journal() {
     let (mut journal, work) = half_full(&disk);
     disk.set_quota(Path::new(DIR), Some(disk.used(Path::new(DIR)) + MIN_SEGMENT / 2));
     assert!(is_full(&work()));
-    assert!(journal.wants_ahead().is_none(), "a full disk is not asked at every turn");
+    assert!(wants(&journal).is_none(), "a full disk is not asked at every turn");
     disk.set_quota(Path::new(DIR), None);
     fill(&mut journal, NOON);
     append(&mut journal, &[HALF], NOON).unwrap();
-    assert!(journal.wants_ahead().is_some(), "the next one may find some");
+    assert!(wants(&journal).is_some(), "the next one may find some");
     let names = disk.list(Path::new(DIR)).unwrap();
     assert!(names.iter().all(|name| name.extension().is_none_or(|end| end != "new")), "{names:?}");
 }
@@ -97,7 +101,7 @@ fn a_disk_that_fails_while_it_is_made_stops_the_journal() {
         let stopped = append(&mut journal, &[1], NOON).unwrap_err();
         assert!(matches!(&stopped, AppendError::Stopped { first } if *first == error), "{kind:?}: {stopped}");
         assert!(journal.make_room(1, NOON).is_err() && journal.idle().is_err(), "{kind:?}");
-        assert!(journal.wants_ahead().is_none());
+        assert!(journal.wants_ahead().is_err(), "who asks for work hears of it, though nothing is appended");
     }
 }
 
@@ -129,7 +133,7 @@ fn on_a_full_disk_what_is_ready_is_used_and_the_reserve_comes_before_it() {
     fill(&mut journal, NOON);
     assert!(disk.inode(&segment(2)).is_ok(), "it needs no space");
     append(&mut journal, &[HALF], NOON).unwrap();
-    assert!(is_full(&journal.wants_ahead().expect("nobody knows that it is full")()));
+    assert!(is_full(&wants(&journal).expect("nobody knows that it is full")()));
 
     // The reserve is used up, and what was made ahead meanwhile becomes the reserve.
     let disk = MemoryDisk::new();
@@ -152,13 +156,13 @@ fn a_segment_of_another_length_goes() {
     let mut journal = LocalJournal::create(shared(&disk), Path::new(DIR), LOG, 1, options).unwrap();
     append(&mut journal, &[HALF], NOON).unwrap();
     journal.make_room(0, NOON).unwrap();
-    journal.wants_ahead().expect("twice as long")().unwrap();
+    wants(&journal).expect("twice as long")().unwrap();
     assert_eq!(disk.open(&ahead()).unwrap().len().unwrap(), 2 * MIN_SEGMENT);
     // The day is over before the segment is full: the next one is as long as what came on it.
     append(&mut journal, &[10], NOON + DAY_MS).unwrap();
     assert_eq!(disk.open(&segment(2)).unwrap().len().unwrap(), 2 * MIN_SEGMENT);
     append(&mut journal, &[2 * HALF], NOON + DAY_MS).unwrap();
-    journal.wants_ahead().expect("four times as long")().unwrap();
+    wants(&journal).expect("four times as long")().unwrap();
     append(&mut journal, &[3 * MIN_SEGMENT as usize + HALF], NOON + DAY_MS).unwrap();
     assert!(disk.inode(&ahead()).is_err(), "it was longer than what is due after that group");
     journal.idle().unwrap();
@@ -188,7 +192,7 @@ fn it_is_made_beside_a_writer_that_does_not_wait() {
     std::thread::scope(|threads| {
         for _ in 0..200 {
             append(&mut journal, &[100_000], NOON).unwrap();
-            if let Some(work) = journal.wants_ahead() {
+            if let Some(work) = wants(&journal) {
                 orders += 1;
                 let made = threads.spawn(move || work().unwrap());
                 // Of two, one is ready in time for sure.

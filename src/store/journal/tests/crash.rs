@@ -43,7 +43,7 @@ fn workload(disk: &MemoryDisk, ledger: &mut Ledger) -> Option<()> {
             journal.make_room(50_000, now_ms).ok()?;
         }
         tracked(&mut journal, ledger, lens, now_ms).ok()?;
-        if let Some(work) = journal.wants_ahead() {
+        if let Some(work) = journal.wants_ahead().ok()? {
             work().ok()?;
         }
         if step % 6 == 3 {
