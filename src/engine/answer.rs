@@ -54,6 +54,37 @@ impl From<DoesNotFit> for Refused {
     }
 }
 
+/// What a question needs of the table, asked for before it is answered: first where its keys are, then the
+/// entries there. Who answers many questions does the first for all, then the second for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Foresight {
+    /// The places of the index.
+    Slots,
+    /// The entries, once the places of the index are near.
+    Entries,
+}
+
+/// Asks for the memory that the answer to a question is read from.
+pub(crate) fn foresee(view: &View, question: &Question, body: &Body<'_>, what: Foresight) {
+    let Body::Lookup(q) = body else { return };
+    let Some(set) = view.set(question.set.get()).filter(|set| set.schema.key_len() == q.key_len()) else {
+        return;
+    };
+    let Some(release) = &set.release else { return };
+    match what {
+        Foresight::Slots => q.keys().for_each(|key| release.generation.foresee_slot(key)),
+        Foresight::Entries => q.keys().for_each(|key| release.generation.foresee_entries(key)),
+    }
+}
+
+/// The same for a question that is answered alone: of several keys each is asked for before one is looked at.
+pub(crate) fn foresee_alone(view: &View, question: &Question, body: &Body<'_>) {
+    if matches!(body, Body::Lookup(q) if q.count > 1) {
+        foresee(view, question, body, Foresight::Slots);
+        foresee(view, question, body, Foresight::Entries);
+    }
+}
+
 /// Writes the answer to a question that was read without fault into `out`, whose length is the room there is;
 /// returns its length and result.
 pub(crate) fn write_answer(

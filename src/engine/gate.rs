@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::answer::{Asked, PENDING_WAIT_S, write_answer};
+use super::answer::{Asked, Foresight, PENDING_WAIT_S, foresee, foresee_alone, write_answer};
 use super::cookie::{Cookies, Proof};
 use super::limiter::{Admission, Limiter};
 use super::slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
@@ -17,6 +17,18 @@ use crate::wire::{
     Body, MAX_ANSWER_STREAM, Operation, Parsed, Question, ResultCode, SilentReason, parse, refuse,
     version_answer,
 };
+
+/// Datagrams that go through each pass together: as many as the processor can wait for at once.
+const PASS: usize = 32;
+
+/// A datagram that the gate let through, and what it found out about it.
+struct Admitted<'q> {
+    question: &'q Question,
+    body: Body<'q>,
+    room: usize,
+    fresh_cookie: u64,
+    cookie: u64,
+}
 
 /// Counters of questions and results. One block per process, relaxed.
 #[derive(Debug, Default)]
@@ -123,6 +135,7 @@ impl Gate {
                 }
                 let asked = Asked { question, now: now.unix, on_stream: true, fresh_cookie: 0, cookie: 0 };
                 let room = answer.len().min(MAX_ANSWER_STREAM);
+                foresee_alone(view, question, &body);
                 let (length, result) = write_answer(view, &asked, &body, &mut answer[..room]);
                 count(&self.counters.results[result as usize]);
                 Outcome::Respond(length)
@@ -173,13 +186,14 @@ impl Gate {
         Outcome::Respond(refuse(header, result, info, 0, cookie, answer))
     }
 
-    fn datagram(&self, view: &View, now: Moment, slot: &mut Slot<'_>) -> Outcome {
+    /// What is to be answered out of the view; anything else has its outcome.
+    fn admit<'q>(&self, view: &View, now: Moment, slot: &mut Slot<'q>) -> Result<Admitted<'q>, Outcome> {
         if !answerable(&slot.peer) {
-            return self.silent(Silence::Source);
+            return Err(self.silent(Silence::Source));
         }
         let parsed = parse(slot.request, &view.service, false);
         let header = match &parsed {
-            Parsed::Silent(reason) => return self.silent(silence_of(*reason)),
+            Parsed::Silent(reason) => return Err(self.silent(silence_of(*reason))),
             Parsed::Question(header, _) | Parsed::OtherVersion(header) | Parsed::Refuse { header, .. } => {
                 *header
             }
@@ -194,24 +208,60 @@ impl Gate {
                 Admission::Slip => {
                     count(&self.counters.slipped);
                     let cookie = self.fresh(slot);
-                    return self.refuse(header, ResultCode::Cookie, 0, cookie, slot.answer);
+                    return Err(self.refuse(header, ResultCode::Cookie, 0, cookie, slot.answer));
                 }
-                Admission::Drop => return self.silent(Silence::Limited),
+                Admission::Drop => return Err(self.silent(Silence::Limited)),
             }
         }
-        let fresh_cookie = self.fresh(slot);
+        // What was just found to be the present cookie of its source need not be made again.
+        let fresh_cookie = if proof == Proof::Present { header.cookie.get() } else { self.fresh(slot) };
         let cookie = if proof == Proof::Neighbour { fresh_cookie } else { 0 };
         match parsed {
-            Parsed::Question(question, body) => {
-                count(&self.counters.asked[body.operation() as usize - 1]);
-                let asked = Asked { question, now: now.unix, on_stream: false, fresh_cookie, cookie };
-                let (length, result) = write_answer(view, &asked, &body, &mut slot.answer[..room]);
-                count(&self.counters.results[result as usize]);
-                Outcome::Respond(length)
+            Parsed::Question(question, body) => Ok(Admitted { question, body, room, fresh_cookie, cookie }),
+            Parsed::OtherVersion(question) => Err(self.other_version(question, slot.answer)),
+            Parsed::Refuse { result, info, header } => {
+                Err(self.refuse(header, result, info, cookie, slot.answer))
             }
-            Parsed::OtherVersion(question) => self.other_version(question, slot.answer),
-            Parsed::Refuse { result, info, header } => self.refuse(header, result, info, cookie, slot.answer),
-            Parsed::Silent(reason) => self.silent(silence_of(reason)),
+            Parsed::Silent(reason) => Err(self.silent(silence_of(reason))),
+        }
+    }
+
+    fn answer(&self, view: &View, now: Moment, admitted: &Admitted<'_>, answer: &mut [u8]) -> Outcome {
+        let Admitted { question, body, room, fresh_cookie, cookie } = *admitted;
+        count(&self.counters.asked[body.operation() as usize - 1]);
+        let asked = Asked { question, now: now.unix, on_stream: false, fresh_cookie, cookie };
+        let (length, result) = write_answer(view, &asked, &body, &mut answer[..room]);
+        count(&self.counters.results[result as usize]);
+        Outcome::Respond(length)
+    }
+
+    /// Answers datagrams that go through the passes together. A single one is answered at once: there is
+    /// nothing to do meanwhile.
+    fn pass(&self, view: &View, now: Moment, slots: &mut [Slot<'_>]) {
+        if let [slot] = slots {
+            slot.outcome = match self.admit(view, now, slot) {
+                Ok(admitted) => {
+                    foresee_alone(view, admitted.question, &admitted.body);
+                    self.answer(view, now, &admitted, slot.answer)
+                }
+                Err(outcome) => outcome,
+            };
+            return;
+        }
+        let mut all = [const { None }; PASS];
+        for (slot, place) in slots.iter_mut().zip(&mut all) {
+            match self.admit(view, now, slot) {
+                Ok(admitted) => *place = Some(admitted),
+                Err(outcome) => slot.outcome = outcome,
+            }
+        }
+        for what in [Foresight::Slots, Foresight::Entries] {
+            all.iter().flatten().for_each(|a| foresee(view, a.question, &a.body, what));
+        }
+        for (slot, admitted) in slots.iter_mut().zip(&all) {
+            if let Some(admitted) = admitted {
+                slot.outcome = self.answer(view, now, admitted, slot.answer);
+            }
         }
     }
 
@@ -225,8 +275,8 @@ impl Respond for Gate {
         self.cookies.at(now.unix);
         // one-release-at-a-time: one view for the whole batch, without a lock.
         let view = self.view.pin();
-        for slot in slots {
-            slot.outcome = self.datagram(&view, now, slot);
+        for slots in slots.chunks_mut(PASS) {
+            self.pass(&view, now, slots);
         }
     }
 }

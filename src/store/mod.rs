@@ -13,6 +13,7 @@ pub mod journal;
 mod copying;
 pub mod snapshot;
 mod map;
+mod prefetch;
 pub mod generation;
 mod publish;
 
@@ -22,4 +23,5 @@ pub use disk::{Disk, DiskFile, RealDisk, read_file, remove_unfinished, replace_f
 pub use identity::{Adopted, DIRECTORY_FORMAT, DirLock, Identity, IdentityError};
 pub use map::{MemoryMode, Pages, Table};
 pub use memory::{Fate, Fault, Loose, MemoryDisk, Operation, OperationKind, SECTOR};
+pub use prefetch::{LINE, prefetch};
 pub use publish::{Pinned, PublishError, Published, RETIRED_MAX};

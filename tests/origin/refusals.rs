@@ -172,6 +172,49 @@ fn a_cookie_proves_an_address_for_an_hour_and_its_neighbours() {
 }
 
 #[test]
+fn in_a_batch_each_is_answered_as_if_it_were_alone() {
+    let mut f = fixture(200);
+    let (cookie, mut dice) = (f.cookie(), Dice::new(5));
+    let strangers = [dice.key(16), dice.key(16)];
+    let many: Vec<_> = f.keys[..31].iter().chain(&strangers[..1]).copied().collect();
+    let (one, long) = ([f.keys[7]], [f.long_keys[3]]);
+    let mut questions = vec![
+        f.question(SHORT, cookie, 0, &lookup(&one)),
+        f.question(SHORT, cookie, 0, &lookup(&many)),
+        f.question(SHORT, 0, 0, &lookup(&strangers)),
+        f.question(LONG, cookie, 0, &lookup(&long)),
+        f.question(LONG, cookie, 0, &lookup(&one)),
+        f.question(YOUNG, cookie, 0, &lookup(&one)),
+        f.question(NONE, cookie, 0, &lookup(&one)),
+        f.question(SHORT, 0, 0, &info),
+        f.question(SHORT, cookie, 0, &checkpoint),
+        f.question(SHORT, 0, 0, &checkpoint),
+    ];
+    for (at, to) in [(0, 0xff), (1, 0x0f), (8, 0xff), (0, 0x21)] {
+        let mut wrong = questions[0].clone();
+        wrong[at] = to;
+        questions.push(wrong);
+    }
+    let alone: Vec<_> = questions.iter().map(|question| f.world.udp(question, PEER)).collect();
+    assert_eq!(alone.iter().filter(|answer| answer.is_some()).count(), 11, "three are met with silence");
+    // More than go through a pass together, and each kind at every place of it.
+    for count in [2, 31, 32, 33, 97] {
+        let order: Vec<usize> = (0..count).map(|n| n * 5 % questions.len()).collect();
+        let mut rooms = vec![[0; 1232]; count];
+        let mut slots: Vec<_> =
+            order.iter().zip(&mut rooms).map(|(q, out)| Slot::new(&questions[*q], PEER, out)).collect();
+        f.world.gate.respond(f.world.now, &mut slots);
+        for (slot, q) in slots.iter().zip(&order) {
+            let answer = match slot.outcome {
+                Outcome::Respond(n) => Some(&slot.answer[..n]),
+                _ => None,
+            };
+            assert_eq!(answer, alone[*q].as_deref(), "question {q} of {count}");
+        }
+    }
+}
+
+#[test]
 fn who_asks_too_much_without_proof_is_told_to_bring_a_cookie() {
     // spec 1.4: COOKIE
     let f = fixture(10);

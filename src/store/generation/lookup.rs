@@ -1,34 +1,43 @@
 //! Finding keys and buckets in a generation: prefix index, then a short scan.
 //!
-//! An answerer takes a whole receive batch through three passes and asks the processor for
-//! the memory of the next pass before it begins: [`Generation::slot_of`] and
-//! [`Generation::index_slot_bytes`], then [`Generation::range`] and [`Generation::entry`],
-//! then [`Generation::find_live_in`]. Nothing here allocates. Keys are submitters' choice,
-//! so a slot can be made long on purpose: above [`SCAN_MAX`] entries it is searched by
-//! halving, and a key with many withdrawn entries costs no more, for a live entry is the
-//! last of its key.
+//! An answerer takes a whole receive batch through three passes, each of which asks the
+//! processor for the memory of the next: [`Generation::foresee_slot`],
+//! [`Generation::foresee_entries`], then [`Generation::find_live`]. Nothing here allocates.
+//! Keys are submitters' choice, so a slot can be made long on purpose: above [`SCAN_MAX`]
+//! entries it is searched by halving, and a key with many withdrawn entries costs no more,
+//! for a live entry is the last of its key.
 
 use std::ops::Range;
 
 use super::Generation;
 use super::layout::OFFSET_LEN;
 use super::order::{is_live, prefix, top_bits};
+use crate::store::{LINE, prefetch};
 
 /// Longest range of entries that is scanned from its start.
 pub const SCAN_MAX: usize = 16;
+/// Lines of entries that are asked for ahead at most: of a usual slot, all.
+const LINES_MAX: usize = 4;
 
 impl Generation {
     /// Slot of the prefix index that `key` falls into.
-    pub fn slot_of(&self, key: &[u8]) -> usize {
+    fn slot_of(&self, key: &[u8]) -> usize {
         top_bits(prefix(key), self.layout.index_bits)
     }
 
-    /// The two offsets of the index that bound `slot`: for the address, to prefetch it.
-    ///
-    /// # Panics
-    /// If `slot` did not come from [`Generation::slot_of`] of this generation.
-    pub fn index_slot_bytes(&self, slot: usize) -> &[u8] {
-        &self.index_bytes()[slot * OFFSET_LEN..(slot + 2) * OFFSET_LEN]
+    /// Asks for the place of the index that says where `key` is.
+    #[inline]
+    pub fn foresee_slot(&self, key: &[u8]) {
+        prefetch(&self.index_bytes()[self.slot_of(key) * OFFSET_LEN..]);
+    }
+
+    /// Asks for the entries among which `key` is.
+    #[inline]
+    pub fn foresee_entries(&self, key: &[u8]) {
+        let (range, len) = (self.range(key), self.shape.entry_len());
+        // An index that was changed under a map may name none.
+        let entries = self.entry_bytes().get(range.start * len..range.end * len).unwrap_or_default();
+        entries.chunks(LINE).take(LINES_MAX).for_each(prefetch);
     }
 
     /// The entries of the slot that `key` falls into.
