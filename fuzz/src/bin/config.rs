@@ -50,6 +50,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let uncommented: String =
         template().lines().map(|line| line.trim_start_matches("# ").to_owned() + "\n").collect();
     let small = "version = 1\n[listen]\nudp = \"[::1]:0\"\n[upstream]\naddress = \"a:1\"\ntrust = \"t\"\npoll = \"5s\"\n";
+    let shared = "[listen]\nudp = \"[::]:8354\"\n";
     let wrong = "[listen]\nudpp = 3\n\n[node]\nid = 0x10\nname = \"\u{e9}\u{1f600}\"\n";
-    [&template()[..], &uncommented, small, wrong].map(|text| text.as_bytes().to_vec()).to_vec()
+    [&template()[..], &uncommented, small, shared, wrong].map(|text| text.as_bytes().to_vec()).to_vec()
 }

@@ -155,6 +155,14 @@ fn quic_is_refused_where_the_datagrams_are() {
            |        ^^^^^^^^^^^\n  \
            = give quic a port of its own: 8354 is the usual one",
     );
+    assert_refused(
+        "[listen]\nudp = \"[::]:8354\"\n",
+        "tekd.toml:2:7: udp of [listen] is the address that quic has by default, and both are UDP\n  \
+           |\n\
+         2 | udp = \"[::]:8354\"\n  \
+           |       ^^^^^^^^^^^\n  \
+           = give udp a port of its own, 8353 is the usual one, or set quic as well",
+    );
     let any = || Some("[::]:0".into());
     assert!(from_flags(Overrides { udp: any(), quic: any(), ..Overrides::default() }).is_ok());
 }

@@ -259,12 +259,17 @@ fn check_version(values: &Values<'_>) -> Result<(), ConfigError> {
 /// The address of QUIC, which datagrams of the other kind cannot share.
 fn quic(values: &Values<'_>) -> Result<Option<SocketAddr>, ConfigError> {
     let quic = address(values, Field::ListenQuic)?;
-    if quic.is_some_and(|quic| quic.port() != 0) && quic == address(values, Field::ListenUdp)? {
-        return Err(values
-            .error(Field::ListenQuic, "quic of [listen] is the address of udp, and both are UDP")
-            .help("give quic a port of its own: 8354 is the usual one"));
+    if quic.is_none_or(|quic| quic.port() == 0) || quic != address(values, Field::ListenUdp)? {
+        return Ok(quic);
     }
-    Ok(quic)
+    let (field, message, help) = if values.is_given(Field::ListenQuic) {
+        let message = "quic of [listen] is the address of udp, and both are UDP";
+        (Field::ListenQuic, message, "give quic a port of its own: 8354 is the usual one")
+    } else {
+        let message = "udp of [listen] is the address that quic has by default, and both are UDP";
+        (Field::ListenUdp, message, "give udp a port of its own, 8353 is the usual one, or set quic as well")
+    };
+    Err(values.error(field, message).help(help))
 }
 
 /// An address to listen on; `off` is `None`.

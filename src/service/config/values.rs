@@ -126,6 +126,11 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Whether a value was given for `field`.
+    pub(super) fn is_given(&self, field: Field) -> bool {
+        self.given[field as usize].is_some()
+    }
+
     /// An error about the value given for `field`.
     ///
     /// Only for fields that were given: a default is right by test.
