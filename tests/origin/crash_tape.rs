@@ -51,6 +51,18 @@ impl Tape {
         self.steps.push((step, self.known.clone()));
     }
 
+    /// The steps from `began` up to `ended`, which another thread asked for, come one by one beside those
+    /// after them, as they might have: their files are their own.
+    pub(super) fn interleave(&mut self, began: usize, ended: usize) {
+        let beside = self.steps.split_off(ended);
+        let mut own = self.steps.split_off(began).into_iter();
+        for (step, known) in beside {
+            self.steps.extend(own.next().map(|(own, _)| (own, known.clone())));
+            self.steps.push((step, known));
+        }
+        assert_eq!(own.len(), 0, "all of it was done meanwhile");
+    }
+
     fn look(&mut self) {
         let Some(view) = &self.view else { return };
         let view = view.load();

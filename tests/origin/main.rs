@@ -19,6 +19,7 @@ mod mirrored;
 mod crash_tape;
 mod crash_life;
 mod crash_check;
+mod crash_ahead;
 mod crash_points;
 mod rot;
 mod bases;

@@ -147,6 +147,10 @@ impl World {
                 }
             }
         }
+        if let Some(work) = self.origin.wants_ahead()? {
+            // What comes of it the journal knows, and says when it is asked the next time.
+            let _ = work();
+        }
         assert!(reply.is_some() || self.origin.waits_for_space(), "every input is answered, or waits");
         Ok(reply)
     }

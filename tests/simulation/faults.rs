@@ -247,6 +247,9 @@ impl World {
         for _ in 0..news.full {
             self.counts.fault("no space", now_ms);
         }
+        for _ in 0..news.taken {
+            self.counts.ended("segment ahead", "taken");
+        }
         match at {
             Place::Node(number) if news.cut => self.cut_node(number),
             Place::Origin if news.cut => self.power_cut(),

@@ -33,6 +33,7 @@ mod nodes;
 mod serving;
 mod operators;
 mod faults;
+mod ahead;
 mod phones;
 mod run;
 
@@ -115,6 +116,10 @@ fn every_seed_holds_every_invariant() {
     for kind in FAULTS {
         let often = counts.faults.get(kind).copied().unwrap_or(0);
         assert!(often >= 50, "{kind}: {often} times, 50 is the least");
+    }
+    for how in ["an order in vain", "made", "not made", "taken"] {
+        let often = counts.done.get(&format!("segment ahead: {how}")).copied().unwrap_or(0);
+        assert!(often >= 50, "a segment ahead, {how}: {often} times, 50 is the least");
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Met {
     pub(crate) full: u64,
     /// The power went.
     pub(crate) cut: bool,
+    /// Segments that were made ahead got their names.
+    pub(crate) taken: u64,
 }
 
 impl Met {
@@ -81,6 +83,7 @@ impl Medium {
             errors: met.errors - told.errors,
             full: met.full - told.full,
             cut: met.cut && !told.cut,
+            taken: met.taken - told.taken,
         }
     }
 
@@ -144,7 +147,11 @@ impl Disk for Medium {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.notes.note(to, self.disk.rename(from, to))
+        self.notes.note(to, self.disk.rename(from, to))?;
+        if is_segment(to) && from.ends_with("ahead.new") {
+            self.notes.met.lock().unwrap_or_else(PoisonError::into_inner).taken += 1;
+        }
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

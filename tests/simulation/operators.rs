@@ -54,6 +54,7 @@ impl World {
                 Answered::Unknown
             }
         };
+        self.look_ahead();
         self.learn();
         self.note_medium(Place::Origin);
         answered
@@ -78,6 +79,7 @@ impl World {
         if let Some(Some(Err(error))) = idle {
             self.failed(&error.to_string());
         }
+        self.look_ahead();
         self.learn();
         self.note_medium(Place::Origin);
         let full = self.origin.process.as_ref().and_then(|p| p.single.origin().journal_full());

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tekd::engine::{AnswerCounters, Cookies, Gate, Moment, TakeSealed, Ticket};
 use tekd::node::{Clock, Keyhole, Origin, OriginError, OriginOptions, SingleOrigin, StartError};
-use tekd::store::journal::Head;
+use tekd::store::journal::{Ahead, Head};
 use tekd::store::{Fate, Loose, MemoryDisk, MemoryMode, SECTOR};
 use tekd::wire::layout::SealedQuestion;
 use tekd::wire::{Question, ResultCode};
@@ -61,6 +61,8 @@ impl TakeSealed for Desk {
 pub(crate) struct Process {
     pub(crate) single: SingleOrigin,
     pub(crate) gate: Gate,
+    /// What was ordered for its journal and is not carried out yet.
+    pub(crate) ahead: Option<Ahead>,
     /// Its journal failed: it answers questions and decides nothing.
     pub(crate) stopped: bool,
 }
@@ -156,7 +158,7 @@ impl OriginHost {
         let service = single.origin().identity().service_id;
         let counters = Arc::new(AnswerCounters::default());
         let gate = Gate::new(Arc::clone(single.view()), cookies(service), None, counters).with_desk(desk);
-        Ok(Process { single, gate, stopped: false })
+        Ok(Process { single, gate, ahead: None, stopped: false })
     }
 
     /// The process ends at once; what it wrote is in the machine's memory.

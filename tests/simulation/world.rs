@@ -45,6 +45,8 @@ pub(crate) enum Event {
     Leave(Place, Place, Packet),
     /// The origin looks at its clock.
     Tick,
+    /// What the origin's journal wants ahead is made.
+    Ahead,
     /// A node asks its upstream.
     Poll(usize),
     /// A builder looks at wishes.
@@ -66,6 +68,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) canary: Option<Canary>,
     pub(crate) dice: Dice,
+    /// How fast what is done ahead is.
+    pub(crate) slow: Dice,
     events: BTreeMap<(u64, u64), Event>,
     scheduled: u64,
     asked: u64,
@@ -133,6 +137,7 @@ impl World {
             seed,
             canary,
             dice: Dice::new(seed, 1),
+            slow: Dice::new(seed, 3),
             events: BTreeMap::new(),
             scheduled: 0,
             asked: 0,
@@ -174,6 +179,7 @@ impl World {
                 self.later(TICK_MS, Event::Tick);
                 self.tick();
             }
+            Event::Ahead => self.make_ahead(),
             Event::Wishes(place) => self.grant_wishes(place),
             Event::Mend(mend) => self.mend(mend),
             Event::Poll(_) => unreachable!("a poll happens without the lock"),
