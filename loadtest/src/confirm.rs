@@ -8,7 +8,8 @@
 //! 2. synced groups of that size, by the journal's own append in a directory beside it,
 //! 3. the public-key operations of one core,
 //! 4. reports at half the rate of 1 (open loop): the time from admission to receipt inside the server, its
-//!    deadline apart, and a synced write of the size that its groups had.
+//!    deadline apart, and synced writes of the size and at the pace of its groups, without any reports,
+//! 5. how long a thread that wants nothing but the processor has to wait for it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::submit_run::{Desk, SubmitError, SubmitRun, reports_of};
 use crate::submitting::{SubmitPlan, lines_for};
 use crate::system::stand_back;
 use crate::times::now;
-use crate::yardsticks::{Probe, PublicKeys, YardstickError};
+use crate::yardsticks::{Probe, PublicKeys, YardstickError, longest_pause};
 
 /// Events of a group, and receipts, by the server's own count.
 const GROUPS: &str = "tekd_journal_group_events";
@@ -133,14 +134,16 @@ impl Bench<'_> {
         let (run, scrapes) = self.closed(lines, length)?;
         progress.advance(1);
         let group = scrapes[1].since(&scrapes[0], GROUPS).mean();
-        let synced = probe.synced(group.round() as usize, part)?;
+        let synced = probe.synced(group.round() as usize, part, Duration::ZERO)?;
         let public_key = keys.a_second(part);
         let least = public_key.min(synced.groups * group);
         let half_rate = ((run.steady_qps / 2.0) as u64).max(1);
         let (half, scrapes) = self.run(Pace::Rate(half_rate), lines_for(half_rate), length)?;
         progress.advance(1);
         let receipt_s = scrapes[1].since(&scrapes[0], RECEIPTS).at_most(0.99);
-        let halved = probe.synced(scrapes[1].since(&scrapes[0], GROUPS).mean().round() as usize, part)?;
+        let groups = scrapes[1].since(&scrapes[0], GROUPS);
+        let every = length.div_f64(groups.count.max(1.0));
+        let halved = probe.synced(groups.mean().round() as usize, part, every)?;
         let write_s = halved.median_s;
         Ok(Round {
             confirmed: run.steady_qps,
@@ -152,7 +155,9 @@ impl Bench<'_> {
             half_confirmed: half.steady_qps,
             receipt_p99_ms: receipt_s * 1e3,
             write_ms: write_s * 1e3,
+            write_p99_ms: halved.p99_s * 1e3,
             receipt_writes: receipt_s / write_s,
+            pause_ms: longest_pause(part).as_secs_f64() * 1e3,
         })
     }
 

@@ -25,10 +25,15 @@ pub struct Round {
     pub half_confirmed: f64,
     /// Of 99 in 100 receipts at that rate, milliseconds at most, by the server's buckets.
     pub receipt_p99_ms: f64,
-    /// A synced write of the size that groups had at that rate, median, milliseconds.
+    /// A synced write of the size and at the pace of groups at that rate, nothing else beside it: median,
+    /// milliseconds.
     pub write_ms: f64,
-    /// Receipt time in writes.
+    /// 99 in 100 of such writes, milliseconds at most.
+    pub write_p99_ms: f64,
+    /// Receipt time in writes of the median time.
     pub receipt_writes: f64,
+    /// The longest time for which an idle machine did not run a thread that only spins, milliseconds.
+    pub pause_ms: f64,
 }
 
 /// What all rounds found.
@@ -104,7 +109,9 @@ fn median(rounds: &[Round]) -> Round {
         half_confirmed: of(|round| round.half_confirmed),
         receipt_p99_ms: of(|round| round.receipt_p99_ms),
         write_ms: of(|round| round.write_ms),
+        write_p99_ms: of(|round| round.write_p99_ms),
         receipt_writes: of(|round| round.receipt_writes),
+        pause_ms: of(|round| round.pause_ms),
     }
 }
 
@@ -133,8 +140,13 @@ impl std::fmt::Display for Confirmation {
         )?;
         writeln!(
             f,
-            "{:>9.1} ms from admission to receipt for 99 in 100, at {:.0} of {:.0} reports a second: {:.1} synced writes of {:.2} ms",
-            m.receipt_p99_ms, m.half_confirmed, m.half_rate, m.receipt_writes, m.write_ms
+            "{:>9.1} ms from admission to receipt for 99 in 100, at {:.0} of {:.0} reports a second: {:.1} synced writes of {:.2} ms, of which alone 99 in 100 take {:.2} ms",
+            m.receipt_p99_ms, m.half_confirmed, m.half_rate, m.receipt_writes, m.write_ms, m.write_p99_ms
+        )?;
+        writeln!(
+            f,
+            "{:>9.1} ms is the longest that a spinning thread of the idle machine stood still",
+            m.pause_ms
         )?;
         write!(
             f,

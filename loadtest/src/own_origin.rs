@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use tekd::authority::MAX_BATCH_CODES;
 use tekd::release::{Trust, TrustFileError};
 use tekd::service::control::{ControlClient, ControlError, ControlRequest, SetSettings};
 
@@ -113,11 +114,19 @@ impl OwnOrigin {
         )?)
     }
 
-    /// So many fresh codes.
+    /// So many fresh codes, of as many batches as it takes.
     ///
     /// # Errors
     /// [`OriginError`].
     pub(crate) fn codes(&self, count: u32) -> Result<Vec<String>, OriginError> {
+        let mut codes = Vec::new();
+        for begun in (0..count).step_by(MAX_BATCH_CODES as usize) {
+            codes.extend(self.batch((count - begun).min(MAX_BATCH_CODES))?);
+        }
+        Ok(codes)
+    }
+
+    fn batch(&self, count: u32) -> Result<Vec<String>, OriginError> {
         let issue = ControlRequest::CodesIssue {
             provider: PROVIDER,
             set: SET,

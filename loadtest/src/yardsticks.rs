@@ -1,5 +1,5 @@
-//! What a confirmed report cannot be faster than: the journal's synced writes on this disk, and the
-//! public-key operations of one core.
+//! What a confirmed report cannot be faster than: the journal's synced writes on this disk, the public-key
+//! operations of one core, and how long the machine takes the processor away from who wants nothing else.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -53,6 +53,8 @@ pub(crate) struct Synced {
     pub(crate) groups: f64,
     /// Median time of one, seconds.
     pub(crate) median_s: f64,
+    /// Time that 99 in 100 do not exceed, seconds.
+    pub(crate) p99_s: f64,
 }
 
 impl Probe {
@@ -67,14 +69,21 @@ impl Probe {
         Ok(Probe { journal, head, report })
     }
 
-    /// Appends groups of `reports` for `length`.
+    /// Appends groups of `reports` for `length`: one each `every`, or when the one before is done.
     ///
     /// # Errors
     /// [`YardstickError::Append`].
-    pub(crate) fn synced(&mut self, reports: usize, length: Duration) -> Result<Synced, YardstickError> {
+    pub(crate) fn synced(
+        &mut self,
+        reports: usize,
+        length: Duration,
+        every: Duration,
+    ) -> Result<Synced, YardstickError> {
         let (start, mut times) = (Instant::now(), Vec::new());
         // bounded: by the length, and a write takes some microseconds at least.
         while start.elapsed() < length {
+            let due = every * u32::try_from(times.len()).unwrap_or(u32::MAX);
+            std::thread::sleep(due.saturating_sub(start.elapsed()));
             let seqs = self.head.seq + 1..;
             let records = seqs.take(reports.max(1)).map(|seq| Record { seq, ..self.report.clone() });
             let group: Vec<Record> = records.collect();
@@ -83,8 +92,10 @@ impl Probe {
             times.push(began.elapsed().as_secs_f64());
         }
         let groups = times.len() as f64 / times.iter().sum::<f64>();
+        times.sort_by(f64::total_cmp);
+        let p99_s = times.get(times.len() * 99 / 100).copied().unwrap_or(0.0);
         let median_s = Spread::of(times).map_or(0.0, |spread| spread.median);
-        Ok(Synced { groups, median_s })
+        Ok(Synced { groups, median_s, p99_s })
     }
 }
 
@@ -139,6 +150,18 @@ impl PublicKeys {
         }
         f64::from(done) / start.elapsed().as_secs_f64()
     }
+}
+
+/// The longest time for which a thread that only looks at the clock did not run: on an idle machine, what a
+/// host or firmware took.
+pub(crate) fn longest_pause(length: Duration) -> Duration {
+    let (start, mut longest, mut last) = (Instant::now(), Duration::ZERO, Duration::ZERO);
+    while last < length {
+        let now = start.elapsed();
+        longest = longest.max(now - last);
+        last = now;
+    }
+    longest
 }
 
 /// A receipt of something.

@@ -133,7 +133,8 @@ fn what_is_sent_is_confirmed_and_every_yardstick_measures_something() {
         assert!(number.is_finite() && number > 0.0, "{found:?}");
     }
     assert!(round.group >= 1.0 && round.receipt_p99_ms > 0.0, "{found:?}");
-    assert_eq!(found.to_string().lines().count(), 7, "{found}");
+    assert!(round.write_p99_ms >= round.write_ms && round.pause_ms > 0.0, "{found:?}");
+    assert_eq!(found.to_string().lines().count(), 8, "{found}");
 }
 
 #[test]
