@@ -400,11 +400,31 @@ mod tests {
         for nth in 1..=2 {
             let disk = MemoryDisk::new();
             let (mut journal, work) = half_full(&disk);
-            disk.fail(crate::store::OperationKind::SyncDir, nth, crate::store::Fault::Eio);
+            disk.fail(crate::store::OperationKind::Sync, nth, crate::store::Fault::Eio);
             work().unwrap_err();
             let head = journal.head();
             let record = Record { kind: 1, version: 0, seq: head.seq + 1, time_s: 1, payload: vec![3; 9] };
             assert!(journal.append(&head, &[record], 100 * DAY_MS).is_err(), "{nth}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_gone_or_cut_in_either_is_made_when_it_is_needed() {
+        let journal_dir = journal_path(Path::new(DATA));
+        for dir in [journal_dir.as_path(), Path::new(MIRROR)] {
+            for cut in [false, true] {
+                let disk = MemoryDisk::new();
+                let (mut journal, work) = half_full(&disk);
+                work().unwrap();
+                let ahead = dir.join("ahead.new");
+                disk.remove(&ahead).unwrap();
+                if cut {
+                    disk.create(&ahead).unwrap().write_all_at(&[0; 8192], 0).unwrap();
+                }
+                (0..300).for_each(|_| append(&mut journal, 0));
+                assert!(segments(&disk, Path::new(MIRROR)).len() > 1, "{cut}");
+                assert!(segments(&disk, &journal_dir) == segments(&disk, Path::new(MIRROR)), "{cut}");
+            }
         }
     }
 

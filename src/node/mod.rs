@@ -9,7 +9,8 @@
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
 //! | `tekd-writer` | `writing.rs`, turning `origin.rs` | decides, makes durable, then answers |
 //! | one for each group | `mirror.rs` | writes it to the mirror, while the writer writes it to the journal |
-//! | `tekd-ahead` | `ahead.rs` | opens generations while the state is read |
+//! | `tekd-preparer` | `preparing.rs` | makes the journal's next segment while the writer fills this one |
+//! | `tekd-reading` | `private.rs`, `reading.rs` | reads the state after a start, while readers are served |
 //! | `tekd-builder` | `building.rs`, driving `builder.rs` | makes tables and shows views |
 //! | `tekd-folder` | `folding.rs` | folds snapshots out of the files, beside the writer |
 //! | `tekd-scrubber` | `scrubbing.rs` | reads closed segments of the journal and its mirror, once a day |

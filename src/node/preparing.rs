@@ -4,8 +4,8 @@ use std::sync::mpsc::Receiver;
 
 use crate::store::journal::Ahead;
 
-/// Carries out each piece of work until nobody is left to order one. What it says of a disk that fails the
-/// journal says too, and stops; what finds no space it does itself once it has to.
+/// Carries out each piece of work until nobody is left to order one. Of a disk that fails the journal knows
+/// too, and stops; what found no space the journal makes itself, once it has to.
 pub(crate) fn run(orders: &Receiver<Ahead>) {
     for work in orders {
         if let Err(e) = work() {

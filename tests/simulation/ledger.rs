@@ -151,7 +151,9 @@ impl Journal for Ledgered {
         let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match &appended {
             Ok(head) => open(&self.ledger).appended(*head, records, &met),
-            Err(AppendError::Failed(_)) => open(&self.ledger).under_way = Some(records.to_vec()),
+            Err(AppendError::Failed(_) | AppendError::Stopped { .. }) => {
+                open(&self.ledger).under_way.get_or_insert_with(|| records.to_vec());
+            }
             Err(_) => {}
         }
         appended

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::engine::{BuiltRelease, Mend, ParamsChange, Refusal, ReleaseOutcome, Reply, Seeded, TableContext};
 use crate::node::{OriginOptions, SteppedClock};
-use crate::store::{Disk, MemoryDisk, MemoryMode, PublishError};
+use crate::store::{Disk, Fault, MemoryDisk, MemoryMode, OperationKind, PublishError};
 
 /// What should be the case is so well within this.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -100,6 +100,22 @@ impl Place {
         view.set(1).and_then(|set| set.release.as_ref()).map_or(0, |r| r.checkpoint.serial())
     }
 
+    /// Minutes pass, fewer than between two releases: a try that was under way when the mood changed fails,
+    /// and is made again only after one more of them.
+    fn wait_for_retry(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..10 {
+            self.clock.advance(60);
+            let began = Instant::now();
+            while began.elapsed() < DEADLINE / 10 {
+                if holds(self) {
+                    return;
+                }
+                std::thread::yield_now();
+            }
+        }
+        panic!("{what}");
+    }
+
     fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let began = Instant::now();
         while !holds(self) {
@@ -127,8 +143,7 @@ fn a_table_that_cannot_be_made_is_tried_again_and_who_asked_is_told() {
     assert_eq!(place.serial(), 1, "readers keep the release before");
 
     place.feels(Mood::Well);
-    place.clock.advance(60);
-    place.wait_until("it is not tried again", |p| p.serial() == 2);
+    place.wait_for_retry("it is not tried again", |p| p.serial() == 2);
     assert_eq!(place.handle.troubles(), Vec::<String>::new());
     place.release().expect("the set is no longer in flight");
     assert_eq!(place.serial(), 3);
@@ -145,8 +160,7 @@ fn what_cannot_be_shown_is_tried_again_and_newer_news_take_its_place() {
     assert!(troubles[0].contains("set 1 cannot be shown") && troubles.len() == 1, "{troubles:?}");
 
     place.feels(Mood::Well);
-    place.clock.advance(60);
-    place.wait_until("it is not shown later", |p| p.serial() == 2);
+    place.wait_for_retry("it is not shown later", |p| p.serial() == 2);
     place.wait_until("health goes on about it", |p| p.handle.troubles().is_empty());
 }
 
@@ -243,15 +257,36 @@ fn while_a_decision_waits_for_space_nobody_is_told_of_it_or_shown_it() {
     place.wait_until("it is shown", |place| manifest(place) != seen && !full());
 }
 
-#[test]
-fn the_next_segment_of_the_journal_is_made_beside_the_writer() {
-    let place = place();
-    let ahead = PathBuf::from("/data/journal/ahead.new");
-    let (half, page) = ((1 << 20) / 2, 4096_u32);
+/// Groups of one page, until the first segment of the journal is half full.
+fn fill_half(place: &Place) {
+    let (half, page) = ((1 << 20) / 2, 4096_u64);
+    // The segment's header has a page too.
     for n in 0..half / page {
+        if place.handle.look(|origin| origin.head().gno).expect("it runs") == half / page - 1 {
+            return;
+        }
         let change = ParamsChange { retention_days: Some(14 + (n % 2) as u16), ..ParamsChange::default() };
         place.handle.ask(Input::Configure { set: 1, change }).expect("a group of one page");
     }
+    panic!("each is a group");
+}
+
+#[test]
+fn the_next_segment_of_the_journal_is_made_beside_the_writer() {
+    let place = place();
+    fill_half(&place);
     place.handle.stop();
+    let ahead = PathBuf::from("/data/journal/ahead.new");
     assert!(place.disk.inode(&ahead).is_ok(), "it was ordered once the first segment was half full");
+}
+
+#[test]
+fn a_disk_that_fails_under_it_stops_the_writer_though_nobody_asks() {
+    let place = place();
+    // Nothing else makes a file in a directory that fills up.
+    place.disk.fail(OperationKind::Create, 1, Fault::Eio);
+    fill_half(&place);
+    place.wait_until("it stops by itself", |place| place.handle.stopped().is_some());
+    let why = place.handle.stopped().expect("it just was");
+    assert!(why.contains("ahead.new"), "{why}");
 }

@@ -2,14 +2,14 @@
 //! goes on, and only puts a header on it when the present one is full.
 //!
 //! A segment that is not there in time, or has another length than is needed, is made when it is needed. What
-//! a crash leaves of it the next start removes. But the disk is one: what cannot be made here for another
-//! reason than space stops the journal as if it had failed there.
+//! a crash leaves of it the next start removes. An error other than want of space is one of the journal's
+//! disk: it stops the journal as if a group had met it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::contract::JournalError;
-use super::segment::{Pieces, Segment, create, is_full};
+use super::segment::{Segment, create, is_full};
 use super::spare::Spare;
 use crate::store::disk::{Disk, DiskFile};
 
@@ -81,8 +81,18 @@ impl NextSegment {
             *self.stands() = Stands::Nothing;
             return Ok(taken);
         }
-        self.give_up(disk, dir)?;
-        create(disk, segment)
+        let created = match create(disk, segment) {
+            // What it takes may be what the other one has.
+            Err(error) if is_full(&error) && self.ready() >= Some(segment.len) => {
+                self.give_up(disk, dir)?;
+                create(disk, segment)
+            }
+            created => created,
+        };
+        if created.is_ok() {
+            self.give_up(disk, dir)?;
+        }
+        created
     }
 
     /// Gives back the space of the one that is ready; whether there was one.
@@ -111,7 +121,7 @@ pub(super) struct SegmentAhead {
 impl SegmentAhead {
     /// Makes it, which takes a while.
     pub(super) fn make(mut self) -> Result<(), JournalError> {
-        let made = Spare::ahead(&self.dir).prepare(&*self.disk, self.len, Pieces::Synced);
+        let made = Spare::ahead(&self.dir).prepare_for_now(&*self.disk, self.len);
         self.outcome = match &made {
             Ok(()) => Stands::Ready(self.len),
             Err(error) if is_full(error) => Stands::NoSpace,

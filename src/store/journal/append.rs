@@ -18,7 +18,7 @@ use super::format::{
 };
 use super::head::{self, HeadFile, Mark};
 use super::recover::{Tail, recover, tail};
-use super::segment::{self, Pieces, Segment};
+use super::segment::{self, Segment};
 use super::spare::{Spare, reserve_len};
 use crate::store::disk::{Disk, DiskFile, remove_unfinished};
 
@@ -285,10 +285,10 @@ impl LocalJournal {
     fn prepare_reserve(&mut self) -> Result<(), JournalError> {
         let len = reserve_len(self.options.segment_bytes);
         let (reserve, disk) = (Spare::reserve(&self.dir), &*self.disk);
-        match reserve.prepare(disk, len, Pieces::Together) {
+        match reserve.prepare(disk, len) {
             // The segment ahead spares time, the reserve keeps withdrawals going.
             Err(error) if segment::is_full(&error) && self.next.give_up(disk, &self.dir)? => {
-                reserve.prepare(disk, len, Pieces::Together)?;
+                reserve.prepare(disk, len)?;
             }
             prepared => prepared?,
         }
@@ -376,8 +376,11 @@ impl Journal for LocalJournal {
         }
         // durable-before-receipt: the head moves, and is returned, only after the sync.
         let written = self.write_group(records, now_ms);
-        self.head = self.latch(written)?;
-        Ok(self.head)
+        let head = self.latch(written)?;
+        // fail-stop: what was made ahead meanwhile may have met an error, after which a sync proves nothing.
+        self.alive()?;
+        self.head = head;
+        Ok(head)
     }
 
     fn make_room(&mut self, bytes: u64, now_ms: u64) -> Result<(), AppendError> {

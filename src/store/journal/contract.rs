@@ -217,7 +217,8 @@ pub trait Journal: Send {
     /// Appends one group if the head is still `expect`, and returns once it is durable.
     /// `now_ms` is Unix milliseconds. After any error but `Conflict`, `Sequence`,
     /// `TooLarge`, `Empty` and `Full` nothing is appended ever again. On a full disk it uses
-    /// what room is left, the reserve last.
+    /// what room is left, the reserve last. Whether a group is in the journal that met `Failed` or
+    /// `Stopped` the next start finds out.
     fn append(&mut self, expect: &Head, records: &[Record], now_ms: u64) -> Result<Head, AppendError>;
 
     /// Makes sure, before anything is decided, that records of `bytes` ([`record_bytes`]) in one

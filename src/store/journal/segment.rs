@@ -139,8 +139,23 @@ fn read_header(disk: &dyn Disk, path: PathBuf, number: u32, log_id: &LogId) -> R
 /// Creates `segment` full of zeros behind its header, durable in content and name, and
 /// opens it for writing.
 pub(super) fn create(disk: &dyn Disk, segment: &Segment) -> Result<Box<dyn DiskFile>, JournalError> {
-    birth(disk, &segment.path, segment.len, &encode_header(segment), Pieces::Together)?;
+    birth(disk, &segment.path, segment.len, &encode_header(segment))?;
     disk.open_direct(&segment.path).map_err(disk_error("open", &segment.path))
+}
+
+/// Makes the file `path`: a first page and zeros to `len`, durable in content and name. An
+/// error before the rename has left nothing but a `.new` file.
+pub(super) fn birth(
+    disk: &dyn Disk,
+    path: &Path,
+    len: u64,
+    first: &SegmentHeader,
+) -> Result<(), JournalError> {
+    let temporary = temporary(path);
+    fill(disk, &temporary, len, first, Pieces::Together)?;
+    disk.rename(&temporary, path).map_err(disk_error("create", path))?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    disk.sync_dir(dir).map_err(disk_error("sync", dir))
 }
 
 /// How zeros become durable.
@@ -153,39 +168,27 @@ pub(super) enum Pieces {
     Synced,
 }
 
-/// Makes the file `path`: a first page and zeros to `len`, durable in content and name. An
-/// error before the rename has left nothing but a `.new` file.
-pub(super) fn birth(
+/// Makes the file `unused` anew: a first page and zeros to `len`, durable in content and not in name.
+pub(super) fn fill(
     disk: &dyn Disk,
-    path: &Path,
+    unused: &Path,
     len: u64,
     first: &SegmentHeader,
     pieces: Pieces,
 ) -> Result<(), JournalError> {
-    let temporary = temporary(path);
-    let written = prepare(disk, &temporary, len, first, pieces);
-    if let Err(source) = written {
-        // Best effort: the next birth of this segment removes it too.
-        let _ = disk.remove(&temporary);
-        return Err(JournalError::Disk { what: "prepare", file: temporary, source });
-    }
-    disk.rename(&temporary, path).map_err(disk_error("create", path))?;
-    let dir = path.parent().unwrap_or(Path::new(""));
-    disk.sync_dir(dir).map_err(disk_error("sync", dir))
+    filled(disk, unused, len, first, pieces).map_err(|source| {
+        // Best effort: who fills it again removes it too.
+        let _ = disk.remove(unused);
+        disk_error("prepare", unused)(source)
+    })
 }
 
-fn prepare(
-    disk: &dyn Disk,
-    temporary: &Path,
-    len: u64,
-    first: &SegmentHeader,
-    pieces: Pieces,
-) -> io::Result<()> {
-    match disk.remove(temporary) {
+fn filled(disk: &dyn Disk, unused: &Path, len: u64, first: &SegmentHeader, pieces: Pieces) -> io::Result<()> {
+    match disk.remove(unused) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = disk.create(temporary)?;
+    let file = disk.create(unused)?;
     let zeros = vec![0; WINDOW];
     let mut at = PAGE;
     while at < len {

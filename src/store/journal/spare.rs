@@ -10,7 +10,7 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::contract::JournalError;
 use super::format::{MAX_SEGMENT, MIN_SEGMENT, PAGE, SegmentHeader};
-use super::segment::{Pieces, Segment, birth, disk_error, encode_header};
+use super::segment::{Pieces, Segment, birth, disk_error, encode_header, fill};
 use crate::store::disk::{Disk, DiskFile};
 
 /// Part of the largest segment that a reserve has.
@@ -43,7 +43,8 @@ impl Spare {
 
     /// Its length, if it is there and can become a segment.
     pub(super) fn look(&self, disk: &dyn Disk) -> Result<Option<u64>, JournalError> {
-        let len = match disk.open(&self.0).and_then(|file| file.len()) {
+        // As it would be taken: of two disks both have it.
+        let len = match disk.open_write(&self.0).and_then(|file| file.len()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             found => found.map_err(disk_error("read", &self.0))?,
         };
@@ -62,9 +63,15 @@ impl Spare {
         Ok(true)
     }
 
-    /// Makes it, of `len` bytes, in place of what is there.
-    pub(super) fn prepare(&self, disk: &dyn Disk, len: u64, pieces: Pieces) -> Result<(), JournalError> {
-        birth(disk, &self.0, len, &SegmentHeader::new_zeroed(), pieces)
+    /// Makes it, of `len` bytes, in place of what is there, durably.
+    pub(super) fn prepare(&self, disk: &dyn Disk, len: u64) -> Result<(), JournalError> {
+        birth(disk, &self.0, len, &SegmentHeader::new_zeroed())
+    }
+
+    /// The same, for as long as the process runs: its name is not durable before it is taken, so it shares no
+    /// sync with anything else.
+    pub(super) fn prepare_for_now(&self, disk: &dyn Disk, len: u64) -> Result<(), JournalError> {
+        fill(disk, &self.0, len, &SegmentHeader::new_zeroed(), Pieces::Synced)
     }
 
     /// Makes it the segment `segment`, which has its length, and opens that for writing.

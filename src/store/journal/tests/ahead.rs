@@ -1,7 +1,10 @@
 //! The segment that is made ahead: taken when it is ready, done without when it is not.
 
+use std::io;
+use std::sync::Mutex;
+
 use super::*;
-use crate::store::{Fault, OperationKind};
+use crate::store::{DiskFile, Fate, Fault, OperationKind};
 
 const HALF: usize = MIN_SEGMENT as usize / 2;
 
@@ -93,7 +96,7 @@ fn what_finds_no_space_is_left_to_the_journal() {
 
 #[test]
 fn a_disk_that_fails_while_it_is_made_stops_the_journal() {
-    for kind in [OperationKind::Write, OperationKind::Sync, OperationKind::Rename, OperationKind::SyncDir] {
+    for kind in [OperationKind::Create, OperationKind::Write, OperationKind::Sync] {
         let disk = MemoryDisk::new();
         let (mut journal, work) = half_full(&disk);
         disk.fail(kind, 1, Fault::Eio);
@@ -174,12 +177,103 @@ fn a_start_removes_what_was_made_ahead() {
     let disk = MemoryDisk::new();
     let (journal, work) = half_full(&disk);
     work().unwrap();
-    let (again, _) = open(&disk.crash_clean()).unwrap();
-    assert_eq!(again.head(), journal.head());
-    let cut = disk.crash_clean();
-    assert!(cut.inode(&ahead()).is_ok());
-    open(&cut).unwrap();
-    assert!(cut.inode(&ahead()).is_err());
+    let (kept, dropped) = (disk.crash_as(&vec![Fate::Kept; disk.loose().len()]), disk.crash_clean());
+    assert!(kept.inode(&ahead()).is_ok() && dropped.inode(&ahead()).is_err(), "its name is not durable yet");
+    for cut in [kept, dropped] {
+        let (again, _) = open(&cut).unwrap();
+        assert_eq!(again.head(), journal.head());
+        assert!(cut.inode(&ahead()).is_err());
+    }
+}
+
+/// A disk on which, while the next group is written, somebody else is at work.
+struct Beside {
+    disk: MemoryDisk,
+    work: Arc<Mutex<Option<Ahead>>>,
+}
+
+struct BesideFile {
+    file: Box<dyn DiskFile>,
+    work: Arc<Mutex<Option<Ahead>>>,
+}
+
+impl DiskFile for BesideFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        let work = self.work.lock().unwrap().take();
+        let made = work.map(|work| work());
+        assert!(made.is_none_or(|made| made.is_err()), "the disk fails");
+        self.file.write_all_at(buf, offset)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+}
+
+impl Disk for Beside {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(path)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(BesideFile { file: self.disk.open_write(path)?, work: Arc::clone(&self.work) }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        self.disk.list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn inode(&self, path: &Path) -> io::Result<u64> {
+        self.disk.inode(path)
+    }
+
+    fn born(&self, path: &Path) -> io::Result<u64> {
+        self.disk.born(path)
+    }
+}
+
+#[test]
+fn an_error_met_while_a_group_is_written_keeps_that_group_from_being_confirmed() {
+    let (disk, work) = (MemoryDisk::new(), Arc::default());
+    let beside = Arc::new(Beside { disk: disk.clone(), work: Arc::clone(&work) });
+    let mut journal = LocalJournal::create(beside, Path::new(DIR), LOG, 1, OPTIONS).unwrap();
+    append(&mut journal, &[HALF], NOON).unwrap();
+    journal.make_room(0, NOON).unwrap();
+    let head = journal.head();
+    *work.lock().unwrap() = wants(&journal);
+    disk.fail(OperationKind::Sync, 1, Fault::Eio);
+    let unconfirmed = append(&mut journal, &[10], NOON).unwrap_err();
+    assert!(matches!(unconfirmed, AppendError::Stopped { .. }), "{unconfirmed}");
+    assert_eq!(journal.head(), head);
+    assert!(work.lock().unwrap().is_none(), "it was at work");
 }
 
 #[test]

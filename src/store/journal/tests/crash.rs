@@ -122,18 +122,42 @@ fn full_workload(disk: &MemoryDisk, ledger: &mut Ledger) -> Option<()> {
     journal.idle().ok()
 }
 
+/// A disk that is full once a segment is made ahead: it is taken, and the next one becomes the reserve.
+fn full_ahead_workload(disk: &MemoryDisk, ledger: &mut Ledger) -> Option<()> {
+    let dir = Path::new(DIR);
+    let mut journal = LocalJournal::create(shared(disk), dir, LOG, 1, OPTIONS).ok()?;
+    ledger.created = true;
+    journal.make_room(500_000, NOON).ok()?;
+    let ahead = |journal: &LocalJournal| journal.wants_ahead().ok()?.map(|work| work().ok());
+    tracked(&mut journal, ledger, &[600_000], NOON).ok()?;
+    ahead(&journal)??;
+    disk.set_quota(dir, Some(disk.used(dir)));
+    for lens in [&[500_000][..], &[500_000]] {
+        tracked(&mut journal, ledger, lens, NOON).ok()?;
+    }
+    disk.set_quota(dir, Some(disk.used(dir) + MIN_SEGMENT));
+    ahead(&journal)??;
+    // A group that is too long for what is ready, and for the disk: it needs the reserve, and a new one.
+    tracked(&mut journal, ledger, &[900_000], NOON).ok()?;
+    journal.make_room(10, NOON).ok()?;
+    tracked(&mut journal, ledger, &[10], NOON).ok()?;
+    journal.idle().ok()
+}
+
 #[test]
 fn a_power_cut_on_a_full_disk_loses_nothing_acknowledged() {
-    let whole = MemoryDisk::new();
-    full_workload(&whole, &mut Ledger::default()).expect("the reserve takes it");
-    assert!(whole.open(&segment(2)).is_ok() && whole.open(&segment(3)).is_err());
-    for step in 0..=whole.operations().len() as u64 {
-        let disk = MemoryDisk::new();
-        let mut ledger = Ledger::default();
-        disk.freeze_after(step);
-        full_workload(&disk, &mut ledger);
-        for seed in 0..12 {
-            crash_twice(&disk, &ledger, step, seed * 1009 + step);
+    for workload in [full_workload, full_ahead_workload] {
+        let whole = MemoryDisk::new();
+        workload(&whole, &mut Ledger::default()).expect("there is just room enough");
+        assert!(whole.open(&segment(2)).is_ok());
+        for step in 0..=whole.operations().len() as u64 {
+            let disk = MemoryDisk::new();
+            let mut ledger = Ledger::default();
+            disk.freeze_after(step);
+            workload(&disk, &mut ledger);
+            for seed in 0..12 {
+                crash_twice(&disk, &ledger, step, seed * 1009 + step);
+            }
         }
     }
 }
