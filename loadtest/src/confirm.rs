@@ -9,7 +9,7 @@
 //! 3. the public-key operations of one core,
 //! 4. reports at half the rate of 1 (open loop): the time from admission to receipt inside the server, its
 //!    deadline apart, and synced writes of the size and at the pace of its groups, without any reports,
-//! 5. how long a thread that wants nothing but the processor has to wait for it.
+//! 5. how long a thread that only spins stands still at most, while nothing is asked of the server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -142,7 +142,7 @@ impl Bench<'_> {
         progress.advance(1);
         let receipt_s = scrapes[1].since(&scrapes[0], RECEIPTS).at_most(0.99);
         let groups = scrapes[1].since(&scrapes[0], GROUPS);
-        let every = length.div_f64(groups.count.max(1.0));
+        let every = Duration::from_secs_f64(half.report.seconds / groups.count.max(1.0));
         let halved = probe.synced(groups.mean().round() as usize, part, every)?;
         let write_s = halved.median_s;
         Ok(Round {

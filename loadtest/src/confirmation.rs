@@ -25,14 +25,14 @@ pub struct Round {
     pub half_confirmed: f64,
     /// Of 99 in 100 receipts at that rate, milliseconds at most, by the server's buckets.
     pub receipt_p99_ms: f64,
-    /// A synced write of the size and at the pace of groups at that rate, nothing else beside it: median,
-    /// milliseconds.
+    /// A synced write of the size and at the pace of groups at that rate, while nothing is asked of the server,
+    /// from when it was due: median, milliseconds.
     pub write_ms: f64,
     /// 99 in 100 of such writes, milliseconds at most.
     pub write_p99_ms: f64,
     /// Receipt time in writes of the median time.
     pub receipt_writes: f64,
-    /// The longest time for which an idle machine did not run a thread that only spins, milliseconds.
+    /// The longest time for which a thread that only spins stood still then, milliseconds.
     pub pause_ms: f64,
 }
 
@@ -143,10 +143,10 @@ impl std::fmt::Display for Confirmation {
             "{:>9.1} ms from admission to receipt for 99 in 100, at {:.0} of {:.0} reports a second: {:.1} synced writes of {:.2} ms, of which alone 99 in 100 take {:.2} ms",
             m.receipt_p99_ms, m.half_confirmed, m.half_rate, m.receipt_writes, m.write_ms, m.write_p99_ms
         )?;
+        let pause_ms = self.rounds.iter().map(|round| round.pause_ms).fold(0.0, f64::max);
         writeln!(
             f,
-            "{:>9.1} ms is the longest that a spinning thread of the idle machine stood still",
-            m.pause_ms
+            "{pause_ms:>9.1} ms a thread that only spins stood still at most, with nothing asked of the server"
         )?;
         write!(
             f,

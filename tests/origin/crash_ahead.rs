@@ -1,26 +1,33 @@
-//! A life in which a segment is made ahead: ordered, made while groups are confirmed, ready, and taken; on a
-//! disk that writes it down.
+//! A life in which segments are made ahead, on a disk that writes it down: one late, beside turns that begin
+//! a segment without it; it has another length than is due and goes; one in time, which is taken.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tekd::engine::{Input, Moment, ParamsChange};
-use tekd::node::{NOBODY, journal_path};
+use tekd::node::{NOBODY, OriginOptions, journal_path};
 use tekd::store::Disk;
-use tekd::store::journal::Record;
+use tekd::store::journal::{Ahead, Record};
 
 use super::crash_tape::Recorder;
-use super::world::{DIR, Dice, NOON, World, keys_of_day};
+use super::world::{DIR, Dice, NOON, World, keys_of_day, options};
 
 const SEED: u64 = 733;
 const SET: u32 = 1;
-/// Inputs of a turn: a fortieth of a segment.
+/// Inputs of a turn: a fortieth of the smallest segment.
 const INPUTS: u32 = 150;
-/// Turns while the segment is being made.
-const BESIDE: usize = 4;
+/// A segment takes fewer turns.
+const MANY: usize = 100;
+const DAY: u64 = 86_400;
+/// Longest segment: not every one has the same length.
+const SEGMENT: u64 = 2 << 20;
 
 fn in_journal(name: &str) -> PathBuf {
     journal_path(Path::new(DIR)).join(name)
+}
+
+fn segment(number: u32) -> PathBuf {
+    in_journal(&format!("segment-{number:010}.journal"))
 }
 
 struct Life {
@@ -29,12 +36,15 @@ struct Life {
 }
 
 impl Life {
-    fn founded() -> Life {
+    fn founded(mirror: Option<&'static Path>) -> Life {
         let recorder = Recorder::default();
         recorder.know(NOON, 0);
+        mirror.into_iter().for_each(|dir| recorder.create_dir(dir).expect("a new directory"));
         let now = Moment { unix: NOON, monotonic_ms: 1000 };
         let medium: Arc<dyn Disk> = Arc::new(recorder.clone());
-        let world = World::on(medium, recorder.disk.clone(), now, SEED).expect("it opens");
+        let disk = recorder.disk.clone();
+        let options = OriginOptions { disk: medium, segment_bytes: SEGMENT, ..options(&disk) };
+        let world = World::with(options, disk, mirror, now, SEED).expect("it opens");
         recorder.readers_see(Some(Arc::clone(&world.view)));
         let life = Life { recorder, world };
         life.confirmed();
@@ -43,6 +53,14 @@ impl Life {
 
     fn confirmed(&self) {
         self.recorder.know(self.world.now.unix, self.world.origin.head().seq);
+    }
+
+    fn steps(&self) -> usize {
+        self.recorder.tape().steps.len()
+    }
+
+    fn is_there(&self, file: &Path) -> bool {
+        self.recorder.disk.inode(file).is_ok()
     }
 
     /// A turn with much to write and little to keep.
@@ -57,43 +75,70 @@ impl Life {
         self.confirmed();
     }
 
-    /// Turns until a segment ahead is wanted, which is made beside the next turns, one operation of the
-    /// disk beside one of theirs.
-    fn make_beside_turns(&mut self) {
-        let work = loop {
+    /// Turns until a segment ahead is wanted.
+    fn order(&mut self) -> Ahead {
+        for _ in 0..MANY {
             self.turn();
             if let Some(work) = self.world.origin.wants_ahead().expect("the disk is well") {
-                break work;
+                return work;
             }
-        };
-        let ordered = self.recorder.tape().steps.len();
-        work().expect("the disk is well");
-        let made = self.recorder.tape().steps.len();
-        (0..BESIDE).for_each(|_| self.turn());
-        self.recorder.tape().interleave(ordered, made);
+        }
+        panic!("none was wanted in {MANY} turns");
     }
 
-    /// Turns until the segment that was made ahead is the second one.
-    fn take(&mut self) {
-        let disk = self.recorder.disk.clone();
-        let made = disk.inode(&in_journal("ahead.new")).expect("it is ready");
-        while disk.inode(&in_journal("ahead.new")).is_ok() {
+    /// Turns until a file is there, or is not.
+    fn turns_until(&mut self, file: &Path, there: bool) {
+        for _ in 0..MANY {
+            if self.is_there(file) == there {
+                return;
+            }
             self.turn();
         }
-        let second = disk.inode(&in_journal("segment-0000000002.journal"));
-        assert_eq!(second.expect("the second segment"), made);
+        panic!("{} in {MANY} turns", file.display());
+    }
+
+    /// The order is out while the segment it is for is begun without it, and carried out beside that.
+    fn late(&mut self, dice: &mut Dice) {
+        let work = self.order();
+        let ordered = self.steps();
+        self.turns_until(&segment(2), true);
+        self.turn();
+        let beside = self.steps();
+        work().expect("the disk is well");
+        self.recorder.tape().shuffle(ordered, beside, dice);
+    }
+
+    /// The day is over early: what is due is shorter than what is ready, which goes.
+    fn of_another_length(&mut self) {
+        assert!(self.is_there(&in_journal("ahead.new")));
+        self.world.pass(DAY);
+        self.turn();
+        assert!(self.is_there(&segment(3)) && !self.is_there(&in_journal("ahead.new")));
+    }
+
+    /// In time, beside turns; then the segment is taken as it is.
+    fn in_time(&mut self, dice: &mut Dice) {
+        let work = self.order();
+        let ordered = self.steps();
+        (0..4).for_each(|_| self.turn());
+        let beside = self.steps();
+        work().expect("the disk is well");
+        self.recorder.tape().shuffle(ordered, beside, dice);
+        let made = self.recorder.disk.inode(&in_journal("ahead.new")).expect("it is ready");
+        self.turns_until(&in_journal("ahead.new"), false);
+        assert_eq!(self.recorder.disk.inode(&segment(4)).expect("begun"), made);
     }
 }
 
-/// The whole life: what the disk was asked, and all records.
-pub(super) fn lived() -> (Recorder, Vec<Record>) {
-    let mut life = Life::founded();
-    life.make_beside_turns();
-    life.take();
-    let keys = keys_of_day(&mut Dice::new(SEED), NOON, 2, 4);
+/// The whole life: what the disk was asked, and all records. `dice` shuffle what two threads do at once.
+pub(super) fn lived(mirror: Option<&'static Path>, dice: &mut Dice) -> (Recorder, Vec<Record>) {
+    let mut life = Life::founded(mirror);
+    life.late(dice);
+    life.of_another_length();
+    life.in_time(dice);
+    let keys = keys_of_day(&mut Dice::new(SEED), life.world.now.unix, 2, 4);
     life.world.import(SET, keys);
     life.confirmed();
-    life.world.tick_to(SET, NOON + 3600);
     life.world.origin.idle().expect("the disk is well");
     life.confirmed();
     life.recorder.readers_see(None);

@@ -10,6 +10,7 @@ use tekd::engine::{Event, Input, Moment, Rebuild, SetState, State, replay};
 use tekd::store::MemoryDisk;
 use tekd::store::journal::Record;
 
+use super::crash::Open;
 use super::crash_tape::{Known, SETS};
 use super::world::{Dice, World, event, imported};
 
@@ -30,6 +31,7 @@ pub(super) struct Reference {
     states: Vec<u64>,
     /// Root of each published version of a set.
     roots: BTreeMap<(u32, u64), [u8; 32]>,
+    open: Open,
 }
 
 /// What a recovery found, as far as it is compared with what was known.
@@ -46,7 +48,7 @@ fn hashed(bytes: &[u8]) -> u64 {
 }
 
 impl Reference {
-    pub(super) fn new(records: Vec<Record>) -> Reference {
+    pub(super) fn new(records: Vec<Record>, open: Open) -> Reference {
         let (mut state, mut states) = (State::new(), vec![hashed(&State::new().to_bytes())]);
         let (mut roots, mut incarnation) = (BTreeMap::new(), 1);
         let mut rebuild = Rebuild::new();
@@ -64,13 +66,13 @@ impl Reference {
             }
         }
         spent_with_report(&records, &state);
-        Reference { records, states, roots }
+        Reference { records, states, roots, open }
     }
 
     /// Starts an origin on what a power cut left, and compares it with the life.
     pub(super) fn recover(&self, image: MemoryDisk, now: u64, pick: u64) -> Result<Found, String> {
         let now = Moment { unix: now + 1, monotonic_ms: 0 };
-        let open = AssertUnwindSafe(|| World::open(image, now, !pick));
+        let open = AssertUnwindSafe(|| (self.open)(image, now, !pick));
         let opened = std::panic::catch_unwind(open).map_err(|_| "it panics".to_owned())?;
         let mut world = opened.map_err(|error| format!("it does not start: {error}"))?;
         let records = world.records(1);

@@ -7,17 +7,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use tekd::store::journal::Record;
 use tekd::store::{Disk, Fate, Loose, MemoryDisk, SECTOR, read_file};
 
 use super::crash_ahead;
 use super::crash_check::{FOUNDING, Found, Reference};
 use super::crash_life::lived;
 use super::crash_tape::{Known, Lie, Player, Step, Tape};
-use super::world::{Dice, seed};
+use super::world::{Dice, MIRROR, World, seed};
 
 /// So many loose things are gone through whole.
 const FEW: usize = 8;
@@ -147,8 +146,16 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// Tries the points of a tape that a disk with that lie plays, up to the first that is wrong.
-    fn over(&mut self, tape: &Tape, lie: Option<Lie>, seed: u64, points: usize) -> Result<(), String> {
+    /// Tries the points of a tape that a disk with that lie plays, from its step `from` on, up to the first
+    /// that is wrong.
+    fn over(
+        &mut self,
+        tape: &Tape,
+        lie: Option<Lie>,
+        seed: u64,
+        points: usize,
+        from: usize,
+    ) -> Result<(), String> {
         let counts = counts(tape);
         self.summary.all = counts.iter().sum();
         let quota = quota(&counts, points);
@@ -158,7 +165,7 @@ impl Run<'_> {
         let after = tape.steps.iter().skip(1).map(|(_, known)| known).chain([&tape.known]);
         for (nth, ((step, _), known)) in tape.steps.iter().zip(after).enumerate() {
             player.lie = lie.filter(|_| known.confirmed > FOUNDING);
-            if !player.play(step) {
+            if !player.play(step) || nth < from {
                 continue;
             }
             self.summary.prefixes += 1;
@@ -214,32 +221,39 @@ fn whatever_a_power_cut_leaves_has_all_that_was_confirmed_and_nothing_else() {
     let kinds: BTreeSet<u16> = records.iter().map(|record| record.kind).collect();
     assert!(kinds.into_iter().eq(1..=20), "every kind of event occurs");
     assert!(operations >= 200, "{operations} operations");
-    survives(&recorder.tape(), records, POINTS);
+    survives(&recorder.tape(), &Reference::new(records, World::open), seed(), POINTS);
 }
 
 #[test]
 fn a_segment_made_ahead_is_no_weak_place() {
-    let (recorder, records) = crash_ahead::lived();
-    survives(&recorder.tape(), records, POINTS_AHEAD);
+    let seed = seed();
+    let (recorder, records) = crash_ahead::lived(None, &mut Dice::new(seed));
+    survives(&recorder.tape(), &Reference::new(records, World::open), seed, POINTS_AHEAD);
+}
+
+#[test]
+fn nor_is_one_that_is_made_in_two_directories() {
+    let seed = seed();
+    let (recorder, records) = crash_ahead::lived(Some(Path::new(MIRROR)), &mut Dice::new(seed));
+    survives(&recorder.tape(), &Reference::new(records, World::mirrored), seed, POINTS_AHEAD);
 }
 
 /// Tries `points` of the points of a tape, or as many as the environment says, and tells what was done.
-fn survives(tape: &Tape, records: Vec<Record>, points: usize) {
-    let (began, seed) = (Instant::now(), seed());
+fn survives(tape: &Tape, reference: &Reference, seed: u64, points: usize) {
+    let began = Instant::now();
     let points = match std::env::var("TEKD_CRASH_POINTS").as_deref() {
         Ok("all") => usize::MAX,
         Ok(number) => number.parse().expect("a number, or all"),
         Err(_) => points,
     };
-    let reference = Reference::new(records);
-    let mut run = run(&reference, tape);
-    let mut told = run.over(tape, None, seed, points);
+    let mut run = run(reference, tape);
+    let mut told = run.over(tape, None, seed, points, 0);
     // More points than there are: once more with other tears and other seeded ways.
     for again in 1.. {
         if told.is_err() || points == usize::MAX || run.summary.images >= points {
             break;
         }
-        told = run.over(tape, None, seed.wrapping_add(again), points - run.summary.images);
+        told = run.over(tape, None, seed.wrapping_add(again), points - run.summary.images, 0);
     }
     let (summary, took) = (&run.summary, began.elapsed().as_secs_f64());
     println!("{} events; {summary:?} in {took:.1} s", reference.records.len());
@@ -251,14 +265,22 @@ fn survives(tape: &Tape, records: Vec<Record>, points: usize) {
 #[test]
 fn a_disk_that_lies_is_found_out() {
     let seed = seed();
-    let (recorder, records, _) = lived();
-    let reference = Reference::new(records);
-    let tape = recorder.tape();
-    for (lie, sign) in
-        [(Lie::Sync, "confirmed ones"), (Lie::SyncDir, ""), (Lie::SyncBeforeRename, "does not start")]
-    {
-        let mut run = run(&reference, &tape);
-        let told = run.over(&tape, Some(lie), seed, POINTS);
+    let (life, records, _) = lived();
+    let whole = (life, Reference::new(records, World::open));
+    let (life, records) = crash_ahead::lived(None, &mut Dice::new(seed));
+    let ahead = (life, Reference::new(records, World::open));
+    let is_taken =
+        |(step, _): &(Step, Known)| matches!(step, Step::Rename(from, _) if from.ends_with("ahead.new"));
+    let taken = ahead.0.tape().steps.iter().position(is_taken).expect("one is taken");
+    for ((recorder, reference), lie, from, sign) in [
+        (&whole, Lie::Sync, 0, "confirmed ones"),
+        (&whole, Lie::SyncDir, 0, ""),
+        (&whole, Lie::SyncBeforeRename, 0, "does not start"),
+        (&ahead, Lie::SyncAhead, taken, "does not start"),
+    ] {
+        let tape = recorder.tape();
+        let mut run = run(reference, &tape);
+        let told = run.over(&tape, Some(lie), seed, POINTS, from);
         println!("{lie:?}: {told:?}, {:?}", run.summary);
         let what = told.expect_err("a lie that nobody finds");
         assert!(what.contains(sign), "{what}");

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tekd::engine::View;
 use tekd::store::{Disk, DiskFile, MemoryDisk, Published};
 
+use super::world::Dice;
+
 /// The sets that readers look at.
 pub(super) const SETS: [u32; 2] = [1, 2];
 
@@ -51,16 +53,21 @@ impl Tape {
         self.steps.push((step, self.known.clone()));
     }
 
-    /// The steps from `began` up to `ended`, which another thread asked for, come one by one beside those
-    /// after them, as they might have: their files are their own.
-    pub(super) fn interleave(&mut self, began: usize, ended: usize) {
-        let beside = self.steps.split_off(ended);
-        let mut own = self.steps.split_off(began).into_iter();
-        for (step, known) in beside {
-            self.steps.extend(own.next().map(|(own, _)| (own, known.clone())));
-            self.steps.push((step, known));
+    /// The steps from `began` to `beside`, and those after them, which another thread asked for meanwhile, come
+    /// as the dice have it, each thread's in their order.
+    ///
+    /// # Panics
+    /// When they are played, if one thread's cannot come before the other's.
+    pub(super) fn shuffle(&mut self, began: usize, beside: usize, dice: &mut Dice) {
+        let mut other = self.steps.split_off(beside).into_iter();
+        let mut own = self.steps.split_off(began).into_iter().peekable();
+        // What another thread does confirms nothing and shows nothing.
+        while let Some((_, known)) = own.peek() {
+            let known = known.clone();
+            let step = if dice.one_in(3) { other.next().map(|(step, _)| (step, known)) } else { None };
+            self.steps.extend(step.or_else(|| own.next()));
         }
-        assert_eq!(own.len(), 0, "all of it was done meanwhile");
+        self.steps.extend(other);
     }
 
     fn look(&mut self) {
@@ -196,6 +203,8 @@ pub(super) enum Lie {
     SyncDir,
     /// New files are synced before they get their names; they are, but only after.
     SyncBeforeRename,
+    /// The same of a segment that is made ahead.
+    SyncAhead,
 }
 
 /// A tape played on an empty disk.
@@ -247,6 +256,10 @@ impl Player {
         let (path, file) = &self.handles[&handle];
         match self.lie {
             Some(Lie::Sync) if path.extension().is_some_and(|e| e == "journal") => Ok(()),
+            Some(Lie::SyncAhead) if path.ends_with("ahead.new") => {
+                self.late.push(handle);
+                Ok(())
+            }
             Some(Lie::SyncBeforeRename) if path.extension().is_some_and(|e| e == "new") => {
                 self.late.push(handle);
                 Ok(())

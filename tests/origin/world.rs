@@ -96,7 +96,18 @@ impl World {
         now: Moment,
         seed: u64,
     ) -> Result<World, StartError> {
-        let options = OriginOptions { disk: Arc::clone(&medium), ..options(&disk) };
+        World::with(OriginOptions { disk: medium, ..options(&disk) }, disk, mirror, now, seed)
+    }
+
+    /// Opened, or founded, as `options` say, which lead to `disk`.
+    pub(crate) fn with(
+        options: OriginOptions,
+        disk: MemoryDisk,
+        mirror: Option<&'static Path>,
+        now: Moment,
+        seed: u64,
+    ) -> Result<World, StartError> {
+        let medium = Arc::clone(&options.disk);
         let mut origin = Origin::open_mirrored(options, mirror, now, Box::new(Seeded::new(seed)))?;
         let service = origin.identity().service_id;
         let view = Arc::new(Published::new(Arc::new(View::empty(service, 1))));

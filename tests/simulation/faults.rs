@@ -68,12 +68,13 @@ const TROUBLES: [Trouble; 13] = [
     Trouble::RotOfJournal,
 ];
 
-const KINDS: [OperationKind; 5] = [
+const KINDS: [OperationKind; 6] = [
     OperationKind::Write,
     OperationKind::Write,
     OperationKind::Sync,
     OperationKind::Sync,
     OperationKind::Rename,
+    OperationKind::SyncDir,
 ];
 
 impl World {
@@ -83,10 +84,7 @@ impl World {
         self.tell(format!("trouble: {trouble:?}"));
         let now_ms = self.now_ms;
         match trouble {
-            Trouble::PowerCut => {
-                self.origin.disk.freeze_after(dice.below(5) as u64);
-                self.later(200_000, Event::Mend(Mend::Power(self.origin.cuts)));
-            }
+            Trouble::PowerCut => self.power_goes_after(dice.below(5) as u64),
             Trouble::Kill => {
                 self.counts.fault("process killed", now_ms);
                 self.origin.kill();
@@ -125,6 +123,12 @@ impl World {
             }
             Trouble::RotOfJournal => self.rot_of_journal(dice),
         }
+    }
+
+    /// The power of the origin goes after so many operations of its disk, or in a while.
+    pub(crate) fn power_goes_after(&mut self, operations: u64) {
+        self.origin.disk.freeze_after(operations);
+        self.later(200_000, Event::Mend(Mend::Power(self.origin.cuts)));
     }
 
     fn end_node(&mut self, number: usize) {

@@ -13,6 +13,7 @@ mod network;
 mod medium;
 mod ledger;
 mod canary;
+mod ahead;
 mod origin;
 // The naive model is that of the origin's own tests, which use more of it.
 #[allow(dead_code)]
@@ -33,7 +34,6 @@ mod nodes;
 mod serving;
 mod operators;
 mod faults;
-mod ahead;
 mod phones;
 mod run;
 
@@ -117,9 +117,9 @@ fn every_seed_holds_every_invariant() {
         let often = counts.faults.get(kind).copied().unwrap_or(0);
         assert!(often >= 50, "{kind}: {often} times, 50 is the least");
     }
-    for how in ["an order in vain", "made", "not made", "taken"] {
+    for how in ahead::ENDS.into_iter().chain(["taken"]) {
         let often = counts.done.get(&format!("segment ahead: {how}")).copied().unwrap_or(0);
-        assert!(often >= 50, "a segment ahead, {how}: {often} times, 50 is the least");
+        assert!(often >= 10, "a segment ahead, {how}: {often} times, 10 is the least");
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Met {
     pub(crate) full: u64,
     /// The power went.
     pub(crate) cut: bool,
-    /// Segments that were made ahead got their names.
+    /// Segments made ahead that got their names.
     pub(crate) taken: u64,
 }
 

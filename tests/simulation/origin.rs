@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tekd::engine::{AnswerCounters, Cookies, Gate, Moment, TakeSealed, Ticket};
 use tekd::node::{Clock, Keyhole, Origin, OriginError, OriginOptions, SingleOrigin, StartError};
-use tekd::store::journal::{Ahead, Head};
+use tekd::store::journal::Head;
 use tekd::store::{Fate, Loose, MemoryDisk, MemoryMode, SECTOR};
 use tekd::wire::layout::SealedQuestion;
 use tekd::wire::{Question, ResultCode};
 
+use super::ahead::Order;
 use super::canary::{BadBuilder, Canary, bent};
 use super::counts::Counts;
 use super::dice::{Dice, seeded};
@@ -62,7 +63,7 @@ pub(crate) struct Process {
     pub(crate) single: SingleOrigin,
     pub(crate) gate: Gate,
     /// What was ordered for its journal and is not carried out yet.
-    pub(crate) ahead: Option<Ahead>,
+    pub(crate) ahead: Option<Order>,
     /// Its journal failed: it answers questions and decides nothing.
     pub(crate) stopped: bool,
 }
@@ -77,7 +78,8 @@ pub(crate) struct OriginHost {
     /// Seconds by which the wall clock is wrong.
     pub(crate) skew_s: i64,
     booted_ms: u64,
-    starts: u64,
+    /// Starts so far.
+    pub(crate) starts: u64,
     /// Power cuts so far.
     pub(crate) cuts: u64,
     seed: u64,

@@ -45,8 +45,8 @@ pub(crate) enum Event {
     Leave(Place, Place, Packet),
     /// The origin looks at its clock.
     Tick,
-    /// What the origin's journal wants ahead is made.
-    Ahead,
+    /// What the origin's journal wants ahead is made, if that is still the process of this start.
+    Ahead { start: u64 },
     /// A node asks its upstream.
     Poll(usize),
     /// A builder looks at wishes.
@@ -68,8 +68,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) canary: Option<Canary>,
     pub(crate) dice: Dice,
-    /// How fast what is done ahead is.
-    pub(crate) slow: Dice,
+    /// When the preparer gets to what is ordered.
+    pub(crate) preparer: Dice,
     events: BTreeMap<(u64, u64), Event>,
     scheduled: u64,
     asked: u64,
@@ -137,7 +137,7 @@ impl World {
             seed,
             canary,
             dice: Dice::new(seed, 1),
-            slow: Dice::new(seed, 3),
+            preparer: Dice::new(seed, 3),
             events: BTreeMap::new(),
             scheduled: 0,
             asked: 0,
@@ -179,7 +179,7 @@ impl World {
                 self.later(TICK_MS, Event::Tick);
                 self.tick();
             }
-            Event::Ahead => self.make_ahead(),
+            Event::Ahead { start } => self.make_ahead(start),
             Event::Wishes(place) => self.grant_wishes(place),
             Event::Mend(mend) => self.mend(mend),
             Event::Poll(_) => unreachable!("a poll happens without the lock"),
