@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use crate::store::journal::Ahead;
 
 /// Carries out each piece of work until nobody is left to order one. Of a disk that fails the journal knows
-/// too, and stops; what found no space the journal makes itself, once it has to.
+/// too, and stops; of what found no space it makes do without.
 pub(crate) fn run(orders: &Receiver<Ahead>) {
     for work in orders {
         if let Err(e) = work() {

@@ -74,25 +74,26 @@ impl NextSegment {
         dir: &Path,
         segment: &Segment,
     ) -> Result<Box<dyn DiskFile>, JournalError> {
-        let ahead = Spare::ahead(dir);
+        let (ahead, ready) = (Spare::ahead(dir), self.ready());
         // Somebody may have taken it away, or cut it.
-        if self.ready() == Some(segment.len) && ahead.look(disk)? == Some(segment.len) {
+        if ready == Some(segment.len) && ahead.look(disk)? == Some(segment.len) {
             let taken = ahead.take(disk, segment)?;
             *self.stands() = Stands::Nothing;
             return Ok(taken);
         }
-        let created = match create(disk, segment) {
-            // What it takes may be what the other one has.
-            Err(error) if is_full(&error) && self.ready() >= Some(segment.len) => {
-                self.give_up(disk, dir)?;
-                create(disk, segment)
+        let created = create(disk, segment)?;
+        let mut stands = self.stands();
+        match *stands {
+            // What became ready meanwhile is for the next one.
+            Stands::Ready(_) if ready.is_some() => {
+                ahead.remove(disk)?;
+                *stands = Stands::Nothing;
             }
-            created => created,
-        };
-        if created.is_ok() {
-            self.give_up(disk, dir)?;
+            Stands::NoSpace => *stands = Stands::Nothing,
+            _ => {}
         }
-        created
+        drop(stands);
+        Ok(created)
     }
 
     /// Gives back the space of the one that is ready; whether there was one.
@@ -101,8 +102,6 @@ impl NextSegment {
         let was_ready = matches!(*stands, Stands::Ready(_));
         if was_ready {
             Spare::ahead(dir).remove(disk)?;
-        }
-        if was_ready || matches!(*stands, Stands::NoSpace) {
             *stands = Stands::Nothing;
         }
         Ok(was_ready)

@@ -256,18 +256,34 @@ impl LocalJournal {
         }
     }
 
-    /// Closes the current segment and begins the next if there is space for it, or it is there already.
+    /// Closes the current segment and begins the next: as long as is due if there is space for that, or it is
+    /// there already; else in what is there, if a group of `bytes` finds room in it.
     fn begin_next(&mut self, bytes: u64, now_ms: u64) -> Result<(), AppendError> {
-        if self.next.ready() == Some(self.next_len().max(PAGE + bytes)) {
-            let begun = self.roll(bytes, now_ms);
-            return self.latch(begun);
+        let (needed, due) = (PAGE + bytes, self.next_len().max(PAGE + bytes));
+        if self.next.ready() != Some(due) {
+            let full = match self.with_space(now_ms, |journal| journal.roll(due, now_ms)) {
+                Err(full @ AppendError::Full { .. }) => full,
+                begun => return begun,
+            };
+            match self.next.ready() {
+                None => return Err(full),
+                Some(len) if len < needed => {
+                    // Too short: its space may be what lacks.
+                    let given_up = self.next.give_up(&*self.disk, &self.dir);
+                    self.latch(given_up)?;
+                    self.full_ms = None;
+                    return self.with_space(now_ms, |journal| journal.roll(due, now_ms));
+                }
+                Some(_) => {}
+            }
         }
-        self.with_space(now_ms, |journal| journal.roll(bytes, now_ms))
+        let begun = self.roll(self.next.ready().unwrap_or(due), now_ms);
+        self.latch(begun)
     }
 
-    /// Closes the current segment and begins the next.
-    fn roll(&mut self, bytes: u64, now_ms: u64) -> Result<(), JournalError> {
-        let segment = self.next_segment(self.next_len().max(PAGE + bytes), now_ms)?;
+    /// Closes the current segment and begins the next, `len` bytes long.
+    fn roll(&mut self, len: u64, now_ms: u64) -> Result<(), JournalError> {
+        let segment = self.next_segment(len, now_ms)?;
         let file = self.next.begin(&*self.disk, &self.dir, &segment)?;
         self.current = Some(Current::of(&*self.disk, file, segment, (PAGE, PAGE))?);
         Ok(())

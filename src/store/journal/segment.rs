@@ -177,8 +177,13 @@ pub(super) fn fill(
     pieces: Pieces,
 ) -> Result<(), JournalError> {
     filled(disk, unused, len, first, pieces).map_err(|source| {
-        // Best effort: who fills it again removes it too.
-        let _ = disk.remove(unused);
+        // A disk that failed is left alone: the next start removes the file.
+        if has_no_space(&source)
+            && let Err(error) = disk.remove(unused)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return disk_error("remove", unused)(error);
+        }
         disk_error("prepare", unused)(source)
     })
 }

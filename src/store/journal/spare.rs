@@ -1,7 +1,7 @@
-//! A spare: a file of zeros beside the segments, made as they are, that becomes one without asking the disk
-//! for space (spec 5.3.15).
+//! A spare: a file of zeros beside the segments that becomes one without asking the disk for space.
 //!
-//! One is the reserve, for when the disk is full. Who may use it is not decided here.
+//! One is the reserve, for when the disk is full (spec 5.3.15); one is the next segment, made ahead (5.3.12).
+//! Who may use them is not decided here.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -68,8 +68,8 @@ impl Spare {
         birth(disk, &self.0, len, &SegmentHeader::new_zeroed())
     }
 
-    /// The same, for as long as the process runs: its name is not durable before it is taken, so it shares no
-    /// sync with anything else.
+    /// The same, for as long as the process runs: its name is not durable before it is taken, so nobody else's
+    /// sync can be the one after a failed one of this.
     pub(super) fn prepare_for_now(&self, disk: &dyn Disk, len: u64) -> Result<(), JournalError> {
         fill(disk, &self.0, len, &SegmentHeader::new_zeroed(), Pieces::Synced)
     }
@@ -77,7 +77,7 @@ impl Spare {
     /// Makes it the segment `segment`, which has its length, and opens that for writing.
     pub(super) fn take(&self, disk: &dyn Disk, segment: &Segment) -> Result<Box<dyn DiskFile>, JournalError> {
         let file = disk.open_write(&self.0).map_err(disk_error("open", &self.0))?;
-        // The name comes last: whatever an interrupted taking leaves is still a spare.
+        // The name comes last: whatever an interrupted taking leaves is no segment yet.
         file.write_all_at(encode_header(segment).as_bytes(), 0)
             .and_then(|()| file.sync())
             .map_err(disk_error("prepare", &self.0))?;

@@ -152,6 +152,55 @@ fn on_a_full_disk_what_is_ready_is_used_and_the_reserve_comes_before_it() {
     assert!(disk.inode(&ahead()).is_err(), "its space was given back");
 }
 
+/// A full disk with a segment of two MiB ready, beside a first one of one.
+fn full_with_one_ready(disk: &MemoryDisk, free: u64) -> LocalJournal {
+    let options = Options { segment_bytes: 4 * MIN_SEGMENT, ..OPTIONS };
+    let mut journal = LocalJournal::create(shared(disk), Path::new(DIR), LOG, 1, options).unwrap();
+    append(&mut journal, &[HALF], NOON).unwrap();
+    journal.make_room(0, NOON).unwrap();
+    wants(&journal).expect("twice as long")().unwrap();
+    disk.set_quota(Path::new(DIR), Some(disk.used(Path::new(DIR)) + free));
+    journal
+}
+
+#[test]
+fn on_a_full_disk_one_of_another_length_is_taken_if_it_is_long_enough() {
+    let disk = MemoryDisk::new();
+    let mut journal = full_with_one_ready(&disk, 0);
+    let made = disk.inode(&ahead()).unwrap();
+    // The day is over: one MiB is due.
+    append(&mut journal, &[10], NOON + DAY_MS).unwrap();
+    assert_eq!(disk.inode(&segment(2)).unwrap(), made);
+    assert!(disk.inode(&Path::new(DIR).join("reserve.spare")).is_ok(), "the reserve is as it was");
+    journal.idle().unwrap();
+    assert_eq!(check(&disk.crash_clean()).unwrap().head, journal.head());
+}
+
+#[test]
+fn on_a_full_disk_one_that_is_too_short_gives_its_space_to_a_long_group() {
+    let disk = MemoryDisk::new();
+    let mut journal = full_with_one_ready(&disk, 2 * MIN_SEGMENT);
+    append(&mut journal, &[3 * MIN_SEGMENT as usize], NOON).unwrap();
+    assert!(disk.inode(&ahead()).is_err());
+    assert!(disk.open(&segment(2)).unwrap().len().unwrap() > 3 * MIN_SEGMENT);
+    let too_long = append(&mut journal, &[30 * MIN_SEGMENT as usize], NOON + 60_000).unwrap_err();
+    assert!(matches!(too_long, AppendError::Full { .. }), "{too_long}");
+    append(&mut journal, &[10], NOON + 120_000).unwrap();
+}
+
+#[test]
+fn what_becomes_ready_while_a_segment_is_made_is_for_the_next() {
+    let (disk, work) = (MemoryDisk::new(), Arc::default());
+    let beside = Arc::new(Beside { disk: disk.clone(), work: Arc::clone(&work), fails: false });
+    let mut journal = LocalJournal::create(beside, Path::new(DIR), LOG, 1, OPTIONS).unwrap();
+    append(&mut journal, &[HALF], NOON).unwrap();
+    journal.make_room(0, NOON).unwrap();
+    *work.lock().unwrap() = wants(&journal);
+    // The first write of this is one of zeros, into the second segment.
+    append(&mut journal, &[HALF], NOON).unwrap();
+    assert!(disk.inode(&segment(2)).is_ok() && disk.inode(&ahead()).is_ok());
+}
+
 #[test]
 fn a_segment_of_another_length_goes() {
     let disk = MemoryDisk::new();
@@ -190,11 +239,14 @@ fn a_start_removes_what_was_made_ahead() {
 struct Beside {
     disk: MemoryDisk,
     work: Arc<Mutex<Option<Ahead>>>,
+    /// Whether the work meets an error.
+    fails: bool,
 }
 
 struct BesideFile {
     file: Box<dyn DiskFile>,
     work: Arc<Mutex<Option<Ahead>>>,
+    fails: bool,
 }
 
 impl DiskFile for BesideFile {
@@ -205,7 +257,7 @@ impl DiskFile for BesideFile {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         let work = self.work.lock().unwrap().take();
         let made = work.map(|work| work());
-        assert!(made.is_none_or(|made| made.is_err()), "the disk fails");
+        assert!(made.is_none_or(|made| made.is_err() == self.fails));
         self.file.write_all_at(buf, offset)
     }
 
@@ -220,7 +272,8 @@ impl DiskFile for BesideFile {
 
 impl Disk for Beside {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.disk.create(path)
+        let file = self.disk.create(path)?;
+        Ok(Box::new(BesideFile { file, work: Arc::clone(&self.work), fails: self.fails }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -228,7 +281,8 @@ impl Disk for Beside {
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(BesideFile { file: self.disk.open_write(path)?, work: Arc::clone(&self.work) }))
+        let file = self.disk.open_write(path)?;
+        Ok(Box::new(BesideFile { file, work: Arc::clone(&self.work), fails: self.fails }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -263,7 +317,7 @@ impl Disk for Beside {
 #[test]
 fn an_error_met_while_a_group_is_written_keeps_that_group_from_being_confirmed() {
     let (disk, work) = (MemoryDisk::new(), Arc::default());
-    let beside = Arc::new(Beside { disk: disk.clone(), work: Arc::clone(&work) });
+    let beside = Arc::new(Beside { disk: disk.clone(), work: Arc::clone(&work), fails: true });
     let mut journal = LocalJournal::create(beside, Path::new(DIR), LOG, 1, OPTIONS).unwrap();
     append(&mut journal, &[HALF], NOON).unwrap();
     journal.make_room(0, NOON).unwrap();
