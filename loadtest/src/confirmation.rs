@@ -25,8 +25,8 @@ pub struct Round {
     pub half_confirmed: f64,
     /// Of 99 in 100 receipts at that rate, milliseconds at most, by the server's buckets.
     pub receipt_p99_ms: f64,
-    /// A synced write of the size and at the pace of groups at that rate, while nothing is asked of the server,
-    /// from when it was due: median, milliseconds.
+    /// A synced write of the size and at the pace of groups at that rate, from when it was due, while nothing
+    /// is asked of the server: median, milliseconds.
     pub write_ms: f64,
     /// 99 in 100 of such writes, milliseconds at most.
     pub write_p99_ms: f64,

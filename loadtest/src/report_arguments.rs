@@ -72,8 +72,8 @@ pub struct SubmitArguments {
 ///
 /// Named for what it measures: not reports that are sent, but those that are confirmed. Each round lets an
 /// origin confirm what it can, and measures beside it what its disk syncs and what one core opens and signs;
-/// then, at half the rate, the time to a receipt, and beside it what single writes at that pace take and how long
-/// the machine lets a thread stand still. Exit code 1 if anything was lost or wrong.
+/// then, at half the rate, the time to a receipt, and beside it what single writes at that pace take and how
+/// long the machine lets a thread stand still. Exit code 1 if anything was lost or wrong.
 #[derive(Debug, Args)]
 pub struct ConfirmArguments {
     /// A new or empty directory on the disk that is to be measured; what it holds afterwards may be removed.

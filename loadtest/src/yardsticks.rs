@@ -158,8 +158,8 @@ impl PublicKeys {
     }
 }
 
-/// The longest time for which a thread that only looks at the clock did not run: while nobody asks anything of
-/// the server, mostly what the machine's host took.
+/// The longest time for which a thread that only looks at the clock did not run: while nobody asks anything
+/// of the server, mostly what the machine's host took.
 pub(crate) fn longest_pause(length: Duration) -> Duration {
     let (start, mut longest, mut last) = (Instant::now(), Duration::ZERO, Duration::ZERO);
     while last < length {

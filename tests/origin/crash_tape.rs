@@ -53,8 +53,8 @@ impl Tape {
         self.steps.push((step, self.known.clone()));
     }
 
-    /// The steps from `began` to `beside`, and those after them, which another thread asked for meanwhile, come
-    /// as the dice have it, each thread's in their order.
+    /// The steps from `began` to `beside`, and those after them, which another thread asked for meanwhile,
+    /// come as the dice have it, each thread's in their order.
     ///
     /// # Panics
     /// When they are played, if one thread's cannot come before the other's.

@@ -48,7 +48,8 @@ impl World {
         }
     }
 
-    /// The order of a start is carried out unless its process is gone, also beside a journal that has stopped.
+    /// The order of a start is carried out unless its process is gone, also beside a journal that has
+    /// stopped.
     pub(crate) fn make_ahead(&mut self, start: u64) {
         if self.origin.starts != start {
             return;

@@ -68,8 +68,8 @@ impl Spare {
         birth(disk, &self.0, len, &SegmentHeader::new_zeroed())
     }
 
-    /// The same, for as long as the process runs: its name is not durable before it is taken, so nobody else's
-    /// sync can be the one after a failed one of this.
+    /// The same, for as long as the process runs: its name is not durable before it is taken, so nobody
+    /// else's sync can be the one after a failed one of this.
     pub(super) fn prepare_for_now(&self, disk: &dyn Disk, len: u64) -> Result<(), JournalError> {
         fill(disk, &self.0, len, &SegmentHeader::new_zeroed(), Pieces::Synced)
     }
