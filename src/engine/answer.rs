@@ -65,11 +65,10 @@ pub(crate) enum Foresight {
 }
 
 /// Asks for the memory that the answer to a question is read from.
-pub(crate) fn foresee(view: &View, question: &Question, body: &Body<'_>, what: Foresight) {
+#[inline]
+pub(crate) fn foresee(set: Option<&SetView>, body: &Body<'_>, what: Foresight) {
     let Body::Lookup(q) = body else { return };
-    let Some(set) = view.set(question.set.get()).filter(|set| set.schema.key_len() == q.key_len()) else {
-        return;
-    };
+    let Some(set) = set.filter(|set| set.schema.key_len() == q.key_len()) else { return };
     let Some(release) = &set.release else { return };
     match what {
         Foresight::Slots => q.keys().for_each(|key| release.generation.foresee_slot(key)),
@@ -78,22 +77,23 @@ pub(crate) fn foresee(view: &View, question: &Question, body: &Body<'_>, what: F
 }
 
 /// The same for a question that is answered alone: of several keys each is asked for before one is looked at.
-pub(crate) fn foresee_alone(view: &View, question: &Question, body: &Body<'_>) {
+pub(crate) fn foresee_alone(set: Option<&SetView>, body: &Body<'_>) {
     if matches!(body, Body::Lookup(q) if q.count > 1) {
-        foresee(view, question, body, Foresight::Slots);
-        foresee(view, question, body, Foresight::Entries);
+        foresee(set, body, Foresight::Slots);
+        foresee(set, body, Foresight::Entries);
     }
 }
 
 /// Writes the answer to a question that was read without fault into `out`, whose length is the room there is;
-/// returns its length and result.
+/// returns its length and result. `set` is the one of `view` that it asks about.
 pub(crate) fn write_answer(
     view: &View,
+    set: Option<&SetView>,
     asked: &Asked<'_>,
     body: &Body<'_>,
     out: &mut [u8],
 ) -> (usize, ResultCode) {
-    let written = match view.set(asked.question.set.get()) {
+    let written = match set {
         None => Err(no(ResultCode::Set)),
         Some(set) => answer_set(view, set, asked, body, out),
     };

@@ -4,78 +4,30 @@
 //! again at the exit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::answer::{Asked, Foresight, PENDING_WAIT_S, foresee, foresee_alone, write_answer};
 use super::cookie::{Cookies, Proof};
+use super::counters::{AnswerCounters, Tally};
 use super::limiter::{Admission, Limiter};
 use super::slot::{Carrier, Moment, Outcome, Peer, Respond, Silence, Slot, Ticket};
-use super::view::View;
+use super::view::{SetView, View};
 use crate::store::Published;
 use crate::wire::layout::SealedQuestion;
 use crate::wire::{
-    Body, MAX_ANSWER_STREAM, Operation, Parsed, Question, ResultCode, SilentReason, parse, refuse,
-    version_answer,
+    Body, MAX_ANSWER_STREAM, Parsed, Question, ResultCode, SilentReason, parse, refuse, version_answer,
 };
 
 /// Datagrams that go through each pass together: as many as the processor can wait for at once.
 const PASS: usize = 32;
 
 /// A datagram that the gate let through, and what it found out about it.
-struct Admitted<'q> {
+struct Admitted<'q, 'v> {
     question: &'q Question,
+    set: Option<&'v SetView>,
     body: Body<'q>,
     room: usize,
     fresh_cookie: u64,
     cookie: u64,
-}
-
-/// Counters of questions and results. One block per process, relaxed.
-#[derive(Debug, Default)]
-pub struct AnswerCounters {
-    asked: [AtomicU64; Operation::ALL.len()],
-    results: [AtomicU64; ResultCode::ALL.len()],
-    silent: [AtomicU64; Silence::ALL.len()],
-    cookies: [AtomicU64; 3],
-    slipped: AtomicU64,
-}
-
-impl AnswerCounters {
-    /// Questions by operation.
-    pub fn asked(&self) -> impl Iterator<Item = (Operation, u64)> {
-        Operation::ALL.into_iter().zip(self.asked.iter().map(read))
-    }
-
-    /// Answers by result.
-    pub fn results(&self) -> impl Iterator<Item = (ResultCode, u64)> {
-        ResultCode::ALL.into_iter().zip(self.results.iter().map(read))
-    }
-
-    /// Questions that got no answer, by reason.
-    pub fn silent(&self) -> impl Iterator<Item = (Silence, u64)> {
-        Silence::ALL.into_iter().zip(self.silent.iter().map(read))
-    }
-
-    /// Cookies seen on UDP: none or wrong, of the present hour, of a neighbouring hour.
-    pub fn cookies(&self) -> [(&'static str, u64); 3] {
-        ["none", "present", "neighbour"].map({
-            let mut counters = self.cookies.iter();
-            move |name| (name, counters.next().map_or(0, read))
-        })
-    }
-
-    /// Questions over the limit that were answered by a cookie.
-    pub fn slipped(&self) -> u64 {
-        read(&self.slipped)
-    }
-}
-
-fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Where sealed questions go: into a bounded queue, to be opened by others.
@@ -124,125 +76,100 @@ impl Gate {
         answer: &mut [u8],
     ) -> Outcome {
         debug_assert_ne!(peer.carrier, Carrier::Udp, "datagrams go through respond");
-        match parse(request, &view.service, true) {
-            Parsed::Silent(reason) => self.silent(silence_of(reason)),
+        let mut tally = Tally::new();
+        let outcome = match parse(request, &view.service, true) {
+            Parsed::Silent(reason) => silent(&mut tally, silence_of(reason)),
             Parsed::Question(question, body) => {
-                count(&self.counters.asked[body.operation() as usize - 1]);
-                if let (Body::Sealed(sealed), Some(desk)) = (&body, &self.desk)
-                    && view.set(question.set.get()).is_some()
-                {
-                    return self.hand_over(&**desk, now, question, sealed, answer);
-                }
-                let asked = Asked { question, now: now.unix, on_stream: true, fresh_cookie: 0, cookie: 0 };
-                let room = answer.len().min(MAX_ANSWER_STREAM);
-                foresee_alone(view, question, &body);
-                let (length, result) = write_answer(view, &asked, &body, &mut answer[..room]);
-                count(&self.counters.results[result as usize]);
-                Outcome::Respond(length)
+                self.answer_question(view, now, question, &body, answer, &mut tally)
             }
-            Parsed::OtherVersion(question) => self.other_version(question, answer),
-            Parsed::Refuse { result, info, header } => self.refuse(header, result, info, 0, answer),
-        }
-    }
-
-    fn hand_over(
-        &self,
-        desk: &dyn TakeSealed,
-        now: Moment,
-        question: &Question,
-        sealed: &SealedQuestion,
-        answer: &mut [u8],
-    ) -> Outcome {
-        let (result, outcome) = match desk.take(now, question, sealed) {
-            Ok(ticket) => (ResultCode::Ok, Outcome::Later(ticket)),
-            Err(result) => {
-                let wait = if result == ResultCode::Pending { PENDING_WAIT_S } else { 0 };
-                (result, Outcome::Respond(refuse(question, result, 0, wait, 0, answer)))
-            }
+            Parsed::OtherVersion(question) => other_version(&mut tally, question, answer),
+            Parsed::Refuse { result, info, header } => refused(&mut tally, header, result, info, 0, answer),
         };
-        count(&self.counters.results[result as usize]);
+        self.counters.add(&tally);
         outcome
     }
 
-    fn silent(&self, reason: Silence) -> Outcome {
-        count(&self.counters.silent[reason as usize]);
-        Outcome::Ignore(reason)
-    }
-
-    fn other_version(&self, question: &Question, answer: &mut [u8]) -> Outcome {
-        count(&self.counters.results[ResultCode::Version as usize]);
-        Outcome::Respond(version_answer(question, answer))
-    }
-
-    fn refuse(
+    /// Answers a question that came on a stream.
+    fn answer_question(
         &self,
-        header: &Question,
-        result: ResultCode,
-        info: u32,
-        cookie: u64,
+        view: &View,
+        now: Moment,
+        question: &Question,
+        body: &Body<'_>,
         answer: &mut [u8],
+        tally: &mut Tally,
     ) -> Outcome {
-        count(&self.counters.results[result as usize]);
-        Outcome::Respond(refuse(header, result, info, 0, cookie, answer))
+        tally.asked(body.operation());
+        let set = view.set(question.set.get());
+        if let (Body::Sealed(sealed), Some(desk), Some(_)) = (body, &self.desk, set) {
+            return hand_over(&**desk, now, question, sealed, answer, tally);
+        }
+        let asked = Asked { question, now: now.unix, on_stream: true, fresh_cookie: 0, cookie: 0 };
+        let room = answer.len().min(MAX_ANSWER_STREAM);
+        foresee_alone(set, body);
+        let (length, result) = write_answer(view, set, &asked, body, &mut answer[..room]);
+        tally.result(result);
+        Outcome::Respond(length)
     }
 
     /// What is to be answered out of the view; anything else has its outcome.
-    fn admit<'q>(&self, view: &View, now: Moment, slot: &mut Slot<'q>) -> Result<Admitted<'q>, Outcome> {
+    #[inline]
+    fn admit<'q, 'v>(
+        &self,
+        view: &'v View,
+        now: Moment,
+        slot: &mut Slot<'q>,
+        tally: &mut Tally,
+    ) -> Result<Admitted<'q, 'v>, Outcome> {
         if !answerable(&slot.peer) {
-            return Err(self.silent(Silence::Source));
+            return Err(silent(tally, Silence::Source));
         }
         let parsed = parse(slot.request, &view.service, false);
         let header = match &parsed {
-            Parsed::Silent(reason) => return Err(self.silent(silence_of(*reason))),
+            Parsed::Silent(reason) => return Err(silent(tally, silence_of(*reason))),
             Parsed::Question(header, _) | Parsed::OtherVersion(header) | Parsed::Refuse { header, .. } => {
                 *header
             }
         };
         let proof = self.cookies.check(slot.peer.ip, header.cookie.get().to_le_bytes());
-        count(&self.counters.cookies[proof as usize]);
+        tally.cookie(proof);
         slot.proved = proof != Proof::None;
         let room = header.datagram_room(slot.proved);
         if let Some(limiter) = &self.limiter {
             match limiter.admit(slot.peer.ip, slot.proved, room as u64, now.monotonic_ms) {
                 Admission::Pass => {}
                 Admission::Slip => {
-                    count(&self.counters.slipped);
+                    tally.slipped();
                     let cookie = self.fresh(slot);
-                    return Err(self.refuse(header, ResultCode::Cookie, 0, cookie, slot.answer));
+                    return Err(refused(tally, header, ResultCode::Cookie, 0, cookie, slot.answer));
                 }
-                Admission::Drop => return Err(self.silent(Silence::Limited)),
+                Admission::Drop => return Err(silent(tally, Silence::Limited)),
             }
         }
         // What was just found to be the present cookie of its source need not be made again.
         let fresh_cookie = if proof == Proof::Present { header.cookie.get() } else { self.fresh(slot) };
         let cookie = if proof == Proof::Neighbour { fresh_cookie } else { 0 };
         match parsed {
-            Parsed::Question(question, body) => Ok(Admitted { question, body, room, fresh_cookie, cookie }),
-            Parsed::OtherVersion(question) => Err(self.other_version(question, slot.answer)),
-            Parsed::Refuse { result, info, header } => {
-                Err(self.refuse(header, result, info, cookie, slot.answer))
+            Parsed::Question(question, body) => {
+                let set = view.set(question.set.get());
+                Ok(Admitted { question, set, body, room, fresh_cookie, cookie })
             }
-            Parsed::Silent(reason) => Err(self.silent(silence_of(reason))),
+            Parsed::OtherVersion(question) => Err(other_version(tally, question, slot.answer)),
+            Parsed::Refuse { result, info, header } => {
+                Err(refused(tally, header, result, info, cookie, slot.answer))
+            }
+            Parsed::Silent(reason) => Err(silent(tally, silence_of(reason))),
         }
-    }
-
-    fn answer(&self, view: &View, now: Moment, admitted: &Admitted<'_>, answer: &mut [u8]) -> Outcome {
-        let Admitted { question, body, room, fresh_cookie, cookie } = *admitted;
-        count(&self.counters.asked[body.operation() as usize - 1]);
-        let asked = Asked { question, now: now.unix, on_stream: false, fresh_cookie, cookie };
-        let (length, result) = write_answer(view, &asked, &body, &mut answer[..room]);
-        count(&self.counters.results[result as usize]);
-        Outcome::Respond(length)
     }
 
     /// Answers datagrams that go through the passes together. A single one is answered at once: there is
     /// nothing to do meanwhile.
-    fn pass(&self, view: &View, now: Moment, slots: &mut [Slot<'_>]) {
+    fn pass(&self, view: &View, now: Moment, slots: &mut [Slot<'_>], tally: &mut Tally) {
         if let [slot] = slots {
-            slot.outcome = match self.admit(view, now, slot) {
+            slot.outcome = match self.admit(view, now, slot, tally) {
                 Ok(admitted) => {
-                    foresee_alone(view, admitted.question, &admitted.body);
-                    self.answer(view, now, &admitted, slot.answer)
+                    foresee_alone(admitted.set, &admitted.body);
+                    admitted.answer(view, now, slot.answer, tally)
                 }
                 Err(outcome) => outcome,
             };
@@ -250,17 +177,17 @@ impl Gate {
         }
         let mut all = [const { None }; PASS];
         for (slot, place) in slots.iter_mut().zip(&mut all) {
-            match self.admit(view, now, slot) {
+            match self.admit(view, now, slot, tally) {
                 Ok(admitted) => *place = Some(admitted),
                 Err(outcome) => slot.outcome = outcome,
             }
         }
         for what in [Foresight::Slots, Foresight::Entries] {
-            all.iter().flatten().for_each(|a| foresee(view, a.question, &a.body, what));
+            all.iter().flatten().for_each(|a| foresee(a.set, &a.body, what));
         }
         for (slot, admitted) in slots.iter_mut().zip(&all) {
             if let Some(admitted) = admitted {
-                slot.outcome = self.answer(view, now, admitted, slot.answer);
+                slot.outcome = admitted.answer(view, now, slot.answer, tally);
             }
         }
     }
@@ -270,15 +197,70 @@ impl Gate {
     }
 }
 
+impl Admitted<'_, '_> {
+    #[inline]
+    fn answer(&self, view: &View, now: Moment, answer: &mut [u8], tally: &mut Tally) -> Outcome {
+        let Admitted { question, set, ref body, room, fresh_cookie, cookie } = *self;
+        tally.asked(body.operation());
+        let asked = Asked { question, now: now.unix, on_stream: false, fresh_cookie, cookie };
+        let (length, result) = write_answer(view, set, &asked, body, &mut answer[..room]);
+        tally.result(result);
+        Outcome::Respond(length)
+    }
+}
+
 impl Respond for Gate {
     fn respond(&mut self, now: Moment, slots: &mut [Slot<'_>]) {
         self.cookies.at(now.unix);
         // one-release-at-a-time: one view for the whole batch, without a lock.
         let view = self.view.pin();
+        let mut tally = Tally::new();
         for slots in slots.chunks_mut(PASS) {
-            self.pass(&view, now, slots);
+            self.pass(&view, now, slots, &mut tally);
         }
+        self.counters.add(&tally);
     }
+}
+
+fn hand_over(
+    desk: &dyn TakeSealed,
+    now: Moment,
+    question: &Question,
+    sealed: &SealedQuestion,
+    answer: &mut [u8],
+    tally: &mut Tally,
+) -> Outcome {
+    let (result, outcome) = match desk.take(now, question, sealed) {
+        Ok(ticket) => (ResultCode::Ok, Outcome::Later(ticket)),
+        Err(result) => {
+            let wait = if result == ResultCode::Pending { PENDING_WAIT_S } else { 0 };
+            (result, Outcome::Respond(refuse(question, result, 0, wait, 0, answer)))
+        }
+    };
+    tally.result(result);
+    outcome
+}
+
+fn silent(tally: &mut Tally, reason: Silence) -> Outcome {
+    tally.silent(reason);
+    Outcome::Ignore(reason)
+}
+
+fn other_version(tally: &mut Tally, question: &Question, answer: &mut [u8]) -> Outcome {
+    tally.result(ResultCode::Version);
+    Outcome::Respond(version_answer(question, answer))
+}
+
+fn refused(
+    tally: &mut Tally,
+    header: &Question,
+    result: ResultCode,
+    info: u32,
+    cookie: u64,
+    answer: &mut [u8],
+) -> Outcome {
+    tally.result(result);
+    Outcome::Respond(refuse(header, result, info, 0, cookie, answer))
 }
 
 fn silence_of(reason: SilentReason) -> Silence {
@@ -304,7 +286,7 @@ mod tests {
     use super::*;
     use crate::engine::view::SetView;
     use crate::release::Schema;
-    use crate::wire::{HEADER_LEN, QuestionBuilder};
+    use crate::wire::{HEADER_LEN, Operation, QuestionBuilder};
 
     const SERVICE: [u8; 8] = *b"service!";
 

@@ -39,6 +39,7 @@ mod objects;
 mod view;
 mod cookie;
 mod limiter;
+mod counters;
 mod answer;
 mod gate;
 
@@ -46,6 +47,7 @@ pub use audit::{Audit, AuditError, Signed, SignedKind, Unverifiable};
 pub use codec::DecodeError;
 pub use codes::Codes;
 pub use cookie::{Cookies, Proof};
+pub use counters::AnswerCounters;
 pub use crew::{Alone, Crew, Task};
 pub use deadlines::{ANSWER_AFTER_MS, Deadlines, Full, Leaving, MAX_SEALED, Punctuality};
 pub use event::{
@@ -53,7 +55,7 @@ pub use event::{
     Founded, MAX_KEYS_PER_REPORT, MAX_TEXT, ProviderAdded, ProviderKeyRevoked, ProviderStood, Published,
     Released, Reported, ReportedKey, SealKey, Withdrawn,
 };
-pub use gate::{AnswerCounters, Gate, TakeSealed};
+pub use gate::{Gate, TakeSealed};
 pub use guard::{ClockAlarm, ClockGuard, MAX_DOWNTIME_S, MAX_JUMP_S};
 pub use input::{
     BuiltRelease, CodeOrder, ImportCounts, ImportedKey, Input, IssuedCodes, ParamsChange, Presented,

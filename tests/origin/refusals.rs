@@ -167,7 +167,7 @@ fn a_cookie_proves_an_address_for_an_hour_and_its_neighbours() {
     let ahead = f.cookie();
     f.world.now.unix -= 3600;
     assert_eq!(f.udp(SHORT, ahead, &checkpoint).result(), ResultCode::Ok);
-    let counts = f.world.counters.cookies();
+    let counts: Vec<_> = f.world.counters.cookies().collect();
     assert!(counts.iter().all(|(_, n)| *n > 0), "{counts:?}");
 }
 

@@ -7,6 +7,7 @@
 //! entries it is searched by halving, and a key with many withdrawn entries costs no more,
 //! for a live entry is the last of its key.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::Generation;
@@ -18,6 +19,14 @@ use crate::store::{LINE, prefetch};
 pub const SCAN_MAX: usize = 16;
 /// Lines of entries that are asked for ahead at most: of a usual slot, all.
 const LINES_MAX: usize = 4;
+/// Bytes of a key that are compared at once: all of a short one.
+const LEAD: usize = size_of::<u128>();
+
+/// The first bytes of a key or an entry as a number that sorts as they do; of one without so many, 0.
+#[inline]
+fn lead(bytes: &[u8]) -> u128 {
+    bytes.first_chunk::<LEAD>().map_or(0, |lead| u128::from_be_bytes(*lead))
+}
 
 impl Generation {
     /// Slot of the prefix index that `key` falls into.
@@ -56,10 +65,17 @@ impl Generation {
     pub(super) fn end_of(&self, range: Range<usize>, key: &[u8]) -> usize {
         if range.len() > SCAN_MAX {
             // bounded: whatever keys a submitter chose, about log2(entries) steps.
-            self.first_where(range, |other| other > key)
-        } else {
-            range.clone().find(|position| self.key(*position) > key).unwrap_or(range.end)
+            return self.first_where(range, |other| other > key);
         }
+        let len = self.shape.entry_len();
+        // An index that was changed under a map may name none.
+        let entries = self.entry_bytes().get(range.start * len..range.end * len).unwrap_or_default();
+        let wanted = lead(key);
+        let behind = |entry: &[u8]| match lead(entry).cmp(&wanted) {
+            Ordering::Equal => self.shape.key(entry) > key,
+            order => order == Ordering::Greater,
+        };
+        entries.chunks_exact(len).position(behind).map_or(range.end, |at| range.start + at)
     }
 
     /// Position of the live entry of `key`.
