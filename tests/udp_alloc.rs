@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use counting::allocations;
 use tekd::engine::{Moment, Outcome, Respond, Slot};
-use tekd::transport::{UdpWorker, bind};
+use tekd::transport::{UdpPlan, UdpWorker, bind};
 
 /// Echoes, and publishes how often its thread allocated since its first batch.
 struct Echo {
@@ -46,7 +46,7 @@ fn allocations_over(datagrams: usize, spoil: bool) -> u64 {
     let server = bind("127.0.0.1:0".parse().expect("an address"), 1).expect("a socket").remove(0);
     let address = server.local_addr().expect("bound");
     let clock = || Moment { unix: 0, monotonic_ms: 0 };
-    let worker = UdpWorker::spawn("udp-0", server, clock, responder).expect("a thread");
+    let worker = UdpWorker::spawn("udp-0", server, UdpPlan::default(), clock, responder).expect("a thread");
 
     let client = UdpSocket::bind("127.0.0.1:0").expect("an ephemeral port");
     client.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");

@@ -11,7 +11,7 @@ use tekd::node::{Builder, Clock, Origin, OriginOptions, SteppedClock, TableStore
 use tekd::release::Trust;
 use tekd::store::{MemoryMode, Published, RealDisk};
 use tekd::time::start_of;
-use tekd::transport::{UdpWorker, bind};
+use tekd::transport::{UdpPlan, UdpWorker, bind};
 use tekd::wire::Key;
 use tekd_load::{
     GeneratedData, Lookups, Pace, Plan, Report, greet, measure, read_keys, write_data_directory, write_keys,
@@ -117,7 +117,8 @@ fn serve(data: &GeneratedData, every: u64) -> (UdpWorker, std::net::SocketAddr, 
     let socket = bind("127.0.0.1:0".parse().expect("an address"), 1).expect("a socket").remove(0);
     let address = socket.local_addr().expect("bound");
     let liar = Liar { gate, count: 0, every };
-    let worker = UdpWorker::spawn("liar", socket, move || clock.now(), liar).expect("a thread");
+    let worker =
+        UdpWorker::spawn("liar", socket, UdpPlan::default(), move || clock.now(), liar).expect("a thread");
     let text = std::fs::read_to_string(&data.trust).expect("a trust file");
     (worker, address, Trust::parse_json(&text).expect("whole"))
 }

@@ -75,6 +75,7 @@ mod following;
 mod upstream;
 mod signals;
 mod streams;
+mod spreading;
 mod serve;
 pub mod demo;
 

@@ -26,6 +26,7 @@ use super::reading::Reading;
 use super::scrubbing::{Journals, Scrubber};
 use super::showing::{self, Unshown};
 use super::signals::Signals;
+use super::spreading;
 use super::streams::{StreamSockets, Streams, StreamsError};
 use super::upstream::{Upstream, UpstreamError};
 use crate::engine::{AnswerCounters, Cookies, Gate, Limiter, View};
@@ -184,9 +185,11 @@ impl Serving {
 
         let udp_address = sockets.udp.first().map(UdpSocket::local_addr).transpose()?;
         let mut udp = Vec::new();
-        for (i, socket) in sockets.udp.into_iter().enumerate() {
+        let plans = spreading::plans(&config.listen, &sockets.udp)?;
+        for (i, (socket, plan)) in sockets.udp.into_iter().zip(plans).enumerate() {
             let clock = Arc::clone(&clock);
-            udp.push(UdpWorker::spawn(&format!("tekd-udp-{i}"), socket, move || clock.now(), gate.clone())?);
+            let name = format!("tekd-udp-{i}");
+            udp.push(UdpWorker::spawn(&name, socket, plan, move || clock.now(), gate.clone())?);
         }
         counters.udp = udp.iter().map(UdpWorker::counters).collect();
 

@@ -6,7 +6,10 @@
 //! never-amplify at the exit of UDP, the largest frame on streams.
 
 mod counters;
+mod control;
 mod mmsg;
+mod options;
+mod steering;
 mod socket;
 mod udp;
 mod frame;
@@ -28,11 +31,12 @@ pub use frame::{FIRST_BYTES, FrameBuffer, FrameError, HEADER_BYTES, MAX_ANSWER, 
 pub use mmsg::{BATCH, MAX_DATAGRAM};
 pub use quic::QuicServer;
 pub use socket::{bind, bind_one, listen};
+pub use steering::{Steering, receive_cpus, steer};
 pub use stream_counters::{StreamCounters, StreamCounts};
 pub use stream_limits::StreamLimits;
 pub use tls::TlsServer;
 pub use tls_config::{ALPN, TlsConfigError, certificates_from_pem, key_from_pem, server_config};
-pub use udp::{UdpCounters, UdpCounts, UdpError, UdpWorker};
+pub use udp::{UdpCounters, UdpCounts, UdpError, UdpPlan, UdpWorker};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::mmsg;
+use super::options;
 
 /// Asked of the kernel for queued questions, bytes; it may grant less (`net.core.rmem_max`).
 pub(super) const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -69,7 +69,7 @@ fn sized_socket(address: SocketAddr) -> io::Result<Socket> {
 fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = sized_socket(address)?;
     socket.set_write_timeout(Some(SEND_TIMEOUT))?;
-    mmsg::set_options(socket.as_fd(), address.is_ipv6())?;
+    options::set_options(socket.as_fd(), address)?;
     Ok(socket)
 }
 

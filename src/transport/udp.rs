@@ -2,13 +2,14 @@
 //!
 //! A worker takes a batch of datagrams, reads the clock once, hands the batch to its
 //! [`Respond`], checks every answer against never-amplify, and sends what passed. It does
-//! not allocate, lock or wait in between, and never looks into a datagram. It sleeps in
-//! `poll` on its socket and on a wake-up pipe; stopping writes the pipe, so stop is
+//! not allocate, lock or wait in between, and never looks into a datagram. When nothing is
+//! queued it looks again for some microseconds, for who asks is seldom alone, and then
+//! sleeps in `poll` on its socket and on a wake-up pipe; stopping writes the pipe, so stop is
 //! prompt, and what is queued by then is still answered.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +17,15 @@ use std::thread::{self, JoinHandle};
 
 use super::counters::counters;
 use super::mmsg::{self, BATCH, Inbox, MAX_DATAGRAM, Outbox};
+use super::options;
 use super::socket::RECEIVE_BUFFER_BYTES;
+use super::steering;
 use crate::engine::{Carrier, Moment, Outcome, Peer, Respond, Slot};
 
-/// Batches between two looks at the stop flag.
-const WAKE_ROUNDS: usize = 16;
+/// Looks at an empty socket before a worker that spins goes to sleep: 20 to 50 microseconds.
+const SPINS: u32 = 128;
+/// Batches between two looks at what the kernel dropped.
+const DROPS_ROUNDS: u32 = 64;
 /// Batches answered after stop, at most.
 const DRAIN_ROUNDS: usize = 256;
 /// The least the kernel charges a receive buffer per datagram, bytes.
@@ -30,7 +35,6 @@ const MAX_ERRORS: usize = 64;
 
 // The kernel doubles the receive buffer it is asked for: a full one is drained whole.
 const _: () = assert!(DRAIN_ROUNDS * BATCH >= 2 * RECEIVE_BUFFER_BYTES / MIN_CHARGE_BYTES);
-const _: () = assert!(WAKE_ROUNDS <= DRAIN_ROUNDS);
 
 counters! {
     /// What one worker has done. Every datagram received ends in exactly one of
@@ -50,10 +54,12 @@ counters! {
         send_errors,
         /// Receive calls that failed.
         receive_errors,
-        /// Payload bytes received; of an oversize datagram only 1233 are seen.
+        /// Payload bytes received.
         bytes_in,
         /// Payload bytes sent.
         bytes_out,
+        /// Trains of answers the kernel took in one piece.
+        trains,
         /// Answers stopped at the exit because they would have amplified: a defect.
         amplify_blocked,
         /// Datagrams the kernel dropped because the worker was too slow.
@@ -105,6 +111,15 @@ pub struct UdpWorker {
     wake: UnixStream,
 }
 
+/// How a worker goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UdpPlan {
+    /// The processor it stays on; `None`: any.
+    pub cpu: Option<usize>,
+    /// Whether it looks again for 20 to 50 microseconds before it sleeps.
+    pub spin: bool,
+}
+
 impl UdpWorker {
     /// Starts a thread called `name` that answers `socket` (from [`bind`](super::bind)).
     ///
@@ -113,7 +128,13 @@ impl UdpWorker {
     ///
     /// # Errors
     /// When the system gives no thread or no wake-up pipe.
-    pub fn spawn<R, C>(name: &str, socket: UdpSocket, clock: C, responder: R) -> io::Result<UdpWorker>
+    pub fn spawn<R, C>(
+        name: &str,
+        socket: UdpSocket,
+        plan: UdpPlan,
+        clock: C,
+        responder: R,
+    ) -> io::Result<UdpWorker>
     where
         R: Respond + Send + 'static,
         C: Fn() -> Moment + Send + 'static,
@@ -122,9 +143,13 @@ impl UdpWorker {
         let shared = Arc::new(Shared::default());
         let mark = EndMark(Arc::clone(&shared));
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Some(cpu) = plan.cpu {
+                steering::stay_on(cpu);
+            }
             let shared = Arc::clone(&mark.0);
-            let (inbox, outbox) = (Inbox::new(), Outbox::new());
-            Worker { socket, woken, inbox, outbox, responder, clock, shared, dropped: 0, errors: 0 }.run()
+            let asking = Asking { outbox: Outbox::new()?, responder, clock };
+            let inbox = Inbox::new()?;
+            Worker { socket, woken, spin: plan.spin, inbox, asking, shared, dropped: 0, errors: 0 }.run()
         })?;
         Ok(UdpWorker { thread: Some(thread), name: name.to_owned(), shared, wake })
     }
@@ -167,19 +192,18 @@ impl Drop for UdpWorker {
     }
 }
 
-/// Which received datagram each slot of a batch holds.
-struct Placed {
-    datagrams: [u8; BATCH],
+/// Datagrams that are answered together, and the messages they came in.
+struct Batch<'a> {
+    datagrams: [(&'a [u8], usize); BATCH],
     count: usize,
 }
 
-impl Placed {
-    fn get(&self, lane: usize) -> Option<usize> {
-        self.datagrams[..self.count].get(lane).map(|at| usize::from(*at))
-    }
+impl<'a> Batch<'a> {
+    const EMPTY: Self = Batch { datagrams: [(&[], 0); BATCH], count: 0 };
 
-    fn iter(&self) -> impl Iterator<Item = usize> {
-        self.datagrams[..self.count].iter().map(|at| usize::from(*at))
+    fn push(&mut self, datagram: &'a [u8], message: usize) {
+        self.datagrams[self.count] = (datagram, message);
+        self.count += 1;
     }
 }
 
@@ -189,10 +213,9 @@ const NOBODY: Peer = Peer { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0, carr
 struct Worker<R, C> {
     socket: UdpSocket,
     woken: UnixStream,
+    spin: bool,
     inbox: Inbox,
-    outbox: Outbox,
-    responder: R,
-    clock: C,
+    asking: Asking<R, C>,
     shared: Arc<Shared>,
     dropped: u32,
     errors: usize,
@@ -200,17 +223,24 @@ struct Worker<R, C> {
 
 impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
     fn run(mut self) -> io::Result<()> {
-        loop {
-            mmsg::wait(self.socket.as_fd(), self.woken.as_fd())?;
-            if self.shared.stop.load(Ordering::Acquire) {
-                return self.drain();
-            }
-            for _ in 0..WAKE_ROUNDS {
-                if self.round()? < BATCH {
-                    break;
+        let (mut idle, mut rounds) = (0, 0);
+        while !self.shared.stop.load(Ordering::Acquire) {
+            if self.round()? > 0 {
+                idle = 0;
+                rounds += 1;
+                if rounds % DROPS_ROUNDS == 0 {
+                    self.note_drops();
                 }
+            } else if self.spin && idle < SPINS {
+                idle += 1;
+                std::hint::spin_loop();
+            } else {
+                self.note_drops();
+                mmsg::wait(self.socket.as_fd(), self.woken.as_fd())?;
+                idle = 0;
             }
         }
+        self.drain()
     }
 
     fn drain(&mut self) -> io::Result<()> {
@@ -219,10 +249,11 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
                 break;
             }
         }
+        self.note_drops();
         Ok(())
     }
 
-    /// One batch: receive, ask, check, send. Returns how many datagrams were received.
+    /// Receives once, and answers what came. Returns how many messages were received.
     fn round(&mut self) -> io::Result<usize> {
         let received = match self.inbox.receive(self.socket.as_fd()) {
             Ok(0) => return Ok(0),
@@ -230,18 +261,30 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
             Err(e) => return self.note_error(e),
         };
         self.errors = 0;
-        let mut counts = UdpCounts { received: received as u64, ..UdpCounts::default() };
-        let placed = self.place(received, &mut counts);
-        let answers = self.ask(&placed, &mut counts);
-        for (lane, at) in placed.iter().enumerate() {
-            if let Some(length) = answers[lane] {
-                self.outbox.queue(lane, length, &self.inbox, at);
+        let mut counts = UdpCounts::default();
+        let (inbox, socket) = (&self.inbox, self.socket.as_fd());
+        let mut batch = Batch::EMPTY;
+        for message in 0..received {
+            let known = inbox.source(message).is_some();
+            for datagram in inbox.datagrams(message) {
+                counts.received += 1;
+                counts.bytes_in += datagram.len() as u64;
+                if datagram.len() > MAX_DATAGRAM {
+                    counts.oversize += 1;
+                } else if !known {
+                    counts.ignored += 1;
+                } else {
+                    batch.push(datagram, message);
+                    if batch.count == BATCH {
+                        self.asking.answer(&batch, inbox, socket, &mut counts);
+                        batch.count = 0;
+                    }
+                }
             }
         }
-        let sent = self.outbox.flush(self.socket.as_fd());
-        counts.answered = sent.sent as u64;
-        counts.send_errors = sent.failed as u64;
-        counts.bytes_out = sent.bytes as u64;
+        if batch.count > 0 {
+            self.asking.answer(&batch, inbox, socket, &mut counts);
+        }
         self.shared.counters.add(&counts);
         debug_assert_eq!(counts.amplify_blocked, 0, "never-amplify: an answer was stopped at the exit");
         Ok(received)
@@ -253,43 +296,50 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
         if self.errors < MAX_ERRORS { Ok(0) } else { Err(error) }
     }
 
-    /// Gives every datagram of allowed length a slot, and counts what came in.
-    fn place(&mut self, received: usize, counts: &mut UdpCounts) -> Placed {
-        let mut placed = Placed { datagrams: [0; BATCH], count: 0 };
-        for at in 0..received {
-            counts.bytes_in += self.inbox.length(at) as u64;
-            if self.inbox.bytes(at).is_none() {
-                counts.oversize += 1;
-            } else if self.inbox.source(at).is_none() {
-                counts.ignored += 1;
-            } else {
-                placed.datagrams[placed.count] = at as u8;
-                placed.count += 1;
+    /// Counts what the kernel dropped since it was asked last. Where it does not say, nothing is counted.
+    fn note_drops(&mut self) {
+        let Ok(dropped) = options::dropped(self.socket.as_fd()) else { return };
+        let rx_overflow = u64::from(dropped.wrapping_sub(self.dropped));
+        self.dropped = dropped;
+        self.shared.counters.add(&UdpCounts { rx_overflow, ..UdpCounts::default() });
+    }
+}
+
+/// Who answers, by which clock, and where answers wait to be sent.
+struct Asking<R, C> {
+    outbox: Outbox,
+    responder: R,
+    clock: C,
+}
+
+impl<R: Respond, C: Fn() -> Moment> Asking<R, C> {
+    /// Asks, checks and sends.
+    fn answer(&mut self, batch: &Batch<'_>, inbox: &Inbox, socket: BorrowedFd<'_>, counts: &mut UdpCounts) {
+        let answers = self.ask(batch, inbox, counts);
+        for (lane, &(_, message)) in batch.datagrams[..batch.count].iter().enumerate() {
+            if let Some(length) = answers[lane] {
+                self.outbox.queue(lane, length, message);
             }
         }
-        if let Some(dropped) = self.inbox.dropped() {
-            counts.rx_overflow = u64::from(dropped.wrapping_sub(self.dropped));
-            self.dropped = dropped;
-        }
-        placed
+        let sent = self.outbox.flush(socket, inbox);
+        counts.answered += sent.sent as u64;
+        counts.send_errors += sent.failed as u64;
+        counts.bytes_out += sent.bytes as u64;
+        counts.trains += sent.trains as u64;
     }
 
     /// Lets the responder fill the batch; returns the length of each answer that may leave.
-    fn ask(&mut self, placed: &Placed, counts: &mut UdpCounts) -> [Option<usize>; BATCH] {
+    fn ask(&mut self, batch: &Batch<'_>, inbox: &Inbox, counts: &mut UdpCounts) -> [Option<usize>; BATCH] {
         let now = (self.clock)();
-        let inbox = &self.inbox;
         let mut answers = self.outbox.answers();
         let mut slots: [Slot<'_>; BATCH] = std::array::from_fn(|lane| {
             let answer = answers.next().unwrap_or_default();
-            let datagram = placed.get(lane).and_then(|at| Some((inbox.bytes(at)?, inbox.source(at)?)));
-            match datagram {
-                Some((bytes, (ip, port))) => {
-                    Slot::new(bytes, Peer { ip, port, carrier: Carrier::Udp }, answer)
-                }
-                None => Slot::new(&[], NOBODY, answer),
-            }
+            let (datagram, message) = batch.datagrams[lane];
+            let source = if lane < batch.count { inbox.source(message) } else { None };
+            let peer = source.map_or(NOBODY, |(ip, port)| Peer { ip, port, carrier: Carrier::Udp });
+            Slot::new(datagram, peer, answer)
         });
-        let slots = &mut slots[..placed.count];
+        let slots = &mut slots[..batch.count];
         self.responder.respond(now, slots);
         std::array::from_fn(|lane| slots.get(lane).and_then(|slot| checked(slot, counts)))
     }

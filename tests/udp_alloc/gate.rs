@@ -13,7 +13,7 @@ use tekd::engine::{
 use tekd::node::{Clock, Origin, OriginHandle, OriginOptions, TableStore};
 use tekd::release::Fields;
 use tekd::store::{MemoryDisk, MemoryMode, Published};
-use tekd::transport::{UdpWorker, bind};
+use tekd::transport::{UdpPlan, UdpWorker, bind};
 use tekd::wire::question::{Bucket, Sync};
 use tekd::wire::{Key, MAX_DATAGRAM, QuestionBuilder, ResultCode};
 
@@ -132,7 +132,7 @@ fn no_answer_costs_the_worker_an_allocation() {
     let client = UdpSocket::bind("127.0.0.1:0").expect("an ephemeral port");
     client.connect(server.local_addr().expect("bound")).expect("connected");
     client.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
-    let worker = UdpWorker::spawn("udp-0", server, || NOW, watched).expect("a thread");
+    let worker = UdpWorker::spawn("udp-0", server, UdpPlan::default(), || NOW, watched).expect("a thread");
     let asked = Asked { client, allocated };
 
     let ask = QuestionBuilder::new(service, 1, 7);

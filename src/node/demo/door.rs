@@ -22,7 +22,8 @@ use crate::node::keys::TlsFiles;
 use crate::release::Trust;
 use crate::store::Published;
 use crate::transport::{
-    StreamLimits, TlsServer, UdpWorker, bind, certificates_from_pem, key_from_pem, listen, server_config,
+    StreamLimits, TlsServer, UdpPlan, UdpWorker, bind, certificates_from_pem, key_from_pem, listen,
+    server_config,
 };
 use crate::wire::{Body, MAX_ANSWER_STREAM, MAX_DATAGRAM, Parsed, parse};
 
@@ -179,7 +180,13 @@ impl Sockets {
         let datagrams = datagrams.pop().expect("one worker was asked for");
         let udp = datagrams.local_addr().map_err(opening())?;
         let clock = Arc::clone(&door.clock);
-        let worker = UdpWorker::spawn("tekd-udp", datagrams, move || clock.now(), door.gate.clone());
+        let worker = UdpWorker::spawn(
+            "tekd-udp",
+            datagrams,
+            UdpPlan::default(),
+            move || clock.now(),
+            door.gate.clone(),
+        );
         let worker = worker.map_err(opening())?;
 
         let chain = certificates_from_pem(&tls.certificate).map_err(failed("reading the TLS certificate"))?;

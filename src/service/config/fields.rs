@@ -12,6 +12,8 @@ pub enum Field {
     ListenTls,
     ListenQuic,
     ListenUdpWorkers,
+    ListenUdpSteering,
+    ListenUdpIdle,
     ListenControl,
     ListenMetrics,
     UpstreamAddress,
@@ -108,7 +110,7 @@ impl FieldInfo {
 }
 
 /// Every field, in the order of the template.
-pub const FIELDS: [FieldInfo; 21] = [
+pub const FIELDS: [FieldInfo; 23] = [
     FieldInfo { env: None, ..text(Field::Version, "", "version", "") }
         .number()
         .default("1")
@@ -133,6 +135,12 @@ pub const FIELDS: [FieldInfo; 21] = [
         .number()
         .example("4")
         .help("Threads that answer datagrams, 1 to 1024. Without it: one for each core."),
+    text(Field::ListenUdpSteering, "listen", "udp-steering", "TEKD_LISTEN_UDP_STEERING")
+        .default("auto")
+        .help("Which worker gets a datagram: \"cpu\" (the one on the core that received it), \"hash\" (by\naddresses and ports) or \"auto\" (cpu where the network card has a receive queue for each)."),
+    text(Field::ListenUdpIdle, "listen", "udp-idle", "TEKD_LISTEN_UDP_IDLE")
+        .default("spin")
+        .help("What a worker does when no datagram waits: \"spin\" (look again for 20 to 50 microseconds, then\nsleep) or \"sleep\" (at once: for machines that have other work)."),
     text(Field::ListenControl, "listen", "control", "TEKD_LISTEN_CONTROL")
         .flag("--control")
         .example("/run/tekd/control.sock")

@@ -12,6 +12,7 @@
 mod error;
 mod fields;
 mod values;
+mod words;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,6 @@ mod refused;
 
 pub use error::{ConfigError, Place};
 pub use fields::{FIELDS, Field, FieldInfo, environment_help, template};
-pub use resolve::{
-    Config, Limits, Listen, MAX_CONFIG_FILE, MAX_NODE_NAME, MemoryMode, Node, Upstream, load, resolve,
-};
+pub use resolve::{Config, Limits, Listen, MAX_CONFIG_FILE, MAX_NODE_NAME, Node, Upstream, load, resolve};
 pub use values::{ConfigFile, Overrides};
+pub use words::{MemoryMode, UdpIdle, UdpSteering};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::error::{ConfigError, Place};
 use super::fields::Field;
 use super::values::{ConfigFile, Overrides, Values};
+use super::words::{MemoryMode, UdpIdle, UdpSteering};
 use crate::service::control::{MAX_SOCKET_PATH, check_socket_path};
 use crate::service::logging::LogSettings;
 use crate::service::sizetext::{format_size, parse_size};
@@ -80,6 +81,10 @@ pub struct Listen {
     pub quic: Option<SocketAddr>,
     /// Threads for datagrams; `None`: one for each core.
     pub udp_workers: Option<u16>,
+    /// How datagrams are spread over them.
+    pub udp_steering: UdpSteering,
+    /// What they do when no datagram waits.
+    pub udp_idle: UdpIdle,
     /// The control socket; short enough for one.
     pub control: PathBuf,
     /// Metrics over HTTP, on loopback.
@@ -115,27 +120,6 @@ pub struct Limits {
     pub quic_connections: u32,
     /// Bytes a second to an address that has not proved itself.
     pub answer_rate: u64,
-}
-
-/// How generations are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemoryMode {
-    /// Read and verified into memory of the process.
-    Copy,
-    /// The file itself, mapped.
-    Map,
-}
-
-impl FromStr for MemoryMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "copy" => Ok(MemoryMode::Copy),
-            "map" => Ok(MemoryMode::Map),
-            other => Err(format!("`{other}` is not one of copy, map")),
-        }
-    }
 }
 
 /// Reads the file `path`, if one is given, from `disk` and resolves everything.
@@ -178,6 +162,8 @@ pub fn resolve(
         tls: address(&values, Field::ListenTls)?,
         quic: quic(&values)?,
         udp_workers: number(&values, Field::ListenUdpWorkers, UDP_WORKERS)?.map(narrow),
+        udp_steering: word(&values, Field::ListenUdpSteering)?,
+        udp_idle: word(&values, Field::ListenUdpIdle)?,
         control: control(&values, &data)?,
         metrics: loopback(&values, Field::ListenMetrics)?,
     };

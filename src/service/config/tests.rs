@@ -40,6 +40,7 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(config.listen.tls, Some("[::]:8353".parse().unwrap()));
     assert_eq!(config.listen.quic, Some("[::]:8354".parse().unwrap()));
     assert_eq!(config.listen.udp_workers, None);
+    assert_eq!((config.listen.udp_steering, config.listen.udp_idle), (UdpSteering::Auto, UdpIdle::Spin));
     assert_eq!(config.listen.control, Path::new("/var/lib/tekd/control.sock"));
     assert_eq!(config.listen.metrics, None);
     assert_eq!(config.upstream, None);
@@ -98,7 +99,7 @@ fn every_field_is_taken_from_the_file() {
         r#"
         version = 1
         data = "/srv/tekd"
-        listen = { udp = "127.0.0.1:0", tls = "off", quic = "off" }
+        listen = { udp = "127.0.0.1:0", tls = "off", quic = "off", udp-steering = "cpu", udp-idle = "sleep" }
         [upstream]
         address = "origin.example.org:8353"
         trust = "trust.json"
@@ -121,6 +122,7 @@ fn every_field_is_taken_from_the_file() {
         "#,
     )
     .unwrap();
+    assert_eq!((config.listen.udp_steering, config.listen.udp_idle), (UdpSteering::Cpu, UdpIdle::Sleep));
     assert_eq!(config.listen.control, Path::new("/srv/tekd/control.sock"));
     assert_eq!((config.listen.udp.unwrap().port(), config.listen.tls, config.listen.quic), (0, None, None));
     let upstream = config.upstream.unwrap();

@@ -69,57 +69,46 @@ proptest! {
     }
 
     #[test]
-    fn control_bytes_of_any_content_are_walked_within_bounds(
-        bytes in proptest::collection::vec(any::<u8>(), CONTROL_BYTES),
-        length in 0usize..200,
+    fn a_message_is_cut_into_all_of_its_datagrams_in_order(
+        bytes in proptest::collection::vec(any::<u8>(), 0..5000),
+        car in 1usize..6000,
     ) {
-        let mut control = Control::EMPTY;
-        control.0.copy_from_slice(&bytes);
-        let mut seen = 0;
-        control.walk(length, |_, _, data| seen += CONTROL_HEADER + data.len());
-        prop_assert!(seen <= CONTROL_BYTES);
+        let cars: Vec<&[u8]> = Datagrams { rest: Some(&bytes), car }.collect();
+        prop_assert_eq!(cars.concat(), bytes.clone());
+        prop_assert_eq!(cars.len(), bytes.len().div_ceil(car).max(1));
+        prop_assert!(cars.iter().rev().skip(1).all(|one| one.len() == car));
+    }
+
+    #[test]
+    fn answers_form_trains_that_the_kernel_cuts_where_they_end(
+        answers in proptest::collection::vec((0u8..3, prop_oneof![Just(96u16), Just(64), Just(1232)]), 1..64),
+        cars_max in 1usize..=CARS_MAX,
+    ) {
+        let queued: Vec<Queued> =
+            answers.iter().map(|&(message, length)| Queued { lane: 0, message, length }).collect();
+        let mut rest = &queued[..];
+        while !rest.is_empty() {
+            let cars = train(rest, cars_max);
+            let (now, after) = rest.split_at(cars);
+            prop_assert!((1..=cars_max).contains(&cars));
+            prop_assert!(now.iter().all(|q| q.message == now[0].message));
+            prop_assert!(now[..cars - 1].iter().all(|q| q.length == now[0].length));
+            prop_assert!(now[cars - 1].length <= now[0].length);
+            prop_assert!(cars == 1 || now.iter().map(|q| usize::from(q.length)).sum::<usize>() <= TRAIN_BYTES);
+            rest = after;
+        }
     }
 }
 
 #[test]
-fn the_address_asked_survives_from_receive_to_send() {
-    for (local, expected) in [
-        (Local::V4([127, 0, 0, 2]), Local::V4([127, 0, 0, 2])),
-        (Local::V6(Ipv6Addr::LOCALHOST.octets(), 7), Local::V6(Ipv6Addr::LOCALHOST.octets(), 0)),
-    ] {
-        let mut control = Control::EMPTY;
-        let length = local.write(&mut control);
-        assert_eq!(Local::parse(&control, length), (expected, None));
-    }
-    let mut control = Control::EMPTY;
-    assert_eq!(Local::Unknown.write(&mut control), 0);
-}
-
-#[test]
-fn a_link_local_address_keeps_its_interface() {
-    let address: Ipv6Addr = "fe80::1".parse().expect("an address");
-    let mut control = Control::EMPTY;
-    let length = Local::V6(address.octets(), 3).write(&mut control);
-    assert_eq!(Local::parse(&control, length).0, Local::V6(address.octets(), 3));
-}
-
-#[test]
-fn the_count_of_drops_is_found_behind_the_address() {
-    let (mut control, mut second) = (Control::EMPTY, Control::EMPTY);
-    let first = Local::V4([10, 0, 0, 1]).write(&mut control);
-    let length = second.write(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 42u32);
-    control.0[first..first + length].copy_from_slice(&second.0[..length]);
-    assert_eq!(Local::parse(&control, first + length), (Local::V4([10, 0, 0, 1]), Some(42)));
-}
-
-#[test]
-fn names_of_both_families_are_read_and_mapped_ones_are_ipv4() {
-    let mut name = Name { family: libc::AF_INET as u16, port: [0x20, 0xA1], rest: [0; 24] };
-    name.rest[..4].copy_from_slice(&[192, 0, 2, 1]);
-    assert_eq!(name.source(), Some(("192.0.2.1".parse().expect("an address"), 8353)));
-    name.family = libc::AF_INET6 as u16;
-    let mapped = Ipv4Addr::new(192, 0, 2, 9).to_ipv6_mapped();
-    name.rest[4..20].copy_from_slice(&mapped.octets());
-    assert_eq!(name.source(), Some(("192.0.2.9".parse().expect("an address"), 8353)));
-    assert_eq!(Name::EMPTY.source(), None);
+fn a_train_takes_all_that_fit_it() {
+    let of = |lengths: &[u16]| -> Vec<Queued> {
+        lengths.iter().map(|&length| Queued { lane: 0, message: 1, length }).collect()
+    };
+    assert_eq!(train(&of(&[96; 64]), CARS_MAX), 64);
+    assert_eq!(train(&of(&[96, 96, 64, 96]), CARS_MAX), 3, "a shorter one is the last");
+    assert_eq!(train(&of(&[64, 96]), CARS_MAX), 1, "a longer one begins another");
+    assert_eq!(train(&of(&[1232; 64]), CARS_MAX), TRAIN_BYTES / 1232);
+    assert_eq!(train(&of(&[0; 64]), CARS_MAX), 64);
+    assert_eq!(train(&[], CARS_MAX), 0);
 }

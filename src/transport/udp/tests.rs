@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::engine::Silence;
-use crate::transport::bind;
+use crate::transport::{Steering, bind, receive_cpus, steer};
 
 /// Longer than any answer takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const SPINNING: UdpPlan = UdpPlan { cpu: None, spin: true };
 
 /// Answers every slot with what the function says of its request.
 struct Answers<F>(F);
@@ -44,7 +46,8 @@ where
     let sockets = bind(local(address), workers).expect("sockets on loopback");
     let address = sockets[0].local_addr().expect("bound");
     let start = |(index, socket): (usize, UdpSocket)| {
-        UdpWorker::spawn(&format!("udp-{index}"), socket, moment, Answers(answer.clone())).expect("a thread")
+        let name = format!("udp-{index}");
+        UdpWorker::spawn(&name, socket, SPINNING, moment, Answers(answer.clone())).expect("a thread")
     };
     (sockets.into_iter().enumerate().map(start).collect(), address)
 }
@@ -136,7 +139,8 @@ fn the_responder_sees_the_peer_and_the_moment() {
     let every = if has_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
     let socket = bind(local(every), 1).expect("a socket").remove(0);
     let port = socket.local_addr().expect("bound").port();
-    let worker = UdpWorker::spawn("udp-0", socket, moment, Witness(seen)).expect("a thread");
+    let worker =
+        UdpWorker::spawn("udp-0", socket, UdpPlan::default(), moment, Witness(seen)).expect("a thread");
     let socket = client("127.0.0.1:0");
     socket.send_to(&[0x80; 64], SocketAddr::new(local("127.0.0.1:0").ip(), port)).expect("sent");
     let source = socket.local_addr().expect("bound");
@@ -239,7 +243,7 @@ fn what_is_queued_at_stop_is_still_answered() {
         }
         echo(slot)
     });
-    let worker = UdpWorker::spawn("udp-0", socket, moment, answer).expect("a thread");
+    let worker = UdpWorker::spawn("udp-0", socket, UdpPlan::default(), moment, answer).expect("a thread");
     let socket = client("127.0.0.1:0");
     socket.send_to(&[0x80; 64], address).expect("sent");
     first.recv_timeout(PATIENCE).expect("the worker is busy");
@@ -268,7 +272,7 @@ fn what_the_kernel_dropped_is_counted() {
         }
         (Outcome::Ignore(Silence::Limited), slot.proved)
     });
-    let worker = UdpWorker::spawn("udp-0", socket, moment, answer).expect("a thread");
+    let worker = UdpWorker::spawn("udp-0", socket, UdpPlan::default(), moment, answer).expect("a thread");
     let socket = client("127.0.0.1:0");
     socket.send_to(&[0x80; 64], address).expect("sent");
     first.recv_timeout(PATIENCE).expect("the worker is busy");
@@ -284,4 +288,133 @@ fn what_the_kernel_dropped_is_counted() {
         thread::yield_now();
     }
     worker.join().expect("a clean end");
+}
+
+/// Sends `bytes` to `address` as one train with cars of `car` bytes.
+fn send_train(bytes: &[u8], car: usize, address: SocketAddr) -> UdpSocket {
+    let socket = client(if address.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" });
+    options::send_trains(socket.as_fd(), car as i32).expect("a kernel that cuts trains");
+    assert_eq!(socket.send_to(bytes, address).expect("sent"), bytes.len());
+    options::send_trains(socket.as_fd(), 0).expect("an option");
+    socket
+}
+
+/// Cars of 96 bytes that begin with their number, and a last one of 64.
+fn questions(count: u8) -> Vec<Vec<u8>> {
+    let length = |at: u8| if at + 1 == count { 64 } else { 96 };
+    (0..count).map(|at| [vec![0x80, at], vec![at; length(at) - 2]].concat()).collect()
+}
+
+#[test]
+fn a_train_is_answered_by_a_train_car_by_car() {
+    for server in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
+        if server.starts_with('[') && !has_ipv6() {
+            continue;
+        }
+        let (workers, mut address) = serve(server, 1, echo);
+        if address.ip().is_unspecified() {
+            address.set_ip(local("127.0.0.2:0").ip());
+        }
+        let questions = questions(50);
+        let socket = send_train(&questions.concat(), 96, address);
+        for question in &questions {
+            assert_eq!(receive(&socket), (question.clone(), address));
+        }
+        let counts = finish(workers);
+        assert_eq!((counts.received, counts.answered), (50, 50), "{server}");
+        assert_eq!(counts.bytes_in, 49 * 96 + 64);
+        assert!((1..50).contains(&counts.trains), "{counts:?}");
+    }
+}
+
+#[test]
+fn cars_without_an_answer_leave_gaps_and_no_car_goes_astray() {
+    let (workers, address) = serve("127.0.0.1:0", 1, |slot| match slot.request[1] % 3 {
+        0 => (Outcome::Ignore(Silence::Reply), false),
+        1 => (Outcome::Respond(64), false),
+        _ => echo(slot),
+    });
+    let questions = questions(60);
+    let socket = send_train(&questions.concat(), 96, address);
+    for (at, question) in questions.iter().enumerate().filter(|(at, _)| at % 3 != 0) {
+        let length = if at % 3 == 1 { 64 } else { question.len() };
+        assert_eq!(receive(&socket).0, question[..length], "car {at}");
+    }
+    let counts = finish(workers);
+    assert_eq!((counts.received, counts.answered, counts.ignored), (60, 40, 20));
+}
+
+#[test]
+fn where_no_train_can_leave_each_car_goes_alone() {
+    let socket = bind(local("127.0.0.1:0"), 1).expect("a socket").remove(0);
+    options::refuse_trains(socket.as_fd()).expect("an option");
+    let address = socket.local_addr().expect("bound");
+    let worker = UdpWorker::spawn("udp-0", socket, SPINNING, moment, Answers(echo)).expect("a thread");
+    let questions = questions(40);
+    let socket = send_train(&questions.concat(), 96, address);
+    for question in &questions {
+        assert_eq!(receive(&socket).0, *question);
+    }
+    let counts = finish(vec![worker]);
+    assert_eq!((counts.answered, counts.trains, counts.send_errors), (40, 0, 0));
+}
+
+#[test]
+fn a_train_of_cars_that_are_too_long_is_dropped_unread() {
+    let (workers, address) = serve("127.0.0.1:0", 1, echo);
+    let socket = send_train(&vec![0x80; 10 * (MAX_DATAGRAM + 1)], MAX_DATAGRAM + 1, address);
+    socket.send_to(&[0x80; 64], address).expect("sent");
+    assert_eq!(receive(&socket).0.len(), 64);
+    let counts = finish(workers);
+    assert_eq!((counts.received, counts.oversize, counts.answered), (11, 10, 1));
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    let socket = bind(local("127.0.0.1:0"), 1).expect("a socket").remove(0);
+    let address = socket.local_addr().expect("bound");
+    let (asked, sent) = (client("127.0.0.1:0"), 20_000u32);
+    // Nobody takes them, and that many do not fit into any receive buffer that was asked for.
+    for _ in 0..sent {
+        asked.send_to(&[0x80; MAX_DATAGRAM], address).expect("sent");
+    }
+    let silent = Answers(|_: &Slot<'_>| (Outcome::Ignore(Silence::Reply), false));
+    let worker = UdpWorker::spawn("udp-0", socket, UdpPlan::default(), moment, silent).expect("a thread");
+    let counts = finish(vec![worker]);
+    assert!(counts.rx_overflow > 0, "{counts:?}");
+    assert_eq!(counts.received + counts.rx_overflow, u64::from(sent));
+}
+
+#[test]
+fn steered_by_processor_each_worker_gets_what_its_own_received() {
+    let cpus = receive_cpus().expect("the system's");
+    let sockets = bind(local("127.0.0.1:0"), cpus.len()).expect("sockets");
+    let Steering::Cpu(order) = steer(&sockets, &cpus).expect("steered") else {
+        return eprintln!("skipped: {} processors, whose numbers give no places", cpus.len());
+    };
+    let address = sockets[0].local_addr().expect("bound");
+    let workers: Vec<UdpWorker> = sockets
+        .into_iter()
+        .zip(&order)
+        .map(|(socket, cpu)| {
+            let plan = UdpPlan { cpu: Some(*cpu), spin: false };
+            UdpWorker::spawn(&format!("udp-{cpu}"), socket, plan, moment, Answers(echo)).expect("a thread")
+        })
+        .collect();
+    // On loopback the processor that sends is the one that receives.
+    for cpu in order {
+        let asking = move || {
+            steering::stay_on(cpu);
+            let clients: Vec<UdpSocket> = (0..16).map(|_| client("127.0.0.1:0")).collect();
+            for socket in &clients {
+                socket.send_to(&[0x80; 64], address).expect("sent");
+                assert_eq!(receive(socket).0, [0x80; 64]);
+            }
+        };
+        thread::spawn(asking).join().expect("answered");
+    }
+    for worker in &workers {
+        assert_eq!(worker.counters().snapshot().received, 16);
+    }
+    finish(workers);
 }
