@@ -1,146 +1,132 @@
-//! Nanoseconds of an answer to a LOOKUP of one key, without the network: through the gate, from a set in
-//! memory.
+//! Nanoseconds of an answer without the network, through the gate, from a set in memory; and of what an
+//! answer is made of: reading the question, the limiter, the search of the table.
 //!
-//! `cargo bench --bench answer [-- --keys N]`. The questions are many and in no order, so that the table
-//! comes from memory as it does in a server and not from a cache that one question warmed for the next.
+//! `cargo bench --bench answer [-- --keys N]`. Questions from this machine are exempt from the limiter,
+//! those from elsewhere are charged. The search stands beside what it cannot beat: as many lines of the same
+//! memory, drawn at random and asked for in batches of the same size, each read once.
 
+#[path = "set/asking.rs"]
+mod asking;
 mod set;
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
-use tekd::engine::{
-    AnswerCounters, Carrier, Cookies, Gate, Moment, Objects, Outcome, Peer, Place, ReleaseView, Respond,
-    SetView, Slot, View, build_from,
-};
-use tekd::release::{Checkpoint, CheckpointFields, LogTree};
-use tekd::store::Published;
-use tekd::wire::{Key, MAX_DATAGRAM, QuestionBuilder};
+use tekd::engine::{Admission, BuiltTable, Gate};
+use tekd::release::tree::depth;
+use tekd::store::{LINE, prefetch};
+use tekd::wire::{Key, Parsed, parse};
 
-use set::{Bench, SCHEMA, SERVICE, SET};
+use asking::{IsRight, LOOKUP, NOW, Questions, Sources, ask};
+use set::{Bench, SERVICE};
 
-const BATCH: usize = 64;
-const PEER: Peer = Peer { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), port: 7, carrier: Carrier::Udp };
-const NOW: Moment = Moment { unix: 1_790_000_000, monotonic_ms: 1 };
-/// Bytes of a LOOKUP of one key, and of its answer.
-const LOOKUP: usize = 96;
-/// Where the state of the key stands in an answer.
-const STATE: usize = 92;
+/// Of a thousand buckets, those whose answer may be longer than a datagram.
+const LONG_OF_1000: usize = 10;
+
+/// Answers questions in batches of one size.
+type Answer = fn(&mut Gate, &Questions, &mut [u8], IsRight) -> usize;
 
 fn main() {
     let mut bench = Bench::new();
-    let entries = set::entries(bench.keys);
-    let view = Arc::new(Published::new(Arc::new(view(&entries))));
-    let mut cookies = Cookies::new([7; 32], SERVICE);
-    cookies.at(NOW.unix);
-    let cookie = u64::from_le_bytes(cookies.make(PEER.ip));
-    let mut gate = Gate::new(view, cookies, None, Arc::new(AnswerCounters::default()));
-    let count = if bench.smoke { 4 * BATCH } else { 1 << 17 };
-    let hits: Vec<Key> = (0..count).map(|at| entries[scattered(at, entries.len())].0).collect();
-    let misses: Vec<Key> = (0..count).map(stranger).collect();
-    for (kind, keys, state) in [("hit", hits, 1), ("miss", misses, 0)] {
-        let questions = questions(&keys, cookie);
-        for batch in [1, BATCH] {
-            let what = format!("LOOKUP, one key, {kind}, batches of {batch}");
-            let mut out = vec![0; BATCH * MAX_DATAGRAM];
-            let mut found = 0;
-            bench.time(&what, count, "an answer", || {
-                found = ask(&mut gate, &questions, batch, state, &mut out);
-                [&found.to_le_bytes()[..], &out[..LOOKUP]].concat()
-            });
-            assert_eq!(found, count, "{what}");
-        }
+    let bits = depth(bench.keys as u64);
+    let table = set::table(set::entries(bench.keys));
+    let count = if bench.smoke { 8 * asking::BATCH_MAX } else { 1 << 17 };
+    let (hits, misses) = (asking::hits(&table.generation, count), asking::misses(count));
+    let mut gate = asking::gate(&table, bits);
+    for sources in [Sources::Exempt, Sources::Charged] {
+        lookups(&mut bench, &mut gate, "hit", &Questions::lookups(&hits, sources), asking::is_present);
+        lookups(&mut bench, &mut gate, "miss", &Questions::lookups(&misses, sources), asking::is_absent);
     }
+    others(&mut bench, &mut gate, &hits, bits);
+    parts(&mut bench, &hits);
+    searches(&mut bench, &table, &hits, &misses);
     bench.finish();
 }
 
-/// Answers all questions in batches; returns how many said `state` of their key.
-fn ask(gate: &mut Gate, questions: &[u8], batch: usize, state: u8, out: &mut [u8]) -> usize {
-    let mut found = 0;
-    for asked in questions.chunks_exact(batch * LOOKUP) {
-        let mut rooms = out.chunks_exact_mut(MAX_DATAGRAM);
-        if let [one] = asked.as_chunks::<LOOKUP>().0 {
-            let mut slots = [Slot::new(one, PEER, rooms.next().expect("room for a batch"))];
-            gate.respond(NOW, &mut slots);
-            found += usize::from(says(&slots[0], state));
-        } else {
-            let mut requests = asked.chunks_exact(LOOKUP);
-            let mut slots: [Slot<'_>; BATCH] = std::array::from_fn(|_| {
-                let request = requests.next().expect("a whole batch");
-                Slot::new(request, PEER, rooms.next().expect("room for a batch"))
-            });
-            gate.respond(NOW, &mut slots);
-            found += slots.iter().filter(|slot| says(slot, state)).count();
-        }
-        black_box(&mut *out);
-    }
-    found
-}
-
-fn says(slot: &Slot<'_>, state: u8) -> bool {
-    slot.outcome == Outcome::Respond(LOOKUP) && slot.answer[STATE] == state
-}
-
-fn questions(keys: &[Key], cookie: u64) -> Vec<u8> {
-    let mut questions = vec![0; keys.len() * LOOKUP];
-    for (txid, (key, out)) in (0..).zip(keys.iter().zip(questions.chunks_exact_mut(LOOKUP))) {
-        let builder = QuestionBuilder { cookie, ..QuestionBuilder::new(SERVICE, SET, txid) };
-        builder.lookup(&[*key], out).expect("one key fits");
-    }
-    questions
-}
-
-/// A position that `at` is scattered to: neighbours lie far apart.
-fn scattered(at: usize, length: usize) -> usize {
-    ((number(at) as u128 * length as u128) >> 64) as usize
-}
-
-fn stranger(at: usize) -> Key {
-    let half = number(at).to_be_bytes();
-    Key::from_slice(&[half, half].concat()).expect("16 bytes")
-}
-
-fn number(at: usize) -> u64 {
-    let mixed = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-}
-
-fn view(entries: &[(Key, tekd::release::Fields)]) -> View {
-    let (context, outcome) = set::outcome(1, entries.len(), Vec::new());
-    let table =
-        build_from(&context, &set::history(entries), &outcome, Place::Memory).expect("a sorted history");
-    let checkpoint = Checkpoint::new(&CheckpointFields {
-        set: SET,
-        service: SERVICE,
-        version: context.version,
-        time: outcome.time,
-        fresh_until: u64::MAX,
-        horizon: outcome.horizon,
-        schema: SCHEMA.number(),
-        bits: outcome.bits,
-        count: outcome.live,
-        log_size: 0,
-        root: table.built.root,
-        log_root: tekd::release::EMPTY_ROOT,
-        manifest: [0; 32],
-        history: table.built.history_digest,
-        key_epoch: 1,
-    });
-    let release = ReleaseView {
-        checkpoint,
-        checkpoint_answer: Arc::new(Vec::new()),
-        generation: table.generation,
-        bridges: Arc::default(),
-        log: Arc::new(LogTree::new()),
-        objects: Objects::default(),
+fn lookups(bench: &mut Bench, gate: &mut Gate, kind: &str, questions: &Questions, is_right: IsRight) {
+    let charged = if questions.peers[0].ip.is_loopback() { "exempt" } else { "charged" };
+    let (count, mut out) = (questions.peers.len(), asking::room());
+    let mut batches = |size: usize, answer: Answer| {
+        let what = format!("LOOKUP, {kind}, {charged}, batches of {size}");
+        bench.time(&what, count, "an answer", || {
+            assert_eq!(answer(gate, questions, &mut out, is_right), count, "{what}");
+            out[..LOOKUP].to_vec()
+        });
     };
-    View::empty(SERVICE, 1).with_set(SetView {
-        set: SET,
-        schema: SCHEMA,
-        interval_s: 900,
-        next_release: 0,
-        manifest: Arc::new(Vec::new()),
-        release: Some(release),
-    })
+    batches(1, ask::<1>);
+    batches(32, ask::<32>);
+    batches(64, ask::<64>);
+}
+
+/// BUCKET with its proof, and INFO.
+fn others(bench: &mut Bench, gate: &mut Gate, keys: &[Key], bits: u8) {
+    let (count, mut out) = (keys.len(), asking::room());
+    let buckets = Questions::buckets(keys, bits, Sources::Exempt);
+    let infos = Questions::infos(count, Sources::Exempt);
+    for (what, questions, is_right, long) in [
+        ("BUCKET with its proof, batches of 32", &buckets, asking::has_body as IsRight, LONG_OF_1000),
+        ("INFO, batches of 32", &infos, asking::is_header, 0),
+    ] {
+        bench.time(what, count, "an answer", || {
+            let right = ask::<32>(gate, questions, &mut out, is_right);
+            assert!(right * 1000 >= count * (1000 - long), "{what}: {right} of {count} are right");
+            right.to_le_bytes()
+        });
+    }
+}
+
+/// What every answer begins with.
+fn parts(bench: &mut Bench, keys: &[Key]) {
+    let count = keys.len();
+    let questions = Questions::lookups(keys, Sources::Charged);
+    bench.time("LOOKUP read (parse)", count, "a question", || {
+        let read = |asked| matches!(black_box(parse(asked, &SERVICE, false)), Parsed::Question(..));
+        let read = questions.bytes.chunks_exact(LOOKUP).filter(|asked| read(asked)).count();
+        assert_eq!(read, count);
+        read.to_le_bytes()
+    });
+    let limiter = asking::limiter();
+    bench.time("limiter, charged", count, "a question", || {
+        let passes = |ip| limiter.admit(ip, true, LOOKUP as u64, NOW.monotonic_ms) == Admission::Pass;
+        let passed = questions.peers.iter().filter(|peer| passes(peer.ip)).count();
+        assert_eq!(passed, count);
+        passed.to_le_bytes()
+    });
+}
+
+/// The search alone, beside its bound.
+fn searches(bench: &mut Bench, table: &BuiltTable, hits: &[Key], misses: &[Key]) {
+    let table = &*table.generation;
+    let lines: Vec<u32> = (0..hits.len())
+        .map(|at| asking::scattered(at, table.entry_bytes().len() / LINE))
+        .map(|line| u32::try_from(line).expect("at most ENTRIES_MAX entries, two in a line"))
+        .collect();
+    let mut batch = |size: usize, find: fn(&_, &[Key]) -> usize, read: fn(&[u8], &[u32]) -> u64| {
+        let name = |what: &str| format!("{what}, batches of {size}");
+        let mut search = |what: &str, keys: &[Key], there: usize| {
+            bench.time(&name(what), keys.len(), "a search", || {
+                assert_eq!(find(table, keys), there, "{what}");
+                there.to_le_bytes()
+            })
+        };
+        let [hit, miss] = [("hit", hits, hits.len()), ("miss", misses, 0)]
+            .map(|(kind, keys, there)| search(&format!("search of the table, {kind}"), keys, there));
+        let bound =
+            bench.time(&name("bound: lines at random, asked for ahead"), lines.len(), "a line", || {
+                read(table.entry_bytes(), &lines).to_le_bytes()
+            });
+        println!("  search to bound, batches of {size}: {:.2} hit, {:.2} miss", hit / bound, miss / bound);
+    };
+    batch(16, asking::find::<16>, read_lines::<16>);
+    batch(32, asking::find::<32>, read_lines::<32>);
+}
+
+/// Reads one byte of each line, `N` of them asked for ahead.
+fn read_lines<const N: usize>(memory: &[u8], lines: &[u32]) -> u64 {
+    let (batches, _) = lines.as_chunks::<N>();
+    let mut sum = 0;
+    for batch in batches {
+        batch.iter().for_each(|line| prefetch(&memory[*line as usize * LINE..]));
+        sum += batch.iter().map(|line| u64::from(memory[*line as usize * LINE])).sum::<u64>();
+    }
+    sum
 }

@@ -21,7 +21,7 @@ use tekd::node::{
 use tekd::release::Trust;
 use tekd::store::{Disk, MemoryMode, Published, RealDisk};
 
-use set::Bench;
+use set::{Bench, PER_KEY};
 
 const SET: u32 = 1;
 const KEYS_PER_REPORT: usize = 14;
@@ -39,10 +39,10 @@ fn main() {
     let (journal, keys) = (journal_path(dir.path()), bench.keys);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let disk = || -> Arc<dyn Disk> { Arc::new(RealDisk) };
-    bench.time("journal verified, on all cores", keys, "a key", || {
+    bench.time("journal verified, on all cores", keys, PER_KEY, || {
         verify_journal(disk(), &journal, cores, &mut |_, _| {}).expect("whole").head.chain
     });
-    bench.time("journal audited, on all cores", keys, "a key", || {
+    bench.time("journal audited, on all cores", keys, PER_KEY, || {
         let audit = Audit::new(trust.clone());
         let audited = audit_journal(disk(), &journal, audit, cores, &mut |_, _| {}).expect("as signed");
         audited.events.to_le_bytes()
@@ -51,16 +51,16 @@ fn main() {
         ("rebuilt from event one, newest table", Recompute::Newest),
         ("rebuilt from event one, every table", Recompute::EverySerial),
     ] {
-        bench.time(what, keys, "a key", || {
+        bench.time(what, keys, PER_KEY, || {
             let made = rebuild_journal(disk(), &journal, Rebuild::of(recompute), &mut |_, _| {});
             made.expect("as signed").rebuilt.tables[&SET].built.root
         });
     }
     let state = State::from_bytes(&state).expect("its own bytes");
-    bench.time("snapshot: payload made", keys, "a key", || state.to_bytes());
+    bench.time("snapshot: payload made", keys, PER_KEY, || state.to_bytes());
     let payload = state.to_bytes();
     println!("snapshot: {} bytes, {:.1} a key", payload.len(), payload.len() as f64 / keys as f64);
-    bench.time("snapshot: payload read", keys, "a key", || {
+    bench.time("snapshot: payload read", keys, PER_KEY, || {
         let state = State::from_bytes(&payload).expect("just made");
         state.set(SET).map_or(0, SetState::live).to_le_bytes()
     });

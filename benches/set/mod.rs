@@ -1,12 +1,14 @@
 //! A set of any size for the benchmarks, and the stopwatch.
 //!
 //! No framework: what is measured is one call of a closure, warmed up once, repeated, told as median, least
-//! and most. Under `cargo test` everything runs once on a tiny set, so that the benchmarks cannot rot.
+//! and most. Every call has to give the same result, and equal sizes give equal results on every machine,
+//! which a framework would not check. Under `cargo test` everything runs once on a tiny set, so that the
+//! benchmarks cannot rot.
 
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
-use tekd::engine::{Changes, ReleaseOutcome, TableContext};
+use tekd::engine::{BuiltTable, Changes, Place, ReleaseOutcome, TableContext, build_from};
 use tekd::gaen::{Epidemic, INTERVALS_PER_DAY};
 use tekd::release::tree::depth;
 use tekd::release::{Fields, LIVE, ONSET_NONE, Schema};
@@ -20,6 +22,8 @@ const NEWEST_DAY: u32 = 20_700 * INTERVALS_PER_DAY;
 /// When the first release of a set comes.
 pub(crate) const TIME: u64 = (NEWEST_DAY as u64 + 150) * 600;
 const RETENTION_DAYS: u16 = 14;
+/// The unit of what goes through a whole set.
+pub(crate) const PER_KEY: &str = "a key";
 
 /// What the command line says.
 pub(crate) struct Bench {
@@ -54,14 +58,15 @@ impl Bench {
         bench
     }
 
-    /// Runs `call` a few times and prints what one of its `units` took.
+    /// Runs `call` a few times; prints what one of its `units` took, and all if that is noticed. Returns the
+    /// median of one in nanoseconds.
     pub(crate) fn time<T: AsRef<[u8]>>(
         &mut self,
         what: &str,
         units: usize,
         unit: &str,
         mut call: impl FnMut() -> T,
-    ) {
+    ) -> f64 {
         let repetitions = if self.smoke { 1 } else { 7 };
         let warm = call();
         let mut nanoseconds: Vec<f64> = Vec::with_capacity(repetitions);
@@ -75,7 +80,10 @@ impl Bench {
         nanoseconds.sort_by(f64::total_cmp);
         let (least, most) = (nanoseconds[0], nanoseconds[repetitions - 1]);
         let median = nanoseconds[repetitions / 2];
-        println!("{what:<44} {median:>12.1} ns {unit} ({least:.1}–{most:.1})");
+        let all_ms = median * units as f64 / 1e6;
+        let all = if unit == PER_KEY { format!(", {all_ms:.1} ms in all") } else { String::new() };
+        println!("{what:<52} {median:>10.1} ns {unit} ({least:.1}–{most:.1}){all}");
+        median
     }
 
     /// Takes a result into the hash of the work.
@@ -106,6 +114,7 @@ pub(crate) fn entries(keys: usize) -> Entries {
 
 /// The entries of a set, report by report.
 pub(crate) fn entries_as_reported(keys: usize) -> Entries {
+    let mut entries = Entries::with_capacity(keys);
     let reports = Epidemic::new(1).reports(keys as u64, NEWEST_DAY).expect("the newest day is a midnight");
     let entry = |exported: tekd::gaen::ExportedKey| {
         let fields = Fields {
@@ -117,7 +126,8 @@ pub(crate) fn entries_as_reported(keys: usize) -> Entries {
         };
         (Key::from_slice(&exported.key).expect("16 bytes"), SCHEMA.coarsen(fields))
     };
-    reports.flat_map(|report| report.keys).map(entry).collect()
+    entries.extend(reports.flat_map(|report| report.keys).map(entry));
+    entries
 }
 
 /// The history entries of keys that the first release published.
@@ -127,6 +137,14 @@ pub(crate) fn history(entries: &[(Key, Fields)]) -> Vec<u8> {
         SCHEMA.history_entry(key.as_bytes(), fields, 1, LIVE, &mut history);
     }
     history
+}
+
+/// The first release of `entries`, in memory.
+pub(crate) fn table(entries: Entries) -> BuiltTable {
+    let (context, outcome) = outcome(1, entries.len(), Vec::new());
+    let history = history(&entries);
+    drop(entries);
+    build_from(&context, &history, &outcome, Place::Memory).expect("a sorted history")
 }
 
 /// The release `serial`, after which `live` keys are live and which adds `adds`.
