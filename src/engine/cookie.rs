@@ -3,7 +3,6 @@
 //! A keyed function of zone, hour and address and nothing else, so that all devices behind one address have
 //! the same cookie and none can be told by it.
 
-use std::hash::Hasher;
 use std::net::IpAddr;
 
 use sha2::Digest;
@@ -91,23 +90,28 @@ impl Cookies {
     }
 }
 
+#[inline]
 fn mac(key: &[u8; 16], ip: IpAddr) -> u64 {
-    let mut hasher = SipHasher24::new_with_key(key);
-    match ip.to_canonical() {
+    let hasher = SipHasher24::new_with_key(key);
+    let hash = match ip.to_canonical() {
         IpAddr::V4(v4) => {
-            hasher.write(&[ZONE_UDP, 4]);
-            hasher.write(&v4.octets());
+            let [a, b, c, d] = v4.octets();
+            hasher.hash(&[ZONE_UDP, 4, a, b, c, d])
         }
         IpAddr::V6(v6) => {
-            hasher.write(&[ZONE_UDP, 6]);
-            hasher.write(&v6.octets());
+            let mut bytes = [0; 18];
+            bytes[..2].copy_from_slice(&[ZONE_UDP, 6]);
+            bytes[2..].copy_from_slice(&v6.octets());
+            hasher.hash(&bytes)
         }
-    }
-    hasher.finish().max(1)
+    };
+    hash.max(1)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::hash::Hasher;
+
     use super::*;
 
     fn cookies(unix: u64) -> Cookies {

@@ -4,7 +4,6 @@
 //! keyed hash of the prefix, each a rate over time (GCRA) in one atomic word. Two prefixes that share a
 //! bucket share its rate; the table never grows, and nothing in it can be traced to an address.
 
-use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -81,19 +80,21 @@ impl Limiter {
     }
 
     fn bucket(&self, ip: IpAddr, proved: bool) -> usize {
-        let mut hasher = SipHasher13::new_with_key(&self.key);
-        match ip.to_canonical() {
-            IpAddr::V4(v4) => hasher.write(&v4.octets()),
-            IpAddr::V6(v6) => hasher.write(&v6.octets()[..8]),
-        }
-        let hash = usize::try_from(hasher.finish() & (BUCKETS as u64 - 1)).expect("masked to 16 bits");
+        let hasher = SipHasher13::new_with_key(&self.key);
+        let hash = match ip.to_canonical() {
+            IpAddr::V4(v4) => hasher.hash(&v4.octets()),
+            IpAddr::V6(v6) => hasher.hash(&v6.octets()[..8]),
+        };
+        let hash = usize::try_from(hash & (BUCKETS as u64 - 1)).expect("masked to 16 bits");
         if proved { BUCKETS + hash } else { hash }
     }
 }
 
 fn is_this_machine(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST)
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => v4 == Ipv4Addr::LOCALHOST,
+        IpAddr::V6(v6) => v6 == Ipv6Addr::LOCALHOST,
+    }
 }
 
 #[cfg(test)]

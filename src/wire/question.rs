@@ -109,8 +109,8 @@ impl<'a> Lookup<'a> {
 
     /// The keys in the order of their slots.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
-        let key_len = self.key_len();
-        self.slots.chunks_exact(self.slot_len).map(move |slot| &slot[..key_len])
+        let (slots, slot_len, key_len) = (self.slots, self.slot_len, self.key_len());
+        (0..self.count).map(move |at| &slots[at * slot_len..][..key_len])
     }
 }
 

@@ -19,6 +19,8 @@ use crate::store::{LINE, prefetch};
 pub const SCAN_MAX: usize = 16;
 /// Lines of entries that are asked for ahead at most: of a usual slot, all.
 const LINES_MAX: usize = 4;
+/// Bytes of the entries that most sets have: a length the compiler knows.
+const SHORT_ENTRY: usize = 32;
 /// Bytes of a key that are compared at once: all of a short one.
 const LEAD: usize = size_of::<u128>();
 
@@ -75,7 +77,11 @@ impl Generation {
             Ordering::Equal => self.shape.key(entry) > key,
             order => order == Ordering::Greater,
         };
-        entries.chunks_exact(len).position(behind).map_or(range.end, |at| range.start + at)
+        let found = match len {
+            SHORT_ENTRY => entries.as_chunks::<SHORT_ENTRY>().0.iter().position(|entry| behind(entry)),
+            _ => entries.chunks_exact(len).position(behind),
+        };
+        found.map_or(range.end, |at| range.start + at)
     }
 
     /// Position of the live entry of `key`.
@@ -140,11 +146,13 @@ impl Generation {
         self.shape.key(self.entry(position))
     }
 
+    #[inline]
     fn slot_range(&self, slot: usize) -> Range<usize> {
         self.begin_of(slot)..self.begin_of(slot + 1)
     }
 
     /// First entry of a slot. An index that was changed under a map leads nowhere else.
+    #[inline]
     fn begin_of(&self, slot: usize) -> usize {
         self.offset(slot).min(self.len())
     }
