@@ -33,7 +33,7 @@ impl FrameAnswers {
 impl AnswerFrame for FrameAnswers {
     fn answer_frame(&self, peer: Peer, request: &[u8], answer: &mut Vec<u8>) -> Outcome {
         // one-release-at-a-time: this frame keeps its view, whatever is published meanwhile.
-        let view = self.view.load();
+        let view = self.view.pin();
         self.gate.answer_frame(&view, self.clock.now(), peer, request, answer)
     }
 

@@ -7,10 +7,12 @@
 
 use std::io;
 use std::net::UdpSocket;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use quinn::{Connecting, Connection, Endpoint, Incoming, RecvStream, SendStream, TokioRuntime};
+use quinn::{
+    Connecting, Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime,
+};
 use rustls::ServerConfig;
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
@@ -32,10 +34,34 @@ const KNOWN_PER_PLACE: usize = 2;
 
 const _: () = assert!(KNOWN_PER_PLACE > 1, "the newest of those who stay is refused for want of a place");
 
-/// A QUIC server on one UDP socket.
+/// A QUIC server on one UDP socket; several [`beside`](Self::beside) each other share address and limits.
 pub struct QuicServer {
     endpoint: Endpoint,
     connections: Connections,
+    begin: Arc<Begin>,
+}
+
+/// What the endpoints of a server begin with and know of each other.
+struct Begin {
+    /// One key for Retry tokens and one for resets: what one endpoint said holds at each.
+    endpoint: EndpointConfig,
+    server: quinn::ServerConfig,
+    all: RwLock<Vec<Endpoint>>,
+}
+
+impl Begin {
+    fn endpoint(&self, socket: UdpSocket) -> io::Result<Endpoint> {
+        let (endpoint, server) = (self.endpoint.clone(), self.server.clone());
+        let made = Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))?;
+        self.all.write().unwrap_or_else(PoisonError::into_inner).push(made.clone());
+        Ok(made)
+    }
+
+    /// Connections that any endpoint knows, ended ones among them.
+    fn known(&self) -> usize {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(Endpoint::open_connections).sum()
+    }
 }
 
 impl QuicServer {
@@ -50,9 +76,26 @@ impl QuicServer {
         answerer: Arc<dyn AnswerFrame>,
         limits: StreamLimits,
     ) -> io::Result<Self> {
-        let config = quic_config(config, &limits)?;
-        let endpoint = Endpoint::new(endpoint_config(), Some(config), socket, Arc::new(TokioRuntime))?;
-        Ok(QuicServer { endpoint, connections: Connections::new(answerer, limits) })
+        let (endpoint, server) = (endpoint_config(), quic_config(config, &limits)?);
+        let begin = Arc::new(Begin { endpoint, server, all: RwLock::default() });
+        let endpoint = begin.endpoint(socket)?;
+        Ok(QuicServer { endpoint, connections: Connections::new(answerer, limits), begin })
+    }
+
+    /// One more of this server, on a socket of the same address (`SO_REUSEPORT`), to be made within a runtime
+    /// of its own: it counts by itself, the limits are totals.
+    ///
+    /// The kernel gives a packet to the socket that the hash of its source and destination chooses, so all of
+    /// a connection come to the endpoint that holds it: the sockets of the group do not change while they are
+    /// served, and connections do not migrate. What comes to another endpoint all the same is told by a
+    /// stateless reset that its connection is not there.
+    ///
+    /// # Errors
+    /// If the socket does not do for QUIC.
+    pub fn beside(&self, socket: UdpSocket) -> io::Result<Self> {
+        let begin = Arc::clone(&self.begin);
+        let endpoint = begin.endpoint(socket)?;
+        Ok(QuicServer { endpoint, connections: self.connections.beside(), begin })
     }
 
     /// The server's counters, to keep and read at any time.
@@ -60,13 +103,14 @@ impl QuicServer {
         self.connections.counters()
     }
 
-    /// Connections that are open now, handshakes included.
+    /// Connections that are open now, handshakes included, over all that are beside each other.
     pub fn open(&self) -> usize {
         self.connections.open()
     }
 
     /// Serves until `stop` holds `true` or its sender is gone; returns once all connections have ended, at
-    /// the latest a second after the drain deadline. The socket is closed when the server is dropped.
+    /// the latest a second after the drain deadline. The socket is closed when all that are beside each other
+    /// are dropped.
     pub async fn serve(&self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         let stopping = stop.clone();
@@ -102,7 +146,7 @@ impl QuicServer {
         }
         // bounded: a connection that has ended is known for a while, to answer what still comes; who opens
         // and leaves at once is held up by that, though his place is free.
-        if self.endpoint.open_connections() >= self.most_known() {
+        if self.begin.known() >= self.most_known() {
             return self.refuse(incoming);
         }
         let Some(place) = self.connections.admit() else { return incoming.refuse() };

@@ -12,7 +12,9 @@ use super::*;
 use crate::transport::fake::{
     ECHO, IGNORE, IMPOSSIBLE, LATER, LONGEST, PANIC, PATIENCE, Running, SOON, Script, Served, frame,
 };
-use crate::transport::{ALPN, MAX_ANSWER, bind_one};
+use crate::transport::{ALPN, MAX_ANSWER, bind_quic};
+
+mod beside;
 
 type Bench = crate::transport::fake::Bench<QuicServer>;
 
@@ -28,7 +30,7 @@ impl Served for QuicServer {
         limits: StreamLimits,
         stopping: watch::Receiver<bool>,
     ) -> Running<Self> {
-        let socket = bind_one(at).expect("an ephemeral port");
+        let socket = bind_quic(at, 1).expect("an ephemeral port").remove(0);
         let address = socket.local_addr().expect("bound");
         let server = Arc::new(QuicServer::new(config, socket, script, limits).expect("a server"));
         let serving = tokio::spawn({
