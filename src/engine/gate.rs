@@ -123,7 +123,7 @@ impl Gate {
         request: &[u8],
         answer: &mut [u8],
     ) -> Outcome {
-        debug_assert_ne!(peer.carrier, Carrier::Udp, "datagrams go through respond");
+        debug_assert!(matches!(peer.carrier, Carrier::Tls | Carrier::Quic), "datagrams go in batches");
         match parse(request, &view.service, true) {
             Parsed::Silent(reason) => self.silent(silence_of(reason)),
             Parsed::Question(question, body) => {
@@ -142,6 +142,13 @@ impl Gate {
             }
             Parsed::OtherVersion(question) => self.other_version(question, answer),
             Parsed::Refuse { result, info, header } => self.refuse(header, result, info, 0, answer),
+        }
+    }
+
+    /// Answers a batch of datagrams whose sources have proved their addresses without a cookie (spec 1.5.8).
+    pub fn answer_proved(&self, view: &View, now: Moment, slots: &mut [Slot<'_>]) {
+        for slots in slots.chunks_mut(PASS) {
+            self.pass(view, now, slots);
         }
     }
 
@@ -198,13 +205,14 @@ impl Gate {
                 *header
             }
         };
-        let proof = self.cookies.check(slot.peer.ip, header.cookie.get().to_le_bytes());
-        count(&self.counters.cookies[proof as usize]);
+        let by_cookie = slot.peer.carrier == Carrier::Udp;
+        let proof = if by_cookie { self.proof(slot.peer.ip, header) } else { Proof::Present };
         slot.proved = proof != Proof::None;
-        let room = header.datagram_room(slot.proved);
+        let room = header.datagram_room(slot.proved).min(slot.answer.len());
         if let Some(limiter) = &self.limiter {
             match limiter.admit(slot.peer.ip, slot.proved, room as u64, now.monotonic_ms) {
                 Admission::Pass => {}
+                Admission::Slip if !by_cookie => return Err(self.busy(header, slot.answer)),
                 Admission::Slip => {
                     count(&self.counters.slipped);
                     let cookie = self.fresh(slot);
@@ -214,7 +222,11 @@ impl Gate {
             }
         }
         // What was just found to be the present cookie of its source need not be made again.
-        let fresh_cookie = if proof == Proof::Present { header.cookie.get() } else { self.fresh(slot) };
+        let fresh_cookie = match proof {
+            _ if !by_cookie => 0,
+            Proof::Present => header.cookie.get(),
+            Proof::Neighbour | Proof::None => self.fresh(slot),
+        };
         let cookie = if proof == Proof::Neighbour { fresh_cookie } else { 0 };
         match parsed {
             Parsed::Question(question, body) => Ok(Admitted { question, body, room, fresh_cookie, cookie }),
@@ -224,6 +236,18 @@ impl Gate {
             }
             Parsed::Silent(reason) => Err(self.silent(silence_of(reason))),
         }
+    }
+
+    fn proof(&self, ip: std::net::IpAddr, header: &Question) -> Proof {
+        let proof = self.cookies.check(ip, header.cookie.get().to_le_bytes());
+        count(&self.counters.cookies[proof as usize]);
+        proof
+    }
+
+    /// To a source that has proved its address without a cookie: over its limit.
+    fn busy(&self, header: &Question, answer: &mut [u8]) -> Outcome {
+        count(&self.counters.results[ResultCode::Busy as usize]);
+        Outcome::Respond(refuse(header, ResultCode::Busy, 0, PENDING_WAIT_S, 0, answer))
     }
 
     fn answer(&self, view: &View, now: Moment, admitted: &Admitted<'_>, answer: &mut [u8]) -> Outcome {
@@ -362,6 +386,63 @@ mod tests {
             assert_eq!(asked(Err(result), 1).1, Some((result, wait)));
         }
         assert_eq!(asked(Ok(Ticket(5)), 2).1, Some((ResultCode::Set, 0)), "no such set");
+    }
+
+    /// What a question in a datagram of QUIC is answered with, in `room` bytes.
+    fn ask_in_datagram(gate: &Gate, frame: &[u8], room: usize) -> (Outcome, Vec<u8>) {
+        let peer = Peer {
+            ip: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
+            port: 9,
+            carrier: Carrier::QuicDatagram,
+        };
+        let mut answer = vec![0; room];
+        let mut slots = [Slot::new(frame, peer, &mut answer)];
+        gate.answer_proved(&gate.view.load(), Moment { unix: 1, monotonic_ms: 1 }, &mut slots);
+        let outcome = slots[0].outcome;
+        (outcome, answer)
+    }
+
+    /// The result of an answer that is no more than a header, without a cookie.
+    fn refused(frame: &[u8], room: usize, gate: &Gate) -> ResultCode {
+        let (outcome, answer) = ask_in_datagram(gate, frame, room);
+        assert_eq!(outcome, Outcome::Respond(HEADER_LEN));
+        assert_eq!(answer[24..32], [0; 8], "no cookie where the address is proved without");
+        ResultCode::from_u16(u16::from_le_bytes([answer[36], answer[37]])).unwrap()
+    }
+
+    #[test]
+    fn a_datagram_of_quic_is_served_what_udp_is_without_cookies() {
+        // spec 1.5.5, 1.5.8
+        let gate = gate();
+        let mut frame = [0; 1233];
+        let ask = || QuestionBuilder::new(SERVICE, 1, 7);
+        let length = ask().info(&mut frame).unwrap();
+        assert_eq!(refused(&frame[..length], 1232, &gate), ResultCode::Ok);
+        let length = ask().manifest(&mut frame).unwrap();
+        assert_eq!(refused(&frame[..length], 1232, &gate), ResultCode::Transport);
+        // spec 1.1.4, 1.1.5: an answer, another service's, and what is longer than a datagram.
+        let length = ask().info(&mut frame).unwrap();
+        for (at, byte) in [(1, 0x81), (8, 0), (0, 0x40), (4, 65)] {
+            let mut other = frame[..length].to_vec();
+            other[at] = byte;
+            assert!(matches!(ask_in_datagram(&gate, &other, 1232).0, Outcome::Ignore(_)), "byte {at}");
+        }
+        frame[4..8].copy_from_slice(&1233u32.to_le_bytes());
+        assert_eq!(ask_in_datagram(&gate, &frame, 1232).0, Outcome::Ignore(Silence::Length));
+        assert_eq!(gate.counters.cookies().map(|(_, n)| n), [0; 3]);
+    }
+
+    #[test]
+    fn who_floods_datagrams_of_quic_is_told_to_wait_or_nothing() {
+        // spec 1.5.8
+        let limited = Gate { limiter: Some(Arc::new(Limiter::new(64, [2; 16]))), ..gate() };
+        let mut frame = [0; 64];
+        QuestionBuilder::new(SERVICE, 1, 7).info(&mut frame).unwrap();
+        let outcomes: Vec<Outcome> = (0..64).map(|_| ask_in_datagram(&limited, &frame, 1232).0).collect();
+        assert!(outcomes.contains(&Outcome::Ignore(Silence::Limited)));
+        let busy = limited.counters.results().find(|(result, _)| *result == ResultCode::Busy).unwrap().1;
+        assert!(busy > 0 && outcomes.iter().all(|outcome| !matches!(outcome, Outcome::Later(_))));
+        assert_eq!(limited.counters.slipped(), 0, "no cookie is given");
     }
 
     #[test]

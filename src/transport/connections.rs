@@ -15,7 +15,7 @@ use super::answering::{AnswerFrame, Budget, Charge, ask};
 use super::frame::MAX_ANSWER;
 use super::stream_counters::{End, StreamCounters, StreamCounts};
 use super::stream_limits::{LONG_ANSWER, STOP_GRACE, StreamLimits};
-use crate::engine::{Outcome, Peer, Ticket};
+use crate::engine::{Outcome, Peer, Slot, Ticket};
 
 /// What the listeners of a server have in common: the limits that are totals.
 struct Totals {
@@ -77,6 +77,16 @@ impl Shared {
         };
         self.counters.add(&StreamCounts { ignored, deferred, ..StreamCounts::default() });
         Ok(outcome)
+    }
+
+    /// Has a batch of datagrams of one connection answered.
+    pub(super) fn ask_batch(&self, slots: &mut [Slot<'_>]) {
+        self.answerer.answer_datagrams(slots);
+    }
+
+    /// Whether answering a whole request twice does no harm.
+    pub(super) fn is_repeatable(&self, request: &[u8]) -> bool {
+        self.answerer.is_repeatable(request)
     }
 
     /// Waits for the answer that was promised.

@@ -1,30 +1,26 @@
-//! The QUIC server: one question and its answer per bidirectional stream.
+//! The QUIC server: one question and its answer per bidirectional stream, or in a DATAGRAM frame each.
 //!
-//! Who has not proved its address gets a Retry and leaves nothing behind here. One task per connection and
-//! one per stream; every wait has a deadline, every way to end is one counter. A stream that is not exactly
-//! one frame ends alone, its connection goes on. Stopping is as with TLS: no new connection, those that are
-//! idle end after a grace, questions in flight have until the drain deadline.
+//! Who has not proved its address gets a Retry and leaves nothing behind here. One task per connection.
+//! Stopping is as with TLS: no new connection, those that are idle end after a grace, questions in flight
+//! have until the drain deadline.
 
 use std::io;
 use std::net::UdpSocket;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use quinn::{
-    Connecting, Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime,
-};
+use quinn::{Endpoint, EndpointConfig, Incoming, TokioRuntime};
 use rustls::ServerConfig;
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::answering::AnswerFrame;
-use super::connections::{Connections, Shared, past_grace, stopped};
-use super::frame::{MAX_REQUEST, frame_length};
-use super::quic_config::{CLOSE_DONE, CLOSE_SLOW, endpoint_config, quic_config};
+use super::connections::{Connections, stopped};
+use super::quic_config::{CLOSE_DONE, endpoint_config, quic_config};
+use super::quic_connection::serve;
 use super::stream_counters::{End, StreamCounters, StreamCounts};
-use super::stream_limits::{LONG_ANSWER, SHARE_BYTES, StreamLimits};
-use crate::engine::{Carrier, Outcome, Peer};
+use super::stream_limits::StreamLimits;
 
 /// How long the last packets may take, which tell clients that the server is gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -76,7 +72,7 @@ impl QuicServer {
         answerer: Arc<dyn AnswerFrame>,
         limits: StreamLimits,
     ) -> io::Result<Self> {
-        let (endpoint, server) = (endpoint_config(), quic_config(config, &limits)?);
+        let (endpoint, server) = (endpoint_config(), quic_config(&config, &limits)?);
         let begin = Arc::new(Begin { endpoint, server, all: RwLock::default() });
         let endpoint = begin.endpoint(socket)?;
         Ok(QuicServer { endpoint, connections: Connections::new(answerer, limits), begin })
@@ -153,7 +149,7 @@ impl QuicServer {
         match incoming.accept() {
             Ok(connecting) => {
                 let shared = Arc::clone(&self.connections.shared);
-                connections.spawn(connection(connecting, shared, stop.clone(), place));
+                connections.spawn(serve(connecting, shared, stop.clone(), place));
             }
             Err(_) => self.connections.shared.counters.count_end(End::HandshakeFailed),
         }
@@ -179,149 +175,6 @@ impl QuicServer {
     fn count(&self, counts: &StreamCounts) {
         self.connections.shared.counters.add(counts);
     }
-}
-
-/// One connection from its first packet to its last; holds its place among the limited number.
-async fn connection(
-    connecting: Connecting,
-    shared: Arc<Shared>,
-    mut stop: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
-) {
-    let Some(connection) = shared.handshake(connecting, &mut stop).await else { return };
-    let end = converse(&connection, &shared, stop).await;
-    shared.counters.count_end(end);
-    connection.close(CLOSE_DONE, b"");
-}
-
-/// Takes streams until something ends the connection, and lets those that are open end first.
-async fn converse(connection: &Connection, shared: &Arc<Shared>, mut stop: watch::Receiver<bool>) -> End {
-    let (mut streams, mut grace) = (JoinSet::new(), None);
-    let exchange = Exchange {
-        shared: Arc::clone(shared),
-        connection: connection.clone(),
-        turn: Arc::default(),
-        share: Arc::new(Semaphore::new(SHARE_BYTES)),
-    };
-    let mut idle_until = Instant::now() + shared.limits.idle;
-    let end = loop {
-        let idle = streams.is_empty();
-        tokio::select! {
-            biased;
-            Some(ended) = streams.join_next() => {
-                shared.note(ended);
-                idle_until = Instant::now() + shared.limits.idle;
-            }
-            opened = connection.accept_bi() => match opened {
-                Ok((send, recv)) => {
-                    shared.counters.add(&StreamCounts { streams: 1, ..StreamCounts::default() });
-                    // bounded: MAX_STREAMS, which the client cannot exceed.
-                    streams.spawn(exchange.clone().serve(send, recv));
-                }
-                Err(error) => break End::from(error),
-            },
-            () = past_grace(&mut stop, &mut grace) => break End::Stopped,
-            () = sleep_until(idle_until), if idle => break End::IdleTimeout,
-        }
-    };
-    while let Some(ended) = streams.join_next().await {
-        shared.note(ended);
-    }
-    end
-}
-
-/// One question and its answer.
-#[derive(Clone)]
-struct Exchange {
-    shared: Arc<Shared>,
-    connection: Connection,
-    /// Held while an answer is made, on until there is room for it, and on while a long one is on its way.
-    turn: Arc<Mutex<()>>,
-    /// Bytes that answers which are not long may still put on their way to this client.
-    share: Arc<Semaphore>,
-}
-
-impl Exchange {
-    /// One stream from its first byte to the acknowledgement of its last.
-    async fn serve(self, mut send: SendStream, mut recv: RecvStream) {
-        if let Err(end) = self.run(&mut send, &mut recv).await {
-            self.shared.counters.count_end(end);
-            // Either half may have ended already, or the connection.
-            let _ = (send.reset(end.code()), recv.stop(end.code()));
-        }
-    }
-
-    async fn run(&self, send: &mut SendStream, recv: &mut RecvStream) -> Result<(), End> {
-        let arrived = timeout(self.shared.limits.frame, take_question(recv)).await;
-        let question = arrived.map_err(|_| End::FrameTimeout)??;
-        let from = self.connection.remote_address();
-        let peer = Peer { ip: from.ip().to_canonical(), port: from.port(), carrier: Carrier::Quic };
-        let mut answer = Vec::new();
-        // bounded: a client that reads nothing holds one long answer, not one in each of its streams.
-        let turn = timeout(self.shared.limits.write, self.turn.lock()).await;
-        let turn = turn.map_err(|_| End::WriteTimeout)?;
-        match self.shared.ask(peer, &question, &mut answer)? {
-            Outcome::Ignore(_) => send.finish().map_err(|_| End::Withdrawn),
-            Outcome::Respond(_) => self.write(send, answer, Some(turn)).await,
-            Outcome::Later(ticket) => {
-                drop(turn);
-                let answer = tokio::select! {
-                    answer = self.shared.promised(ticket) => answer?,
-                    _ = self.connection.closed() => return Err(End::Lost),
-                };
-                self.write(send, answer, None).await
-            }
-        }
-    }
-
-    /// Sends the answer and keeps its room until the client has it.
-    async fn write(
-        &self,
-        send: &mut SendStream,
-        answer: Vec<u8>,
-        turn: Option<MutexGuard<'_, ()>>,
-    ) -> Result<(), End> {
-        let length = answer.len();
-        let _charge = self.shared.charge(length)?;
-        let deadline = Instant::now() + self.shared.limits.write;
-        let _share = self.share(length, deadline).await?;
-        let _turn = turn.filter(|_| length > LONG_ANSWER);
-        let written = timeout_at(deadline, send.write_chunk(answer.into())).await;
-        written.map_err(|_| End::WriteTimeout)??;
-        send.finish().map_err(|_| End::Withdrawn)?;
-        self.shared.answered(length);
-        if timeout_at(deadline, send.stopped()).await.is_err() {
-            self.shared.counters.add(&StreamCounts { unacknowledged: 1, ..StreamCounts::default() });
-            // Its bytes are let go; the stream may have ended at this very moment.
-            let _ = send.reset(CLOSE_SLOW);
-        }
-        Ok(())
-    }
-
-    /// Room in the connection's share for an answer that is not long; `None` for one that is.
-    async fn share(&self, length: usize, deadline: Instant) -> Result<Option<SemaphorePermit<'_>>, End> {
-        let Some(bytes) = u32::try_from(length).ok().filter(|_| length <= LONG_ANSWER) else {
-            return Ok(None);
-        };
-        // bounded: who takes none of its answers is waited for by itself alone.
-        let room = timeout_at(deadline, self.share.acquire_many(bytes)).await;
-        Ok(Some(room.map_err(|_| End::WriteTimeout)?.expect("a share is never closed")))
-    }
-}
-
-/// Reads until the client has finished its half: one whole frame and nothing else.
-async fn take_question(recv: &mut RecvStream) -> Result<Vec<u8>, End> {
-    let mut question = Vec::new();
-    let mut expected = None;
-    // bounded: what is longer than its own length, at most MAX_REQUEST, is refused at once.
-    while let Some(chunk) = recv.read_chunk(MAX_REQUEST + 1 - question.len(), true).await? {
-        question.extend_from_slice(&chunk.bytes);
-        expected = frame_length(&question, MAX_REQUEST)?;
-        if expected.is_some_and(|length| question.len() > length) {
-            return Err(End::SecondFrame);
-        }
-    }
-    if expected == Some(question.len()) { Ok(question) } else { Err(End::Truncated) }
 }
 
 #[cfg(test)]
