@@ -141,7 +141,7 @@ async fn a_session_is_good_for_one_early_question() {
     let (mut read, _answer) = connection.open_bi().await.expect("a stream");
     read.write_all(&frame(96, ECHO, 2)).await.expect("written");
     read.finish().expect("the half is finished");
-    let (mut buffer, mut sent) = ([0; 2048], Vec::new());
+    let (mut buffer, mut reply, mut sent) = ([0; 2048], [0; 2048], Vec::new());
     let recording = async {
         let mut back = None;
         loop {
@@ -152,8 +152,8 @@ async fn a_session_is_good_for_one_early_question() {
                     sent.push(buffer[..length].to_vec());
                     outside.send(&buffer[..length]).await.expect("sent");
                 }
-                length = async { let mut reply = [0; 2048]; let n = outside.recv(&mut reply).await; (n, reply) } => {
-                    let (length, reply) = (length.0.expect("a packet"), length.1);
+                received = outside.recv(&mut reply) => {
+                    let length = received.expect("a packet");
                     relay.send_to(&reply[..length], back.expect("asked first")).await.expect("sent");
                     if reply[0] & 0xF0 != 0xF0 {
                         return;
