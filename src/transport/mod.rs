@@ -32,6 +32,7 @@ pub use answering::AnswerFrame;
 pub use frame::{FIRST_BYTES, FrameBuffer, FrameError, HEADER_BYTES, MAX_ANSWER, MAX_REQUEST};
 pub use mmsg::{BATCH, MAX_DATAGRAM};
 pub use quic::QuicServer;
+pub use quic_config::quic_settings;
 pub use socket::{bind, bind_quic, listen};
 pub use stream_counters::{StreamCounters, StreamCounts};
 pub use stream_limits::StreamLimits;

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::answering::AnswerFrame;
 use super::connections::{Connections, stopped};
-use super::quic_config::{CLOSE_DONE, endpoint_config, quic_config};
+use super::quic_config::{CLOSE_DONE, quic_settings};
 use super::quic_connection::serve;
 use super::stream_counters::{End, StreamCounters, StreamCounts};
 use super::stream_limits::StreamLimits;
@@ -42,6 +42,8 @@ struct Begin {
     /// One key for Retry tokens and one for resets: what one endpoint said holds at each.
     endpoint: EndpointConfig,
     server: quinn::ServerConfig,
+    /// They keep their sockets until the last server is dropped: were one closed before, the kernel would
+    /// spread the packets of the others anew.
     all: RwLock<Vec<Endpoint>>,
 }
 
@@ -72,7 +74,7 @@ impl QuicServer {
         answerer: Arc<dyn AnswerFrame>,
         limits: StreamLimits,
     ) -> io::Result<Self> {
-        let (endpoint, server) = (endpoint_config(), quic_config(&config, &limits)?);
+        let (endpoint, server) = quic_settings(&config, &limits)?;
         let begin = Arc::new(Begin { endpoint, server, all: RwLock::default() });
         let endpoint = begin.endpoint(socket)?;
         Ok(QuicServer { endpoint, connections: Connections::new(answerer, limits), begin })

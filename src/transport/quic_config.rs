@@ -65,8 +65,19 @@ pub(super) const CLOSE_SLOW: VarInt = VarInt::from_u32(2);
 /// Ends a stream that the server cannot answer now.
 pub(super) const CLOSE_BUSY: VarInt = VarInt::from_u32(3);
 
+/// All settings of a QUIC server over those of its TLS, for who measures them without what is behind them.
+///
+/// # Errors
+/// If TLS lacks the cipher suite that QUIC begins with.
+pub fn quic_settings(
+    tls: &rustls::ServerConfig,
+    limits: &StreamLimits,
+) -> io::Result<(EndpointConfig, quinn::ServerConfig)> {
+    Ok((endpoint_config(), quic_config(tls, limits)?))
+}
+
 /// What is shared by all connections of an endpoint.
-pub(super) fn endpoint_config() -> EndpointConfig {
+fn endpoint_config() -> EndpointConfig {
     let mut config = EndpointConfig::default();
     // First bytes 0x80 to 0xBF stay those of tekd's own frames (spec 1.1.3).
     config.grease_quic_bit(false);
@@ -77,10 +88,7 @@ pub(super) fn endpoint_config() -> EndpointConfig {
 ///
 /// # Errors
 /// If TLS lacks the cipher suite that QUIC begins with.
-pub(super) fn quic_config(
-    tls: &rustls::ServerConfig,
-    limits: &StreamLimits,
-) -> io::Result<quinn::ServerConfig> {
+fn quic_config(tls: &rustls::ServerConfig, limits: &StreamLimits) -> io::Result<quinn::ServerConfig> {
     let unfit = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
     let crypto = QuicServerConfig::try_from(resumable(tls)).map_err(unfit)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));

@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quinn::{Connecting, ConnectionError, RecvStream, SendStream, ZeroRttAccepted};
+use quinn::{Connecting, ConnectionError, SendStream, ZeroRttAccepted};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -97,7 +97,7 @@ impl Conversation {
                 () = stopped(&mut self.stop) => return Err(End::Stopped),
                 () = &mut patience => return Err(End::HandshakeTimeout),
                 Some(ended) = self.streams.join_next() => line.shared.note(ended),
-                Ok((send, recv)) = line.connection.accept_bi() => self.open(send, recv),
+                Ok((send, recv)) = line.connection.accept_bi() => self.open(Asked::early(send, recv)),
                 Ok(first) = line.connection.read_datagram() => {
                     self.datagrams.answer(&line.shared, &line.connection, line.peer, first);
                     yield_now().await;
@@ -120,13 +120,17 @@ impl Conversation {
                 biased;
                 Some(ended) = self.streams.join_next() => line.shared.note(ended),
                 opened = line.connection.accept_bi() => match opened {
-                    Ok((send, recv)) => self.open(send, recv),
+                    Ok((send, recv)) => self.open(Asked::new(send, recv)),
                     Err(error) => return End::from(error),
                 },
                 first = line.connection.read_datagram() => match first {
                     Ok(first) => {
                         if self.datagrams.answer(&line.shared, &line.connection, line.peer, first) {
                             yield_now().await;
+                            // Who always has more to ask is stopped too.
+                            if at_once(grace.as_mut()).is_some() {
+                                return End::Stopped;
+                            }
                         }
                     }
                     Err(error) => return End::from(error),
@@ -145,10 +149,9 @@ impl Conversation {
     }
 
     /// Takes a stream: answers at once what can be, and gives a task to what cannot.
-    fn open(&mut self, send: SendStream, recv: RecvStream) {
-        let counts = StreamCounts { streams: 1, early: u64::from(recv.is_0rtt()), ..StreamCounts::default() };
+    fn open(&mut self, mut asked: Asked) {
+        let counts = StreamCounts { streams: 1, early: asked.early.into(), ..StreamCounts::default() };
         self.line.shared.counters.add(&counts);
-        let mut asked = Asked::new(send, recv);
         match at_once(asked.arrive()) {
             Some(Err(end)) => asked.fail(&self.line.shared, end),
             Some(Ok(())) if self.line.shared.is_repeatable(asked.question()) => self.answer(asked),

@@ -65,10 +65,7 @@ impl Line {
     async fn run(&self, asked: &mut Asked) -> Result<(), End> {
         let arrived = timeout(self.shared.limits.frame, asked.arrive()).await;
         arrived.map_err(|_| End::FrameTimeout)??;
-        if asked.recv.is_0rtt()
-            && !self.shared.is_repeatable(asked.question())
-            && !*self.established.wait().await
-        {
+        if asked.early && !self.shared.is_repeatable(asked.question()) && !*self.established.wait().await {
             return Err(End::Lost);
         }
         let mut answer = Vec::new();
@@ -142,13 +139,21 @@ impl Line {
 /// A stream and what has arrived of its question.
 pub(super) struct Asked {
     pub(super) send: SendStream,
-    pub(super) recv: RecvStream,
+    recv: RecvStream,
     question: Vec<u8>,
+    /// Whether it began before the handshake was known to be complete. What QUIC says of it is not asked:
+    /// of a connection that ended in its handshake it says no.
+    pub(super) early: bool,
 }
 
 impl Asked {
     pub(super) fn new(send: SendStream, recv: RecvStream) -> Self {
-        Asked { send, recv, question: Vec::new() }
+        Asked { send, recv, question: Vec::new(), early: false }
+    }
+
+    /// One that began before the handshake was known to be complete.
+    pub(super) fn early(send: SendStream, recv: RecvStream) -> Self {
+        Asked { early: true, ..Asked::new(send, recv) }
     }
 
     /// What has arrived: after [`arrive`](Self::arrive) one whole frame.
