@@ -38,6 +38,8 @@ mod amplification;
 mod no_trace;
 #[path = "real/quic.rs"]
 mod quic;
+#[path = "real/datagrams.rs"]
+mod datagrams;
 #[path = "real/operators.rs"]
 mod operators;
 #[path = "real/blind.rs"]

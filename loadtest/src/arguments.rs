@@ -10,6 +10,7 @@ use tekd::service::timetext::parse_time;
 use tekd::time::interval_of;
 
 use crate::pace::{MAX_RATE, MAX_WINDOW};
+use crate::quic_arguments::{CompareQuicArguments, QuicArguments};
 use crate::report_arguments::{ConfirmArguments, SubmitArguments};
 use crate::times::length;
 
@@ -44,6 +45,10 @@ pub enum Command {
     Echo(EchoArguments),
     /// Measure tekd beside its peers, in turn.
     Compare(CompareArguments),
+    /// Ask over QUIC, on streams, in datagrams or by fresh connections, or weigh idle ones.
+    Quic(QuicArguments),
+    /// Measure tekd beside a bare echo of QUIC, in turn.
+    CompareQuic(CompareQuicArguments),
 }
 
 /// `tekd-load generate`.
@@ -140,6 +145,9 @@ pub struct EchoArguments {
     /// Written once it answers.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+    /// Echo over QUIC, streams and datagrams, with the settings of tekd.
+    #[arg(long)]
+    pub quic: bool,
 }
 
 /// With whom tekd is compared.

@@ -29,6 +29,7 @@ use crate::naming::{ready_file, resolve, server_program, trusted};
 use crate::output::{OutputError, empty_directory};
 use crate::pace::Pace;
 use crate::packages::{GeneratedPackages, write_packages};
+use crate::quic_commands::{ask_over_quic, compare_over_quic, echo_quic};
 use crate::report_commands::{confirm_reports, submit};
 use crate::system;
 use crate::times::now;
@@ -52,8 +53,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Command::Lookup(arguments) => lookup(arguments, json),
         Command::Submit(arguments) => submit(arguments, json),
         Command::Confirm(arguments) => confirm_reports(arguments, json),
+        Command::Echo(arguments) if arguments.quic => echo_quic(arguments, json),
         Command::Echo(arguments) => echo(arguments, json),
         Command::Compare(arguments) => compare_peers(arguments, json),
+        Command::Quic(arguments) => ask_over_quic(arguments, json),
+        Command::CompareQuic(arguments) => compare_over_quic(arguments, json),
     };
     match done {
         Ok(exit) => exit.into(),

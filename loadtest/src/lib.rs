@@ -9,6 +9,9 @@
 //! and keeps what comes back, [`sealing`] judges that after the run, [`submit_run`] counts. [`confirm`] sets
 //! what an origin confirms beside the [`yardsticks`] of its disk and processor.
 //!
+//! *Over QUIC*: [`quic_measure`] asks on streams, in datagrams and by fresh handshakes, [`quic_idle`] weighs
+//! connections that ask nothing, and [`quic_compare`] sets tekd beside [`quic_echo`].
+//!
 //! What is measured: latency counts from the moment a question was *due*, not from when it left, so that a
 //! server that stalls cannot hide the questions it kept from being sent. Lost answers are counted and never
 //! become samples. An answer is wrong if it breaks a rule of the wire, or disagrees with what is known of its
@@ -44,10 +47,16 @@ mod yardsticks;
 mod confirmation;
 mod confirm;
 mod report_arguments;
+mod quic_arguments;
+mod quic_echo;
+mod quic_measure;
+mod quic_idle;
+mod quic_compare;
 mod arguments;
 mod ending;
 mod naming;
 mod report_commands;
+mod quic_commands;
 mod commands;
 
 pub use arguments::{
@@ -71,6 +80,11 @@ pub use output::{OutputError, empty_directory};
 pub use own_origin::OriginError;
 pub use pace::{MAX_RATE, MAX_WINDOW, Pace};
 pub use packages::{GeneratedPackage, GeneratedPackages, MAX_PACKAGE_KEYS, PackagesError, write_packages};
+pub use quic_arguments::{CompareQuicArguments, QuicArguments, QuicWay};
+pub use quic_compare::{QuicCompareError, QuicCompareOptions, QuicComparison, QuicRow, compare_quic};
+pub use quic_echo::{QuicEcho, QuicEchoError};
+pub use quic_idle::{IdleMemory, measure_idle};
+pub use quic_measure::{QuicMeasureError, QuicPlan, measure_quic};
 pub use report::Report;
 pub use report_arguments::{ConfirmArguments, SubmitArguments};
 pub use servers::ServerError;

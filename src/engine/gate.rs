@@ -75,7 +75,7 @@ impl Gate {
         request: &[u8],
         answer: &mut [u8],
     ) -> Outcome {
-        debug_assert_ne!(peer.carrier, Carrier::Udp, "datagrams go through respond");
+        debug_assert!(matches!(peer.carrier, Carrier::Tls | Carrier::Quic), "datagrams go in batches");
         let mut tally = Tally::new();
         let outcome = match parse(request, &view.service, true) {
             Parsed::Silent(reason) => silent(&mut tally, silence_of(reason)),
@@ -87,6 +87,16 @@ impl Gate {
         };
         self.counters.add(&tally);
         outcome
+    }
+
+    /// Answers a batch of datagrams from `view`: of UDP, or of sources that have proved their addresses without a
+    /// cookie (spec 1.5.8).
+    pub fn answer_datagrams(&self, view: &View, now: Moment, slots: &mut [Slot<'_>]) {
+        let mut tally = Tally::new();
+        for slots in slots.chunks_mut(PASS) {
+            self.pass(view, now, slots, &mut tally);
+        }
+        self.counters.add(&tally);
     }
 
     /// Answers a question that came on a stream.
@@ -131,13 +141,14 @@ impl Gate {
                 *header
             }
         };
-        let proof = self.cookies.check(slot.peer.ip, header.cookie.get().to_le_bytes());
-        tally.cookie(proof);
+        let by_cookie = slot.peer.carrier == Carrier::Udp;
+        let proof = if by_cookie { self.proof(slot.peer.ip, header, tally) } else { Proof::Present };
         slot.proved = proof != Proof::None;
-        let room = header.datagram_room(slot.proved);
+        let room = header.datagram_room(slot.proved).min(slot.answer.len());
         if let Some(limiter) = &self.limiter {
             match limiter.admit(slot.peer.ip, slot.proved, room as u64, now.monotonic_ms) {
                 Admission::Pass => {}
+                Admission::Slip if !by_cookie => return Err(busy(tally, header, slot.answer)),
                 Admission::Slip => {
                     tally.slipped();
                     let cookie = self.fresh(slot);
@@ -147,7 +158,11 @@ impl Gate {
             }
         }
         // What was just found to be the present cookie of its source need not be made again.
-        let fresh_cookie = if proof == Proof::Present { header.cookie.get() } else { self.fresh(slot) };
+        let fresh_cookie = match proof {
+            _ if !by_cookie => 0,
+            Proof::Present => header.cookie.get(),
+            Proof::Neighbour | Proof::None => self.fresh(slot),
+        };
         let cookie = if proof == Proof::Neighbour { fresh_cookie } else { 0 };
         match parsed {
             Parsed::Question(question, body) => {
@@ -160,6 +175,13 @@ impl Gate {
             }
             Parsed::Silent(reason) => Err(silent(tally, silence_of(reason))),
         }
+    }
+
+    #[inline]
+    fn proof(&self, ip: std::net::IpAddr, header: &Question, tally: &mut Tally) -> Proof {
+        let proof = self.cookies.check(ip, header.cookie.get().to_le_bytes());
+        tally.cookie(proof);
+        proof
     }
 
     /// Answers datagrams that go through the passes together. A single one is answered at once: there is
@@ -214,11 +236,7 @@ impl Respond for Gate {
         self.cookies.at(now.unix);
         // one-release-at-a-time: one view for the whole batch, without a lock.
         let view = self.view.pin();
-        let mut tally = Tally::new();
-        for slots in slots.chunks_mut(PASS) {
-            self.pass(&view, now, slots, &mut tally);
-        }
-        self.counters.add(&tally);
+        self.answer_datagrams(&view, now, slots);
     }
 }
 
@@ -261,6 +279,12 @@ fn refused(
 ) -> Outcome {
     tally.result(result);
     Outcome::Respond(refuse(header, result, info, 0, cookie, answer))
+}
+
+/// To a source that has proved its address without a cookie: over its limit.
+fn busy(tally: &mut Tally, header: &Question, answer: &mut [u8]) -> Outcome {
+    tally.result(ResultCode::Busy);
+    Outcome::Respond(refuse(header, ResultCode::Busy, 0, PENDING_WAIT_S, 0, answer))
 }
 
 fn silence_of(reason: SilentReason) -> Silence {
@@ -344,6 +368,63 @@ mod tests {
             assert_eq!(asked(Err(result), 1).1, Some((result, wait)));
         }
         assert_eq!(asked(Ok(Ticket(5)), 2).1, Some((ResultCode::Set, 0)), "no such set");
+    }
+
+    /// What a question in a datagram of QUIC is answered with, in `room` bytes.
+    fn ask_in_datagram(gate: &Gate, frame: &[u8], room: usize) -> (Outcome, Vec<u8>) {
+        let peer = Peer {
+            ip: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
+            port: 9,
+            carrier: Carrier::QuicDatagram,
+        };
+        let mut answer = vec![0; room];
+        let mut slots = [Slot::new(frame, peer, &mut answer)];
+        gate.answer_datagrams(&gate.view.load(), Moment { unix: 1, monotonic_ms: 1 }, &mut slots);
+        let outcome = slots[0].outcome;
+        (outcome, answer)
+    }
+
+    /// The result of an answer that is no more than a header, without a cookie.
+    fn refused(frame: &[u8], room: usize, gate: &Gate) -> ResultCode {
+        let (outcome, answer) = ask_in_datagram(gate, frame, room);
+        assert_eq!(outcome, Outcome::Respond(HEADER_LEN));
+        assert_eq!(answer[24..32], [0; 8], "no cookie where the address is proved without");
+        ResultCode::from_u16(u16::from_le_bytes([answer[36], answer[37]])).unwrap()
+    }
+
+    #[test]
+    fn a_datagram_of_quic_is_served_what_udp_is_without_cookies() {
+        // spec 1.5.5, 1.5.8
+        let gate = gate();
+        let mut frame = [0; 1233];
+        let ask = || QuestionBuilder::new(SERVICE, 1, 7);
+        let length = ask().info(&mut frame).unwrap();
+        assert_eq!(refused(&frame[..length], 1232, &gate), ResultCode::Ok);
+        let length = ask().manifest(&mut frame).unwrap();
+        assert_eq!(refused(&frame[..length], 1232, &gate), ResultCode::Transport);
+        // spec 1.1.4, 1.1.5: an answer, another service's, and what is longer than a datagram.
+        let length = ask().info(&mut frame).unwrap();
+        for (at, byte) in [(1, 0x81), (8, 0), (0, 0x40), (4, 65)] {
+            let mut other = frame[..length].to_vec();
+            other[at] = byte;
+            assert!(matches!(ask_in_datagram(&gate, &other, 1232).0, Outcome::Ignore(_)), "byte {at}");
+        }
+        frame[4..8].copy_from_slice(&1233u32.to_le_bytes());
+        assert_eq!(ask_in_datagram(&gate, &frame, 1232).0, Outcome::Ignore(Silence::Length));
+        assert!(gate.counters.cookies().all(|(_, n)| n == 0));
+    }
+
+    #[test]
+    fn who_floods_datagrams_of_quic_is_told_to_wait_or_nothing() {
+        // spec 1.5.8
+        let limited = Gate { limiter: Some(Arc::new(Limiter::new(64, [2; 16]))), ..gate() };
+        let mut frame = [0; 64];
+        QuestionBuilder::new(SERVICE, 1, 7).info(&mut frame).unwrap();
+        let outcomes: Vec<Outcome> = (0..64).map(|_| ask_in_datagram(&limited, &frame, 1232).0).collect();
+        assert!(outcomes.contains(&Outcome::Ignore(Silence::Limited)));
+        let busy = limited.counters.results().find(|(result, _)| *result == ResultCode::Busy).unwrap().1;
+        assert!(busy > 0 && outcomes.iter().all(|outcome| !matches!(outcome, Outcome::Later(_))));
+        assert_eq!(limited.counters.slipped(), 0, "no cookie is given");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Carrier {
     Tls,
     /// One frame each way on a QUIC stream.
     Quic,
+    /// One QUIC datagram each way, on a connection whose address is proved.
+    QuicDatagram,
 }
 
 /// Where a request came from. Used for cookie and limiter only, never stored or logged.
@@ -87,7 +89,8 @@ pub struct Slot<'a> {
     pub request: &'a [u8],
     /// Who sent it.
     pub peer: Peer,
-    /// Room for the answer: at least 1232 bytes on UDP, at least 1 MiB on streams.
+    /// Room for the answer: at least 1232 bytes on UDP, at least 1 MiB on streams; in datagrams of QUIC what
+    /// the path takes, at least 64 and at most 1232 bytes.
     pub answer: &'a mut [u8],
     /// Written by the responder; `Ignore` until then.
     pub outcome: Outcome,

@@ -1,4 +1,4 @@
-//! Frames of streams, answered from the view of the moment they arrive.
+//! Frames of streams and of the datagrams of QUIC, answered from the view of the moment they arrive.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::private::PrivateHalf;
-use crate::engine::{Gate, Outcome, Peer, TakeSealed, Ticket, View};
+use crate::engine::{Gate, Outcome, Peer, Slot, TakeSealed, Ticket, View};
 use crate::store::Published;
 use crate::transport::AnswerFrame;
+use crate::wire::is_repeatable;
 
 /// Answers stream frames through a gate.
 pub(crate) struct FrameAnswers {
@@ -31,10 +32,20 @@ impl FrameAnswers {
 }
 
 impl AnswerFrame for FrameAnswers {
+    fn is_repeatable(&self, request: &[u8]) -> bool {
+        is_repeatable(request)
+    }
+
     fn answer_frame(&self, peer: Peer, request: &[u8], answer: &mut Vec<u8>) -> Outcome {
         // one-release-at-a-time: this frame keeps its view, whatever is published meanwhile.
-        let view = self.view.load();
+        let view = self.view.pin();
         self.gate.answer_frame(&view, self.clock.now(), peer, request, answer)
+    }
+
+    fn answer_datagrams(&self, slots: &mut [Slot<'_>]) {
+        // one-release-at-a-time: one view for the whole batch.
+        let view = self.view.pin();
+        self.gate.answer_datagrams(&view, self.clock.now(), slots);
     }
 
     fn later(&self, ticket: Ticket) -> oneshot::Receiver<Vec<u8>> {

@@ -32,10 +32,10 @@ pub struct Counters {
     pub answers: Arc<AnswerCounters>,
     /// Of each UDP worker.
     pub udp: Vec<Arc<UdpCounters>>,
-    /// Of the TLS server.
-    pub tls: Option<Arc<StreamCounters>>,
-    /// Of the QUIC server.
-    pub quic: Option<Arc<StreamCounters>>,
+    /// Of each TLS listener.
+    pub tls: Vec<Arc<StreamCounters>>,
+    /// Of each QUIC endpoint.
+    pub quic: Vec<Arc<StreamCounters>>,
     /// Of sealed questions and of the writer, at an origin.
     pub private: Option<Arc<PrivateHalf>>,
     /// Of the scrubber, at an origin.
@@ -59,14 +59,14 @@ impl Counters {
         sum
     }
 
-    /// The counts of the TLS server.
+    /// Sums over the TLS listeners.
     pub fn tls_counts(&self) -> StreamCounts {
-        self.tls.as_ref().map(|c| c.snapshot()).unwrap_or_default()
+        sum(&self.tls)
     }
 
-    /// The counts of the QUIC server.
+    /// Sums over the QUIC endpoints.
     pub fn quic_counts(&self) -> StreamCounts {
-        self.quic.as_ref().map(|c| c.snapshot()).unwrap_or_default()
+        sum(&self.quic)
     }
 
     /// The page, for a node that shows `view` at `now`; `held` is what an origin keeps back, `to_base` how
@@ -190,6 +190,14 @@ impl Counters {
             );
         }
     }
+}
+
+fn sum(listeners: &[Arc<StreamCounters>]) -> StreamCounts {
+    let mut sum = StreamCounts::default();
+    for listener in listeners {
+        sum += listener.snapshot();
+    }
+    sum
 }
 
 fn sealed(page: &mut MetricsText, counts: &SealedCounts) {

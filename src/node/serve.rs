@@ -35,7 +35,7 @@ use crate::service::control::ControlError;
 use crate::service::readyfile::ReadyFile;
 use crate::store::journal::check_mirror;
 use crate::store::{DirLock, Disk, Identity, IdentityError, MemoryMode, Published};
-use crate::transport::{AnswerFrame, UdpWorker, bind, bind_one, listen};
+use crate::transport::{AnswerFrame, UdpWorker, bind, bind_quic, listen};
 
 /// Why a node cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -127,13 +127,16 @@ impl std::fmt::Debug for Serving {
     }
 }
 
+/// Cores that have sockets of their own; more share these.
+const MAX_CORES: usize = 256;
+
 struct Sockets {
     udp: Vec<UdpSocket>,
     streams: StreamSockets,
 }
 
 fn open_sockets(config: &Config) -> Result<Sockets, ServeError> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_CORES);
     let workers = config.listen.udp_workers.map_or(cores, usize::from);
     let failed = |what, address| move |source| ServeError::Listen { what, address, source };
     let udp = match config.listen.udp {
@@ -141,12 +144,12 @@ fn open_sockets(config: &Config) -> Result<Sockets, ServeError> {
         None => Vec::new(),
     };
     let tls = match config.listen.tls {
-        Some(address) => Some(listen(address).map_err(failed("TLS", address))?),
-        None => None,
+        Some(address) => listen(address, cores).map_err(failed("TLS", address))?,
+        None => Vec::new(),
     };
     let quic = match config.listen.quic {
-        Some(address) => Some(bind_one(address).map_err(failed("QUIC", address))?),
-        None => None,
+        Some(address) => bind_quic(address, cores).map_err(failed("QUIC", address))?,
+        None => Vec::new(),
     };
     Ok(Sockets { udp, streams: StreamSockets { tls, quic } })
 }

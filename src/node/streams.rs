@@ -1,13 +1,16 @@
-//! TLS and QUIC of a node: one runtime, one certificate, one stop for both.
+//! TLS and QUIC of a node: a thread per core, each with a listener and an endpoint of its own; one
+//! certificate, one stop and one set of limits for all.
 //!
-//! The certificate is read once; a new one is in force after a restart, on both.
+//! The kernel spreads connections over the threads by the hash of their addresses and ports, and each stays
+//! on its thread. The certificate is read once; a new one is in force after a restart, on both.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
+use rustls::ServerConfig;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::keys::TlsFiles;
 use super::metrics::Counters;
@@ -26,26 +29,49 @@ pub enum StreamsError {
          and tekd makes a pair of its own"
     )]
     Tls(#[from] TlsConfigError),
-    /// The runtime or a socket.
+    /// A runtime, a thread or a socket.
     #[error("cannot serve streams: {0}")]
     System(#[from] std::io::Error),
 }
 
-/// What streams are accepted from; `None` is off.
+/// What streams are accepted from, a socket of each for each thread; none is off.
 pub(crate) struct StreamSockets {
-    pub(crate) tls: Option<TcpListener>,
-    pub(crate) quic: Option<UdpSocket>,
+    pub(crate) tls: Vec<TcpListener>,
+    pub(crate) quic: Vec<UdpSocket>,
 }
 
-/// Servers that run. Dropping them cuts off what is in flight.
+/// What one thread serves.
+#[derive(Default)]
+struct Core {
+    tls: Option<(TlsServer, tokio::net::TcpListener)>,
+    quic: Option<QuicServer>,
+}
+
+impl Core {
+    async fn serve(self, stopping: watch::Receiver<bool>) {
+        let (tls, quic) = (self.tls, self.quic);
+        let on_tcp = async {
+            if let Some((server, listener)) = tls {
+                server.serve(listener, stopping.clone()).await;
+            }
+        };
+        let on_udp = async {
+            if let Some(server) = quic {
+                server.serve(stopping.clone()).await;
+            }
+        };
+        tokio::join!(on_tcp, on_udp);
+    }
+}
+
+/// Servers that run. Dropping them has them drain without waiting for it.
 pub(crate) struct Streams {
     /// Where TLS is served.
     pub(crate) tls: Option<SocketAddr>,
     /// Where QUIC is served.
     pub(crate) quic: Option<SocketAddr>,
     stop: watch::Sender<bool>,
-    serving: Vec<JoinHandle<()>>,
-    runtime: Runtime,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Streams {
@@ -57,41 +83,62 @@ impl Streams {
         answers: &Arc<dyn AnswerFrame>,
         counters: &mut Counters,
     ) -> Result<Self, StreamsError> {
-        let runtime = Builder::new_multi_thread().enable_all().thread_name("tekd-stream").build()?;
         let config = server_config(certificates_from_pem(&files.certificate)?, key_from_pem(&files.key)?)?;
-        let limited =
-            |connections: u32| StreamLimits { connections: connections as usize, ..StreamLimits::default() };
+        let tls = sockets.tls.first().map(TcpListener::local_addr).transpose()?;
+        let quic = sockets.quic.first().map(UdpSocket::local_addr).transpose()?;
         let (stop, stopping) = watch::channel(false);
-        let mut streams = Streams { tls: None, quic: None, stop, serving: Vec::new(), runtime };
-        let inside = streams.runtime.enter();
-        if let Some(listener) = sockets.tls {
-            streams.tls = Some(listener.local_addr()?);
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let limits = limited(limits.tls_connections);
-            let server = TlsServer::new(Arc::clone(&config), Arc::clone(answers), limits);
-            counters.tls = Some(server.counters());
-            let stopping = stopping.clone();
-            let serving = streams.runtime.spawn(async move { server.serve(listener, stopping).await });
-            streams.serving.push(serving);
+        let mut streams = Streams { tls, quic, stop, threads: Vec::new() };
+        for (i, (runtime, core)) in cores(sockets, &config, limits, answers)?.into_iter().enumerate() {
+            counters.tls.extend(core.tls.as_ref().map(|(server, _)| server.counters()));
+            counters.quic.extend(core.quic.as_ref().map(QuicServer::counters));
+            let (name, stopping) = (format!("tekd-stream-{i}"), stopping.clone());
+            let serve = move || runtime.block_on(core.serve(stopping));
+            streams.threads.push(std::thread::Builder::new().name(name).spawn(serve)?);
         }
-        if let Some(socket) = sockets.quic {
-            streams.quic = Some(socket.local_addr()?);
-            let limits = limited(limits.quic_connections);
-            let server = QuicServer::new(config, socket, Arc::clone(answers), limits)?;
-            counters.quic = Some(server.counters());
-            streams.serving.push(streams.runtime.spawn(async move { server.serve(stopping).await }));
-        }
-        drop(inside);
         Ok(streams)
     }
 
     /// Drains: idle connections end, what is in flight is answered, by the servers' own deadlines.
     pub(crate) fn stop(self) {
         self.stop.send_replace(true);
-        for server in self.serving {
-            // A server that panicked serves nobody any more either.
-            let _ = self.runtime.block_on(server);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of TLS and QUIC panicked");
+            }
         }
-        self.runtime.shutdown_background();
     }
+}
+
+/// A runtime for each thread and what it serves.
+fn cores(
+    sockets: StreamSockets,
+    config: &Arc<ServerConfig>,
+    limits: Limits,
+    answers: &Arc<dyn AnswerFrame>,
+) -> Result<Vec<(Runtime, Core)>, StreamsError> {
+    let limited =
+        |connections: u32| StreamLimits { connections: connections as usize, ..StreamLimits::default() };
+    let (over_tls, over_quic) = (limited(limits.tls_connections), limited(limits.quic_connections));
+    let tls = TlsServer::new(Arc::clone(config), Arc::clone(answers), over_tls);
+    let count = sockets.tls.len().max(sockets.quic.len());
+    let (mut listeners, mut sockets) = (sockets.tls.into_iter(), sockets.quic.into_iter());
+    let mut cores: Vec<(Runtime, Core)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let inside = runtime.enter();
+        let mut core = Core::default();
+        if let Some(listener) = listeners.next() {
+            core.tls = Some((tls.beside(), tokio::net::TcpListener::from_std(listener)?));
+        }
+        if let Some(socket) = sockets.next() {
+            let first = cores.first().and_then(|(_, core)| core.quic.as_ref());
+            core.quic = Some(match first {
+                Some(first) => first.beside(socket)?,
+                None => QuicServer::new(Arc::clone(config), socket, Arc::clone(answers), over_quic)?,
+            });
+        }
+        drop(inside);
+        cores.push((runtime, core));
+    }
+    Ok(cores)
 }

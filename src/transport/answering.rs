@@ -10,16 +10,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 use super::frame::MAX_ANSWER;
-use crate::engine::{Outcome, Peer, Ticket};
+use crate::engine::{Outcome, Peer, Slot, Ticket};
 
-/// Answers the frames of streams. Shared by all connections, on any thread.
+/// Answers the frames of streams, and those in the datagrams of QUIC. Shared by all connections, on any
+/// thread.
 pub trait AnswerFrame: Send + Sync {
+    /// Whether `request`, one whole frame of a stream, may be answered though it might be an old one that
+    /// somebody sent again: it asks for what is published and changes nothing. Never answered `Later`.
+    fn is_repeatable(&self, request: &[u8]) -> bool;
+
     /// Answers `request`, one whole frame from `peer`. Does not block.
     ///
     /// `answer` comes with a length of [`MAX_ANSWER`] and arbitrary content. After
     /// `Respond(n)` its first `n` bytes are the answer; after `Ignore` nothing is sent and
     /// the stream goes on; after `Later` the answer is asked for with [`later`](Self::later).
     fn answer_frame(&self, peer: Peer, request: &[u8], answer: &mut Vec<u8>) -> Outcome;
+
+    /// Answers a batch of datagrams of one connection, as [`Respond`](crate::engine::Respond) does for UDP.
+    /// Each slot has room for the longest answer that its path takes, and its peer has proved its address.
+    fn answer_datagrams(&self, slots: &mut [Slot<'_>]);
 
     /// Where the whole answer frame of a ticket will arrive. Asked once per ticket, at once.
     fn later(&self, ticket: Ticket) -> oneshot::Receiver<Vec<u8>>;

@@ -1,7 +1,9 @@
 //! The connections of one server of TLS or QUIC: what they share, how many there may be, how they begin
 //! and end.
 //!
-//! At the limit the newest connection is refused, so that a flood cannot push out those who are served.
+//! A server may have several listeners, one per core. Each has counters of its own; the limits are totals
+//! over all of them. At the limit the newest connection is refused, so that a flood cannot push out those
+//! who are served.
 
 use std::sync::Arc;
 
@@ -13,19 +15,35 @@ use super::answering::{AnswerFrame, Budget, Charge, ask};
 use super::frame::MAX_ANSWER;
 use super::stream_counters::{End, StreamCounters, StreamCounts};
 use super::stream_limits::{LONG_ANSWER, STOP_GRACE, StreamLimits};
-use crate::engine::{Outcome, Peer, Ticket};
+use crate::engine::{Outcome, Peer, Slot, Ticket};
 
-/// What all connections of a server share.
+/// What the listeners of a server have in common: the limits that are totals.
+struct Totals {
+    places: Arc<Semaphore>,
+    budget: Budget,
+}
+
+/// What all connections of a listener share.
 pub(super) struct Shared {
     answerer: Arc<dyn AnswerFrame>,
     pub(super) limits: StreamLimits,
     pub(super) counters: Arc<StreamCounters>,
-    budget: Budget,
+    totals: Arc<Totals>,
 }
 
 impl Shared {
     pub(super) fn new(answerer: Arc<dyn AnswerFrame>, limits: StreamLimits) -> Self {
-        Shared { answerer, limits, counters: Arc::default(), budget: Budget::new(limits.pending_bytes) }
+        let totals = Totals {
+            places: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
+            budget: Budget::new(limits.pending_bytes),
+        };
+        Shared { answerer, limits, counters: Arc::default(), totals: Arc::new(totals) }
+    }
+
+    /// The same for one more listener, which counts by itself.
+    fn beside(&self) -> Self {
+        let (answerer, totals) = (Arc::clone(&self.answerer), Arc::clone(&self.totals));
+        Shared { answerer, limits: self.limits, counters: Arc::default(), totals }
     }
 
     /// Waits for a handshake; `None` if it came to nothing or the server stops, which is counted.
@@ -61,6 +79,16 @@ impl Shared {
         Ok(outcome)
     }
 
+    /// Has a batch of datagrams of one connection answered.
+    pub(super) fn ask_batch(&self, slots: &mut [Slot<'_>]) {
+        self.answerer.answer_datagrams(slots);
+    }
+
+    /// Whether answering a whole request twice does no harm.
+    pub(super) fn is_repeatable(&self, request: &[u8]) -> bool {
+        self.answerer.is_repeatable(request)
+    }
+
     /// Waits for the answer that was promised.
     pub(super) async fn promised(&self, ticket: Ticket) -> Result<Vec<u8>, End> {
         let arrived = timeout(self.limits.later, self.answerer.later(ticket)).await;
@@ -74,7 +102,7 @@ impl Shared {
         match length {
             1..=LONG_ANSWER => Ok(None),
             // bounded: MAX_PENDING_BYTES, over all connections.
-            ..=MAX_ANSWER if length > 0 => self.budget.charge(length).map(Some).ok_or(End::OverBudget),
+            ..=MAX_ANSWER if length > 0 => self.totals.budget.charge(length).map(Some).ok_or(End::OverBudget),
             _ => Err(End::BadAnswer),
         }
     }
@@ -94,31 +122,33 @@ impl Shared {
     }
 }
 
-/// The connections of a server.
+/// The connections of a listener.
 pub(super) struct Connections {
     pub(super) shared: Arc<Shared>,
-    places: Arc<Semaphore>,
 }
 
 impl Connections {
     pub(super) fn new(answerer: Arc<dyn AnswerFrame>, limits: StreamLimits) -> Self {
-        Connections {
-            shared: Arc::new(Shared::new(answerer, limits)),
-            places: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
-        }
+        Connections { shared: Arc::new(Shared::new(answerer, limits)) }
+    }
+
+    /// Those of one more listener, within the same limits.
+    pub(super) fn beside(&self) -> Self {
+        Connections { shared: Arc::new(self.shared.beside()) }
     }
 
     pub(super) fn counters(&self) -> Arc<StreamCounters> {
         Arc::clone(&self.shared.counters)
     }
 
+    /// How many are open, over all listeners.
     pub(super) fn open(&self) -> usize {
-        self.shared.limits.connections.saturating_sub(self.places.available_permits())
+        self.shared.limits.connections.saturating_sub(self.shared.totals.places.available_permits())
     }
 
     /// A place for a newcomer, to be held until it has ended; `None` at the limit.
     pub(super) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let place = Arc::clone(&self.shared.totals.places).try_acquire_owned().ok();
         let refused = u64::from(place.is_none());
         self.shared.counters.add(&StreamCounts { accepted: 1, refused, ..StreamCounts::default() });
         place

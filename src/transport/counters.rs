@@ -28,7 +28,8 @@ macro_rules! counters {
                 $plain { $($field: self.$field.load(std::sync::atomic::Ordering::Relaxed),)+ }
             }
 
-            /// Adds what one batch or one event came to.
+            /// Adds what one batch or one event came to. Of what is 0 where it is called nothing is left.
+            #[inline(always)]
             pub(super) fn add(&self, amounts: &$plain) {
                 $(if amounts.$field != 0 {
                     self.$field.fetch_add(amounts.$field, std::sync::atomic::Ordering::Relaxed);

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::engine::{Carrier, Outcome, Peer, Silence, Ticket};
+use crate::engine::{Carrier, Outcome, Peer, Silence, Slot, Ticket};
 use crate::transport::{
     ALPN, AnswerFrame, MAX_ANSWER, StreamCounters, StreamCounts, StreamLimits, server_config,
 };
@@ -36,6 +36,26 @@ pub(crate) struct Script {
 }
 
 impl AnswerFrame for Script {
+    fn is_repeatable(&self, request: &[u8]) -> bool {
+        request[1] != LATER
+    }
+
+    fn answer_datagrams(&self, slots: &mut [Slot<'_>]) {
+        assert!(!slots.is_empty());
+        for slot in slots {
+            assert_eq!(slot.peer.carrier, Carrier::QuicDatagram);
+            let (room, length) = (slot.answer.len(), slot.request.len());
+            slot.outcome = match slot.request.get(1) {
+                Some(&ECHO) if length <= room => Outcome::Respond(length),
+                Some(&LONGEST) => Outcome::Respond(room),
+                Some(&IMPOSSIBLE) => Outcome::Respond(room + 1),
+                _ => Outcome::Ignore(Silence::Length),
+            };
+            let copied = length.min(room);
+            slot.answer[..copied].copy_from_slice(&slot.request[..copied]);
+        }
+    }
+
     fn answer_frame(&self, peer: Peer, request: &[u8], answer: &mut Vec<u8>) -> Outcome {
         self.peers.lock().expect("never poisoned").push(peer);
         assert_eq!(answer.len(), MAX_ANSWER);

@@ -2,7 +2,7 @@
 //!
 //! What a client may make the server hold is bounded here: streams, bytes of questions, bytes of answers that
 //! are not acknowledged, first packets that wait. What it may make the server send elsewhere is nothing:
-//! connections do not migrate, and early data could be replayed, so none is taken.
+//! connections do not migrate.
 
 use std::io;
 use std::sync::Arc;
@@ -11,6 +11,8 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, IdleTimeout, TransportConfig, ValidationTokenConfig, VarInt};
 
 use super::frame::{MAX_ANSWER, MAX_REQUEST};
+use super::mmsg::{BATCH, MAX_DATAGRAM};
+use super::quic_resume::resumable;
 use super::stream_limits::{LONG_ANSWER, MAX_CONNECTIONS, MAX_PENDING_BYTES, SHARE_BYTES, StreamLimits};
 
 /// Questions that one client may have open at a time (spec 1.5.6).
@@ -22,6 +24,17 @@ const STREAM_WINDOW: u32 = MAX_REQUEST as u32 + 1024;
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// Bytes sent to one client that it has not acknowledged; a longer answer flows through in parts.
 const SEND_WINDOW: u64 = 256 << 10;
+/// Bytes of an answer that is sent at once and not waited for: as many as each stream has of a share.
+pub(super) const SMALL_ANSWER: usize = SHARE_BYTES / MAX_STREAMS as usize;
+/// Bytes of datagrams that have arrived and were not read, a full batch of the longest; over it the oldest is
+/// dropped.
+const DATAGRAMS_IN: usize = BATCH * (MAX_DATAGRAM + DATAGRAM_COST);
+/// Bytes of datagrams that are answered and were not sent, a full batch too; over it the newest is dropped.
+const DATAGRAMS_OUT: usize = BATCH * (MAX_DATAGRAM + DATAGRAM_COST);
+/// What each datagram counts for beside its own bytes.
+const DATAGRAM_COST: usize = 32;
+/// Datagrams that have arrived and were not read, at most: all empty.
+pub(super) const MAX_DATAGRAMS_IN: usize = DATAGRAMS_IN / DATAGRAM_COST;
 /// First packets that wait to be looked at.
 const MAX_INCOMING: usize = 1024;
 /// Bytes that may follow one first packet while it waits.
@@ -29,14 +42,19 @@ const INCOMING_BYTES: u64 = 16 << 10;
 /// The same over all that wait.
 const INCOMING_BYTES_TOTAL: u64 = 4 << 20;
 /// What all clients together may make the server hold of their questions.
-const MAX_QUESTION_BYTES: usize = 512 << 20;
+const MAX_QUESTION_BYTES: usize = 640 << 20;
+/// The same of answers in datagrams.
+const MAX_DATAGRAMS_BYTES: usize = 320 << 20;
 
 const _: () = assert!(STREAM_WINDOW as usize > MAX_REQUEST);
 const _: () = assert!(SEND_WINDOW as usize <= MAX_ANSWER && MAX_ANSWER <= MAX_PENDING_BYTES);
 const _: () = assert!(MAX_STREAMS as usize * LONG_ANSWER <= SEND_WINDOW as usize, "a long one is alone");
 const _: () = assert!(MAX_STREAMS as usize * MAX_REQUEST <= SHARE_BYTES, "one sealed answer in each stream");
 const _: () = assert!(INCOMING_BYTES <= INCOMING_BYTES_TOTAL);
-const _: () = assert!(MAX_CONNECTIONS * CONNECTION_WINDOW as usize <= MAX_QUESTION_BYTES);
+const _: () =
+    assert!(MAX_REQUEST <= SMALL_ANSWER, "a read is answered by a frame as long as its own, at once");
+const _: () = assert!(MAX_CONNECTIONS * (CONNECTION_WINDOW as usize + DATAGRAMS_IN) <= MAX_QUESTION_BYTES);
+const _: () = assert!(MAX_CONNECTIONS * DATAGRAMS_OUT <= MAX_DATAGRAMS_BYTES);
 
 /// Ends a connection in peace (spec 1.5.7).
 pub(super) const CLOSE_DONE: VarInt = VarInt::from_u32(0);
@@ -47,8 +65,19 @@ pub(super) const CLOSE_SLOW: VarInt = VarInt::from_u32(2);
 /// Ends a stream that the server cannot answer now.
 pub(super) const CLOSE_BUSY: VarInt = VarInt::from_u32(3);
 
+/// All settings of a QUIC server over those of its TLS, for who measures them without what is behind them.
+///
+/// # Errors
+/// If TLS lacks the cipher suite that QUIC begins with.
+pub fn quic_settings(
+    tls: &rustls::ServerConfig,
+    limits: &StreamLimits,
+) -> io::Result<(EndpointConfig, quinn::ServerConfig)> {
+    Ok((endpoint_config(), quic_config(tls, limits)?))
+}
+
 /// What is shared by all connections of an endpoint.
-pub(super) fn endpoint_config() -> EndpointConfig {
+fn endpoint_config() -> EndpointConfig {
     let mut config = EndpointConfig::default();
     // First bytes 0x80 to 0xBF stay those of tekd's own frames (spec 1.1.3).
     config.grease_quic_bit(false);
@@ -59,18 +88,16 @@ pub(super) fn endpoint_config() -> EndpointConfig {
 ///
 /// # Errors
 /// If TLS lacks the cipher suite that QUIC begins with.
-pub(super) fn quic_config(
-    tls: Arc<rustls::ServerConfig>,
-    limits: &StreamLimits,
-) -> io::Result<quinn::ServerConfig> {
+fn quic_config(tls: &rustls::ServerConfig, limits: &StreamLimits) -> io::Result<quinn::ServerConfig> {
     let unfit = |why| io::Error::new(io::ErrorKind::InvalidInput, why);
-    let crypto = QuicServerConfig::try_from(tls).map_err(unfit)?;
+    let crypto = QuicServerConfig::try_from(resumable(tls)).map_err(unfit)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport_config(limits)));
     // never-amplify: to a new address of an old connection up to three times of what came would be sent
     // before it has proved itself.
     config.migration(false);
-    // no-trace: a token kept for the next connection would tell that a device comes back.
+    // no-trace: a token for the next connection would tell that a device comes back, and serves nobody: who
+    // may come back has its session.
     let mut tokens = ValidationTokenConfig::default();
     tokens.sent(0);
     config.validation_token_config(tokens);
@@ -84,7 +111,8 @@ fn transport_config(limits: &StreamLimits) -> TransportConfig {
     let mut config = TransportConfig::default();
     config.max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS));
     config.max_concurrent_uni_streams(VarInt::from_u32(0));
-    config.datagram_receive_buffer_size(None);
+    config.datagram_receive_buffer_size(Some(DATAGRAMS_IN));
+    config.datagram_send_buffer_size(DATAGRAMS_OUT);
     config.stream_receive_window(VarInt::from_u32(STREAM_WINDOW));
     config.receive_window(VarInt::from_u32(CONNECTION_WINDOW));
     config.send_window(SEND_WINDOW);

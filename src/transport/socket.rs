@@ -29,33 +29,42 @@ const BACKLOG: i32 = 1024;
 /// # Errors
 /// The system's, and `InvalidInput` for 0 or more than 1024 workers.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    let sockets = bind_group(address, workers, datagram_socket)?;
+    Ok(sockets.into_iter().map(UdpSocket::from).collect())
+}
+
+/// The same for QUIC, which sets its own options on its sockets. The kernel spreads packets over them by
+/// their source and destination, and nothing else may: a connection stays where it began.
+///
+/// # Errors
+/// The system's, and `InvalidInput` for 0 or more than 1024 workers.
+pub fn bind_quic(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    let sockets = bind_group(address, workers, sized_socket)?;
+    Ok(sockets.into_iter().map(UdpSocket::from).collect())
+}
+
+/// Binds one socket per worker to the same address.
+fn bind_group(
+    address: SocketAddr,
+    workers: usize,
+    make: impl Fn(SocketAddr) -> io::Result<Socket>,
+) -> io::Result<Vec<Socket>> {
     if !(1..=MAX_WORKERS).contains(&workers) {
         let text = format!("{workers} workers per address, not between 1 and {MAX_WORKERS}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    let first = datagram_socket(address)?;
+    let first = make(address)?;
     first.bind(&address.into())?;
     first.set_reuse_port(true)?;
-    let first = UdpSocket::from(first);
     let bound = first.local_addr()?;
     let mut sockets = vec![first];
     for _ in 1..workers {
-        let socket = datagram_socket(address)?;
+        let socket = make(address)?;
         socket.set_reuse_port(true)?;
-        socket.bind(&bound.into())?;
-        sockets.push(socket.into());
+        socket.bind(&bound)?;
+        sockets.push(socket);
     }
     Ok(sockets)
-}
-
-/// Binds the one UDP socket of a transport that sets its own options on it (QUIC).
-///
-/// # Errors
-/// The system's.
-pub fn bind_one(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = sized_socket(address)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
 }
 
 fn sized_socket(address: SocketAddr) -> io::Result<Socket> {
@@ -73,18 +82,24 @@ fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds and listens for streams; the listener does not block, as an async runtime wants it.
+/// Binds one listener per worker to the same address; they do not block, as an async runtime wants it.
 ///
 /// # Errors
-/// The system's.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// The system's, and `InvalidInput` for 0 or more than 1024 workers.
+pub fn listen(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    let sockets = bind_group(address, workers, stream_socket)?;
+    for socket in &sockets {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(sockets.into_iter().map(TcpListener::from).collect())
+}
+
+fn stream_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     serve_both_families(&socket, address)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn serve_both_families(socket: &Socket, address: SocketAddr) -> io::Result<()> {
@@ -110,7 +125,12 @@ mod tests {
         let taken = sockets[0].local_addr().expect("bound");
         let error = bind(taken, 1).expect_err("the port belongs to the first group");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        let error = bind_one(taken).expect_err("nor is it shared with one of another kind");
+        let error = bind_quic(taken, 2).expect_err("nor is it shared with those of another kind");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let listeners = listen(LOCALHOST.parse().expect("an address"), 2).expect("two listeners");
+        let taken = listeners[0].local_addr().expect("bound");
+        assert_eq!(listeners[1].local_addr().expect("bound"), taken);
+        let error = listen(taken, 2).expect_err("the port belongs to the first group");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 

@@ -27,6 +27,18 @@ counters! {
         socket_lost,
         /// Streams of QUIC opened by clients.
         streams,
+        /// Of these, those that began before the handshake was complete.
+        early,
+        /// Datagrams of QUIC that were read; each ended in one of the next three, or in `bad_answer`.
+        datagrams,
+        /// Datagrams of QUIC that were answered.
+        datagrams_answered,
+        /// Datagrams of QUIC that got no answer because the answerer said so.
+        datagrams_ignored,
+        /// Datagrams of QUIC whose answer was dropped, for want of room or because the client takes none.
+        datagrams_unsent,
+        /// Datagrams of QUIC that were dropped unread because too many came.
+        datagrams_lost,
         /// Whole requests received.
         requests,
         /// Requests whose answer was promised for later.

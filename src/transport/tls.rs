@@ -27,7 +27,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long accepting rests after an error such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// A TLS server; one may serve several listeners, which then share its limits.
+/// A TLS server; several [`beside`](Self::beside) each other share their limits.
 pub struct TlsServer {
     acceptor: TlsAcceptor,
     connections: Connections,
@@ -39,12 +39,18 @@ impl TlsServer {
         TlsServer { acceptor: TlsAcceptor::from(config), connections: Connections::new(answerer, limits) }
     }
 
+    /// One more of this server, for a listener and a thread of its own: it counts by itself, the limits are
+    /// totals.
+    pub fn beside(&self) -> Self {
+        TlsServer { acceptor: self.acceptor.clone(), connections: self.connections.beside() }
+    }
+
     /// The server's counters, to keep and read at any time.
     pub fn counters(&self) -> Arc<StreamCounters> {
         self.connections.counters()
     }
 
-    /// Connections that are open now, handshakes included.
+    /// Connections that are open now, handshakes included, over all that are beside each other.
     pub fn open(&self) -> usize {
         self.connections.open()
     }

@@ -215,6 +215,12 @@ impl Operation {
         matches!(self, Self::Manifest | Self::Sealed | Self::Notify)
     }
 
+    /// Whether it asks for what is published and changes nothing, so that answering it twice does no harm
+    /// (spec 1.5.9).
+    pub fn is_read(self) -> bool {
+        !matches!(self, Self::Sealed | Self::Notify)
+    }
+
     /// The name in the spec.
     pub fn name(self) -> &'static str {
         match self {

@@ -29,7 +29,7 @@ pub use header::{
     MAX_ANSWER_STREAM, MAX_DATAGRAM, MAX_QUESTION_STREAM, Operation, Question, ResultCode, ServiceId,
 };
 pub use key::Key;
-pub use question::{Body, Parsed, SilentReason, parse};
+pub use question::{Body, Parsed, SilentReason, is_repeatable, parse};
 pub use reply::{AnswerView, Expected, parse_answer};
 
 #[cfg(test)]

@@ -233,6 +233,13 @@ pub fn parse<'a>(frame: &'a [u8], service: &ServiceId, on_stream: bool) -> Parse
     }
 }
 
+/// Whether a frame of a stream may be answered though it might be an old one sent again (spec 1.5.9): its
+/// operation is known and a read.
+pub fn is_repeatable(frame: &[u8]) -> bool {
+    let operation = frame.get(1).and_then(|code| Operation::from_u8(*code));
+    operation.is_some_and(Operation::is_read)
+}
+
 /// The first reason of spec 1.1.4 for saying nothing.
 #[inline]
 fn silence(header: &Question, received: usize, service: &ServiceId, on_stream: bool) -> Option<SilentReason> {

@@ -9,13 +9,16 @@ use super::ask::{BuildError, QuestionBuilder};
 use super::contents::AnswerBody;
 use super::fault::AnswerError;
 use super::header::{
-    MAX_ANSWER_STREAM, MAX_DATAGRAM, MAX_QUESTION_STREAM, Operation, Question, ResultCode, ServiceId,
+    FIRST_BYTE, MAX_ANSWER_STREAM, MAX_DATAGRAM, MAX_QUESTION_STREAM, Operation, Question, ResultCode,
+    ServiceId,
 };
 use super::key::Key;
 use super::layout::{
     BucketHead, InfoDetail, KIND_HISTORY, KIND_LIVE, ObjectDescriptor, SealedAnswer, SealedQuestion,
 };
-use super::question::{Body, Bucket, Fetch, Notify, Parsed, Proof, ProofKind, SilentReason, Sync, parse};
+use super::question::{
+    Body, Bucket, Fetch, Notify, Parsed, Proof, ProofKind, SilentReason, Sync, is_repeatable, parse,
+};
 use super::reply::{AnswerView, Expected, parse_answer};
 use super::slot;
 use super::tlv;
@@ -550,5 +553,19 @@ proptest! {
             }
             Err(error) => prop_assert_eq!(error, BuildError::Held { held, bits }),
         }
+    }
+}
+
+#[test]
+fn only_what_reads_may_be_answered_twice() {
+    // spec 1.5.9
+    for operation in Operation::ALL {
+        let mut frame = [0; 64];
+        (frame[0], frame[1]) = (FIRST_BYTE, operation as u8);
+        let changes = matches!(operation, Operation::Sealed | Operation::Notify);
+        assert_eq!(is_repeatable(&frame), !changes, "{}", operation.name());
+    }
+    for unknown in [&[][..], &[FIRST_BYTE], &[FIRST_BYTE, 0], &[FIRST_BYTE, 0x0B], &[FIRST_BYTE, 0x83]] {
+        assert!(!is_repeatable(unknown));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::StoresServerSessions;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::fake::{Fake, SET};
@@ -54,11 +56,59 @@ pub(super) fn tls_config(alpn: &[u8]) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
+/// Sessions that a server offers to go on with, and how many clients came back to one.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    offered: AtomicUsize,
+    asked_for: AtomicUsize,
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, _: Vec<u8>, _: Vec<u8>) -> bool {
+        self.offered.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
+        self.asked_for.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.get(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+impl Sessions {
+    /// These, and a server that offers them.
+    pub(super) fn offering() -> (Arc<Self>, Arc<ServerConfig>) {
+        let sessions = Arc::new(Self::default());
+        let mut config = ServerConfig::clone(&tls_config(b"tekd/1"));
+        config.session_storage = Arc::clone(&sessions) as Arc<dyn StoresServerSessions>;
+        config.max_early_data_size = u32::MAX;
+        (sessions, Arc::new(config))
+    }
+
+    /// Whether they were offered for this many connections at least and nobody took one up.
+    pub(super) fn were_left(&self, connections: usize) -> bool {
+        let (offered, asked_for) = (&self.offered, &self.asked_for);
+        offered.load(Ordering::Relaxed) >= connections && asked_for.load(Ordering::Relaxed) == 0
+    }
+}
+
 /// Serves TLS connections one after the other, ending each after `answers` answers.
 fn serve_tls(server: &Server, answers: usize, alpn: &'static [u8]) -> SocketAddr {
+    serve_tls_with(server, answers, tls_config(alpn))
+}
+
+fn serve_tls_with(server: &Server, answers: usize, config: Arc<ServerConfig>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (server, config) = (Arc::clone(server), tls_config(alpn));
+    let server = Arc::clone(server);
     thread::spawn(move || {
         for socket in listener.incoming() {
             let session = ServerConnection::new(Arc::clone(&config)).unwrap();
@@ -199,4 +249,16 @@ fn a_client_forgets_its_cookie_with_its_socket() {
     carrier.forget();
     let mut client = client_by(&server, carrier);
     assert!(client.info().is_ok() && client.checkpoint().is_ok());
+}
+
+#[test]
+fn a_phone_takes_up_no_session_of_tls() {
+    // spec 1.5.6
+    let server = server(50);
+    let (sessions, config) = Sessions::offering();
+    let mut client = client_by(&server, TlsCarrier::new(serve_tls_with(&server, 1, config), None));
+    for _ in 0..4 {
+        client.checkpoint().unwrap();
+    }
+    assert!(sessions.were_left(4), "{sessions:?}");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, ServerConfig};
 
-use super::drivers::{Server, server, synced, tls_config};
+use super::drivers::{Server, Sessions, server, synced, tls_config};
 use super::fake::SET;
 use super::{client_by, no_sleep, random};
 use crate::client::{CarrierError, Client, ClientError, Patience, QuicCarrier};
@@ -34,13 +34,21 @@ enum Manner {
 
 /// Serves in this manner; gives the address, and how each connection ended.
 fn serve(server: &Server, manner: Manner, alpn: &'static [u8]) -> (SocketAddr, Receiver<ConnectionError>) {
+    serve_with(server, manner, tls_config(alpn))
+}
+
+fn serve_with(
+    server: &Server,
+    manner: Manner,
+    tls: Arc<rustls::ServerConfig>,
+) -> (SocketAddr, Receiver<ConnectionError>) {
     let server = Arc::clone(server);
     let (tell, address) = channel();
     let (ends, ended) = channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let crypto = QuicServerConfig::try_from(tls_config(alpn)).unwrap();
+            let crypto = QuicServerConfig::try_from(tls).unwrap();
             let config = ServerConfig::with_crypto(Arc::new(crypto));
             let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
             tell.send(endpoint.local_addr().unwrap()).unwrap();
@@ -119,6 +127,20 @@ fn a_connection_that_ended_between_questions_is_made_anew() {
         client.checkpoint().unwrap();
     }
     assert_eq!(ended.iter().take(3).count(), 3);
+}
+
+#[test]
+fn a_phone_takes_up_no_session_of_quic() {
+    // spec 1.5.6
+    let server = server(50);
+    let (sessions, config) = Sessions::offering();
+    let (address, ended) = serve_with(&server, Manner::Answers(1), config);
+    let mut client = client_by(&server, QuicCarrier::new(address, None));
+    for _ in 0..4 {
+        client.checkpoint().unwrap();
+    }
+    assert_eq!(ended.iter().take(3).count(), 3);
+    assert!(sessions.were_left(4), "{sessions:?}");
 }
 
 #[test]

@@ -200,7 +200,7 @@ impl Sockets {
         let server = TlsServer::new(config, Arc::new(answers), StreamLimits::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(opening())?;
-        let listener = listen(any).map_err(opening())?;
+        let listener = listen(any, 1).map_err(opening())?.remove(0);
         let tls = listener.local_addr().map_err(opening())?;
         let listener = {
             let _inside = runtime.enter();

@@ -3,16 +3,25 @@
 use std::net::SocketAddr;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, ReadToEndError, TransportConfig, WriteError};
+use quinn::{ClientConfig, Connection, ReadToEndError, RecvStream, TransportConfig, WriteError};
 use tokio::net::UdpSocket as AsyncUdpSocket;
 use tokio::sync::mpsc;
 
-use super::super::quic_config::{CLOSE_BUSY, CLOSE_FRAME, MAX_STREAMS};
+use std::time::Duration;
+
+use super::super::frame::MAX_REQUEST;
+use super::super::quic_config::{CLOSE_BUSY, CLOSE_FRAME, CLOSE_SLOW, MAX_STREAMS};
+use super::super::stream_limits::{LONG_ANSWER, SHARE_BYTES};
 use super::*;
+use crate::engine::Carrier;
 use crate::transport::fake::{
     ECHO, IGNORE, IMPOSSIBLE, LATER, LONGEST, PANIC, PATIENCE, Running, SOON, Script, Served, frame,
 };
-use crate::transport::{ALPN, MAX_ANSWER, bind_one};
+use crate::transport::{ALPN, MAX_ANSWER, bind_quic};
+
+mod beside;
+mod datagrams;
+mod early;
 
 type Bench = crate::transport::fake::Bench<QuicServer>;
 
@@ -28,7 +37,7 @@ impl Served for QuicServer {
         limits: StreamLimits,
         stopping: watch::Receiver<bool>,
     ) -> Running<Self> {
-        let socket = bind_one(at).expect("an ephemeral port");
+        let socket = bind_quic(at, 1).expect("an ephemeral port").remove(0);
         let address = socket.local_addr().expect("bound");
         let server = Arc::new(QuicServer::new(config, socket, script, limits).expect("a server"));
         let serving = tokio::spawn({
@@ -160,7 +169,7 @@ async fn only_our_protocol_is_spoken_and_nothing_else_is_opened() {
     let bench = Bench::start("127.0.0.1:0", StreamLimits::default());
     assert!(QuicServer::connect(&bench, None).await.is_none());
     let connection = bench.connected().await;
-    assert_eq!(connection.max_datagram_size(), None, "datagrams are not taken");
+    assert!(connection.max_datagram_size().is_some(), "datagrams are taken");
     tokio::select! {
         biased;
         opened = connection.open_uni() => panic!("a stream of one direction: {opened:?}"),

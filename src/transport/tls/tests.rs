@@ -29,7 +29,7 @@ impl Served for TlsServer {
         limits: StreamLimits,
         stopping: watch::Receiver<bool>,
     ) -> Running<Self> {
-        let listener = TcpListener::from_std(listen(at).expect("an ephemeral port"));
+        let listener = TcpListener::from_std(listen(at, 1).expect("an ephemeral port").remove(0));
         let listener = listener.expect("a listener that does not block");
         let address = listener.local_addr().expect("bound");
         let server = Arc::new(TlsServer::new(config, script, limits));
