@@ -7,8 +7,11 @@
 
 mod counters;
 mod mmsg;
+mod exit;
 mod socket;
 mod udp;
+#[cfg(feature = "xdp")]
+pub mod xdp;
 mod frame;
 mod answering;
 mod stream_limits;
