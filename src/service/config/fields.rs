@@ -12,6 +12,8 @@ pub enum Field {
     ListenTls,
     ListenQuic,
     ListenUdpWorkers,
+    ListenXdp,
+    ListenXdpMode,
     ListenControl,
     ListenMetrics,
     UpstreamAddress,
@@ -108,7 +110,7 @@ impl FieldInfo {
 }
 
 /// Every field, in the order of the template.
-pub const FIELDS: [FieldInfo; 21] = [
+pub const FIELDS: [FieldInfo; 23] = [
     FieldInfo { env: None, ..text(Field::Version, "", "version", "") }
         .number()
         .default("1")
@@ -133,6 +135,13 @@ pub const FIELDS: [FieldInfo; 21] = [
         .number()
         .example("4")
         .help("Threads that answer datagrams, 1 to 1024. Without it: one for each core."),
+    text(Field::ListenXdp, "listen", "xdp", "TEKD_LISTEN_XDP")
+        .flag("--xdp")
+        .default("off")
+        .help("Interfaces whose datagrams are answered by AF_XDP, past the kernel's network stack: names such as\n\"eth0,eth1\", \"auto\" for every network card that can, or \"off\". They then pass no packet filter of the\nkernel. Where it cannot be, it is said why, and sockets answer as they do without it."),
+    text(Field::ListenXdpMode, "listen", "xdp-mode", "TEKD_LISTEN_XDP_MODE")
+        .default("copy")
+        .help("How AF_XDP gets its frames: \"copy\", or \"zero-copy\" from the card itself where its driver can."),
     text(Field::ListenControl, "listen", "control", "TEKD_LISTEN_CONTROL")
         .flag("--control")
         .example("/run/tekd/control.sock")

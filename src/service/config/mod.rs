@@ -12,6 +12,7 @@
 mod error;
 mod fields;
 mod values;
+mod xdp;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -24,3 +25,4 @@ pub use resolve::{
     Config, Limits, Listen, MAX_CONFIG_FILE, MAX_NODE_NAME, MemoryMode, Node, Upstream, load, resolve,
 };
 pub use values::{ConfigFile, Overrides};
+pub use xdp::{MAX_INTERFACE_NAME, MAX_XDP_INTERFACES, Xdp, XdpMode};
