@@ -104,21 +104,21 @@ pub(super) fn assemble(wanted: &Wanted<'_>) -> Vec<Instruction> {
     code.put(LOAD_32, FRAME, CONTEXT, DATA, 0);
     code.put(LOAD_32, END, CONTEXT, DATA_END, 0);
     code.bound(MAX_FRAME);
-    code.to_pass(JUMP_GREATER, END, LIMIT, 0);
+    code.pass_if(JUMP_GREATER, END, LIMIT, 0);
     code.bound(ETHERNET + IPV4 + UDP);
-    code.to_pass(JUMP_GREATER, LIMIT, END, 0);
+    code.pass_if(JUMP_GREATER, LIMIT, END, 0);
     for (at, half) in wanted.station.as_chunks::<2>().0.iter().enumerate() {
         code.require(LOAD_16, 2 * at as i16, half_word(*half));
     }
     code.put(LOAD_16, VALUE, FRAME, TYPE_AT, 0);
     let to_v6 = code.put(JUMP_EQUAL_IMMEDIATE, VALUE, 0, 0, half_word(TYPE_V6));
-    code.to_pass(JUMP_UNEQUAL_IMMEDIATE, VALUE, 0, half_word(TYPE_V4));
+    code.pass_if(JUMP_UNEQUAL_IMMEDIATE, VALUE, 0, half_word(TYPE_V4));
 
     let port = half_word(wanted.port.to_be_bytes());
     code.require(LOAD_8, V4, VERSION_V4.into());
     code.put(LOAD_16, VALUE, FRAME, V4 + 6, 0);
     code.put(AND_IMMEDIATE, VALUE, 0, 0, half_word(FRAGMENT_V4.to_be_bytes()));
-    code.to_pass(JUMP_UNEQUAL_IMMEDIATE, VALUE, 0, 0);
+    code.pass_if(JUMP_UNEQUAL_IMMEDIATE, VALUE, 0, 0);
     code.require(LOAD_8, V4 + 9, PROTOCOL_UDP.into());
     code.require(LOAD_16, PORT_V4, port);
     code.put(STORE_IMMEDIATE_32, STACK, 0, KEY, 0);
@@ -129,7 +129,7 @@ pub(super) fn assemble(wanted: &Wanted<'_>) -> Vec<Instruction> {
 
     code.land(to_v6);
     code.bound(ETHERNET + IPV6 + UDP);
-    code.to_pass(JUMP_GREATER, LIMIT, END, 0);
+    code.pass_if(JUMP_GREATER, LIMIT, END, 0);
     code.require(LOAD_8, V6 + 6, PROTOCOL_UDP.into());
     code.require(LOAD_16, PORT_V6, port);
     for word in 0..4 {
@@ -141,7 +141,7 @@ pub(super) fn assemble(wanted: &Wanted<'_>) -> Vec<Instruction> {
     code.put(ADD_IMMEDIATE, R2, 0, 0, KEY.into());
     code.load_map(R1, wanted.addresses);
     code.put(CALL, 0, 0, 0, MAP_LOOKUP_ELEM);
-    code.to_pass(JUMP_EQUAL_IMMEDIATE, R0, 0, 0);
+    code.pass_if(JUMP_EQUAL_IMMEDIATE, R0, 0, 0);
     code.put(LOAD_32, R2, CONTEXT, RX_QUEUE_INDEX, 0);
     code.load_map(R1, wanted.sockets);
     // What the map has no socket for is passed on as well.
@@ -171,7 +171,7 @@ impl Assembler {
     }
 
     /// Compares and passes the frame on if it holds.
-    fn to_pass(&mut self, operation: u8, to: u8, from: u8, immediate: i32) {
+    fn pass_if(&mut self, operation: u8, to: u8, from: u8, immediate: i32) {
         let at = self.put(operation, to, from, 0, immediate);
         self.to_pass.push(at);
     }
@@ -185,7 +185,7 @@ impl Assembler {
     /// Passes the frame on unless what stands at `at` is `value`.
     fn require(&mut self, load: u8, at: i16, value: i32) {
         self.put(load, VALUE, FRAME, at, 0);
-        self.to_pass(JUMP_UNEQUAL_IMMEDIATE, VALUE, 0, value);
+        self.pass_if(JUMP_UNEQUAL_IMMEDIATE, VALUE, 0, value);
     }
 
     /// Copies four bytes of the frame to the stack.

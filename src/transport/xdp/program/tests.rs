@@ -52,7 +52,7 @@ impl<'a> Machine<'a> {
     }
 
     fn load(&self, address: u64, bytes: usize) -> u64 {
-        if address >= STACK_AT || address < CONTEXT_AT {
+        if !(CONTEXT_AT..STACK_AT).contains(&address) {
             let at = (address - FRAME_AT) as usize;
             // On a machine of the other order the value would be the other way round, as would the
             // immediates.
