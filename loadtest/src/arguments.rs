@@ -139,9 +139,12 @@ pub struct LookupArguments {
 /// `tekd-load echo`.
 #[derive(Debug, Args)]
 pub struct EchoArguments {
-    /// An address of the loopback; port 0 is any free one.
+    /// An address of the loopback, or of the interface; port 0 is any free one.
     #[arg(long, value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// By AF_XDP on this interface: one end of a veth pair in a network namespace.
+    #[arg(long, value_name = "INTERFACE")]
+    pub xdp: Option<String>,
     /// Written once it answers.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,

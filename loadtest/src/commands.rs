@@ -34,6 +34,7 @@ use crate::report_commands::{confirm_reports, submit};
 use crate::system;
 use crate::times::now;
 use crate::traffic::Lookups;
+use crate::xdp_echo::{XdpEcho, XdpEchoError};
 
 /// Questions out at once when nothing is said.
 const DEFAULT_WINDOW: u32 = 64;
@@ -194,21 +195,38 @@ struct Echoing {
 }
 
 fn echo(arguments: &EchoArguments, json: bool) -> Done {
+    if let Some(interface) = &arguments.xdp {
+        return echo_by_xdp(interface, arguments, json);
+    }
     let refuse = |e: EchoError| match e {
         EchoError::NotLoopback(_) => failure(Exit::Refused)(&e),
         EchoError::Socket { .. } => failed(e),
     };
     let echo = Echo::bind(arguments.listen).map_err(refuse)?;
-    let (udp, pid) = (echo.address(), std::process::id());
-    tell(json, &Echoing { udp, pid }, || format!("echoing on {udp}, process {pid}"))?;
-    if let Some(file) = &arguments.ready_file {
-        let nowhere = PathBuf::new();
-        let (control, trust) = (nowhere.clone(), nowhere);
-        let ready = ReadyFile { udp: Some(udp), tls: None, quic: None, metrics: None, control, trust, pid };
-        ready.write(&RealDisk, file).map_err(failed)?;
-    }
+    tell_echo(echo.address(), arguments, json)?;
     echo.run(&AtomicBool::new(false)).map_err(refuse)?;
     Ok(Exit::Ok)
+}
+
+fn echo_by_xdp(interface: &str, arguments: &EchoArguments, json: bool) -> Done {
+    let refuse = |e: XdpEchoError| match e {
+        XdpEchoError::NotOfATest { .. } => failure(Exit::Refused)(&e),
+        other => failed(other),
+    };
+    let echo = XdpEcho::bind(interface, arguments.listen).map_err(refuse)?;
+    tell_echo(echo.address(), arguments, json)?;
+    echo.run(&AtomicBool::new(false)).map_err(refuse)?;
+    Ok(Exit::Ok)
+}
+
+fn tell_echo(udp: SocketAddr, arguments: &EchoArguments, json: bool) -> Result<(), Failure> {
+    let pid = std::process::id();
+    tell(json, &Echoing { udp, pid }, || format!("echoing on {udp}, process {pid}"))?;
+    let Some(file) = &arguments.ready_file else { return Ok(()) };
+    let nowhere = PathBuf::new();
+    let (control, trust) = (nowhere.clone(), nowhere);
+    let ready = ReadyFile { udp: Some(udp), tls: None, quic: None, metrics: None, control, trust, pid };
+    ready.write(&RealDisk, file).map_err(failed)
 }
 
 fn compare_peers(arguments: &CompareArguments, json: bool) -> Done {

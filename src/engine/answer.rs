@@ -10,7 +10,7 @@ use super::objects::{Kind, Offer};
 use super::view::{ReleaseView, SetView, View, Wish};
 use crate::release::MAX_PROOF_HASHES;
 use crate::release::tree::bucket_path;
-use crate::store::generation::{Generation, is_live};
+use crate::store::generation::is_live;
 use crate::wire::answer::{self, AnswerHeader, DoesNotFit};
 use crate::wire::layout::{
     BUCKET_PAD, BucketHead, InfoDetail, MAX_BUCKET_SPAN, MAX_UDP_OBJECT, ObjectDescriptor,
@@ -185,18 +185,18 @@ fn lookup(
     }
     let length = HEADER_LEN + q.slots.len();
     let slots = out.get_mut(HEADER_LEN..length).ok_or(DoesNotFit(length))?;
-    for (key, slot) in q.keys().zip(slots.chunks_exact_mut(q.slot_len)) {
-        write_slot(slot, key, live_fields(set, &release.generation, key));
-        if !release.generation.vouches_for(key) {
+    let (generation, fields) = (&*release.generation, set.schema.key_len()..set.schema.public_len());
+    let mut rest = slots;
+    for key in q.keys() {
+        let (slot, after) = rest.split_at_mut(q.slot_len);
+        let found = generation.find_live(key);
+        write_slot(slot, key, found.map(|at| &generation.entry(at)[fields.clone()]));
+        if !generation.vouches_for(key, found) {
             return Err(no(ResultCode::Unavailable));
         }
+        rest = after;
     }
     Ok(AnswerHeader { length, ..head }.write(out))
-}
-
-fn live_fields<'g>(set: &SetView, generation: &'g Generation, key: &[u8]) -> Option<&'g [u8]> {
-    let at = generation.find_live(key)?;
-    Some(&generation.entry(at)[set.schema.key_len()..set.schema.public_len()])
 }
 
 fn bucket(

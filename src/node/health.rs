@@ -16,7 +16,7 @@ const DELEGATION_WARNING_S: u64 = 14 * 86_400;
 const SEAL_KEY_WARNING_S: u64 = 6 * 86_400;
 
 /// The names of all properties, as findings have them.
-pub(crate) const PROPERTIES: [&str; 16] = [
+pub(crate) const PROPERTIES: [&str; 17] = [
     "building",
     "clock",
     "codes-key",
@@ -33,6 +33,7 @@ pub(crate) const PROPERTIES: [&str; 16] = [
     "space",
     "upstream",
     "writing",
+    "xdp",
 ];
 
 /// A property that does not hold.

@@ -8,6 +8,7 @@ use super::polls::Polls;
 use super::private::PrivateHalf;
 use super::scrubbing::Scrubbing;
 use super::sealed_counts::SealedCounts;
+use super::xdp::XdpState;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
 use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts};
@@ -32,6 +33,8 @@ pub struct Counters {
     pub answers: Arc<AnswerCounters>,
     /// Of each UDP worker.
     pub udp: Vec<Arc<UdpCounters>>,
+    /// Of AF_XDP, where it was asked for.
+    pub xdp: Option<XdpState>,
     /// Of each TLS listener.
     pub tls: Vec<Arc<StreamCounters>>,
     /// Of each QUIC endpoint.
@@ -172,6 +175,9 @@ impl Counters {
                 &[("event", event)],
                 n,
             );
+        }
+        if let Some(xdp) = &self.xdp {
+            xdp.write(page);
         }
         for (event, n) in self.tls_counts().named() {
             page.counter(

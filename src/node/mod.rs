@@ -5,6 +5,7 @@
 //! | thread | file | what it does |
 //! |---|---|---|
 //! | `tekd-udp-N` | `transport`'s | answers datagrams from one view a batch |
+//! | `tekd-xdp-INTERFACE-N` | `transport`'s, started by `xdp.rs` | the same, past the kernel's network stack |
 //! | those of the runtime | `streams.rs`, `answering.rs` | frames over TLS and QUIC, sealed ones to the desk |
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
 //! | `tekd-writer` | `writing.rs`, turning `origin.rs` | decides, makes durable, then answers |
@@ -67,6 +68,10 @@ mod authority_listing;
 mod polls;
 mod health;
 mod scrubbing;
+#[cfg(feature = "xdp")]
+mod xdp;
+#[cfg(not(feature = "xdp"))]
+mod xdp_left_out;
 mod metrics;
 mod commands;
 mod control;
@@ -112,3 +117,9 @@ pub use streams::StreamsError;
 pub use upstream::{Upstream, UpstreamError};
 pub use verifying::verify_journal;
 pub use writer_counts::WriterCounts;
+#[cfg(feature = "xdp")]
+pub use xdp::XdpState;
+#[cfg(not(feature = "xdp"))]
+use xdp_left_out as xdp;
+#[cfg(not(feature = "xdp"))]
+pub use xdp_left_out::XdpState;

@@ -29,6 +29,7 @@ use super::signals::Signals;
 use super::spreading;
 use super::streams::{StreamSockets, Streams, StreamsError};
 use super::upstream::{Upstream, UpstreamError};
+use super::xdp::XdpServing;
 use crate::engine::{AnswerCounters, Cookies, Gate, Limiter, View};
 use crate::service::config::{self, Config};
 use crate::service::control::ControlError;
@@ -113,6 +114,7 @@ pub struct Serving {
     stop_asked: watch::Receiver<bool>,
     streams: Option<Streams>,
     udp: Vec<UdpWorker>,
+    xdp: XdpServing,
     upstream: Option<Upstream>,
     control: Option<ControlSocket>,
     page: Option<MetricsPage>,
@@ -195,6 +197,8 @@ impl Serving {
             udp.push(UdpWorker::spawn(&name, socket, plan, move || clock.now(), gate.clone())?);
         }
         counters.udp = udp.iter().map(UdpWorker::counters).collect();
+        let (xdp, xdp_state) = XdpServing::start(&config.listen, udp_address, &clock, &gate)?;
+        counters.xdp = xdp_state;
 
         let files = Keys::open(&*disk, &config.data)?.tls()?;
         let mut answers = FrameAnswers::new(gate, Arc::clone(&view), Arc::clone(&clock));
@@ -245,6 +249,7 @@ impl Serving {
             stop_asked,
             streams: Some(streams),
             udp,
+            xdp,
             upstream,
             control: Some(control),
             page,
@@ -291,6 +296,8 @@ impl Serving {
         if let Some(streams) = self.streams.take() {
             streams.stop();
         }
+        // What comes from here on goes to the sockets, which are still answered.
+        self.xdp.stop();
         for worker in self.udp.drain(..) {
             if let Err(e) = worker.join() {
                 tracing::error!("a UDP worker ended badly: {e}");

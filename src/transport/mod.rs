@@ -10,8 +10,11 @@ mod control;
 mod mmsg;
 mod options;
 mod steering;
+mod exit;
 mod socket;
 mod udp;
+#[cfg(feature = "xdp")]
+pub mod xdp;
 mod frame;
 mod answering;
 mod stream_limits;

@@ -16,11 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use super::counters::counters;
+use super::exit::Exit;
 use super::mmsg::{self, BATCH, Inbox, MAX_DATAGRAM, Outbox};
 use super::options;
 use super::socket::RECEIVE_BUFFER_BYTES;
 use super::steering;
-use crate::engine::{Carrier, Moment, Outcome, Peer, Respond, Slot};
+use crate::engine::{Carrier, Moment, Peer, Respond, Slot};
 
 /// Looks at an empty socket before a worker that spins goes to sleep: 20 to 50 microseconds.
 const SPINS: u32 = 128;
@@ -345,25 +346,14 @@ impl<R: Respond, C: Fn() -> Moment> Asking<R, C> {
     }
 }
 
-/// The exit: the length of the slot's answer if it has one that may leave.
+/// The length of the slot's answer if it has one that may leave.
 fn checked(slot: &Slot<'_>, counts: &mut UdpCounts) -> Option<usize> {
-    match slot.outcome {
-        Outcome::Respond(length) if may_leave(slot.request.len(), length, slot.proved) => Some(length),
-        Outcome::Respond(_) => {
-            counts.amplify_blocked += 1;
-            None
-        }
-        outcome @ (Outcome::Ignore(_) | Outcome::Later(_)) => {
-            debug_assert!(matches!(outcome, Outcome::Ignore(_)), "no answer comes later over UDP");
-            counts.ignored += 1;
-            None
-        }
+    match Exit::of(slot) {
+        Exit::Leaves(length) => return Some(length),
+        Exit::Silent => counts.ignored += 1,
+        Exit::Blocked => counts.amplify_blocked += 1,
     }
-}
-
-/// never-amplify: at most 1232 bytes, and no more than were asked with unless the source is proved.
-fn may_leave(question: usize, answer: usize, proved: bool) -> bool {
-    answer <= MAX_DATAGRAM && (proved || answer <= question)
+    None
 }
 
 #[cfg(test)]

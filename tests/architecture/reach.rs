@@ -13,12 +13,14 @@ const STORE_FILES: [&str; 4] =
     ["src/store/disk.rs", "src/store/direct.rs", "src/store/map.rs", "src/store/identity.rs"];
 
 /// Files that may hold `unsafe`.
-const UNSAFE_FILES: [&str; 8] = [
+const UNSAFE_FILES: [&str; 10] = [
     "src/store/map.rs",            // mapping a generation file
     "src/store/prefetch.rs",       // asking for memory ahead
     "src/store/publish.rs",        // the pointer readers follow
     "src/transport/mmsg.rs",       // batched system calls
     "src/transport/options.rs",    // what is asked of the kernel for their sockets
+    "src/transport/xdp/bpf.rs",    // the bpf system call
+    "src/transport/xdp/rings.rs",  // memory shared with the kernel
     "loadtest/src/system.rs",      // the same on the asking side, and cores
     "fuzz/src/bounded.rs",         // an allocator that refuses
     "tests/udp_alloc/counting.rs", // an allocator that counts

@@ -11,7 +11,8 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use tekd::service::config::{
-    Config, ConfigError, ConfigFile, FIELDS, MAX_NODE_NAME, Overrides, resolve, template,
+    Config, ConfigError, ConfigFile, FIELDS, MAX_INTERFACE_NAME, MAX_NODE_NAME, MAX_XDP_INTERFACES,
+    Overrides, Xdp, resolve, template,
 };
 use tekd::service::sizetext::{format_size, parse_size};
 use tekd::service::timetext::{format_duration, parse_duration};
@@ -41,6 +42,10 @@ fn judge(resolved: Result<Config, ConfigError>) {
             assert!(config.node.id > 0 && config.node.name.len() <= MAX_NODE_NAME);
             assert!(config.journal_segment.is_multiple_of(4096));
             assert!(config.listen.metrics.is_none_or(|address| address.ip().is_loopback()));
+            if let Xdp::Interfaces(names) = &config.listen.xdp {
+                assert!((1..=MAX_XDP_INTERFACES).contains(&names.len()) && config.listen.udp.is_some());
+                assert!(names.iter().all(|name| name.len() <= MAX_INTERFACE_NAME && !name.contains('/')));
+            }
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
@@ -50,7 +55,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let uncommented: String =
         template().lines().map(|line| line.trim_start_matches("# ").to_owned() + "\n").collect();
     let small = "version = 1\n[listen]\nudp = \"[::1]:0\"\n[upstream]\naddress = \"a:1\"\ntrust = \"t\"\npoll = \"5s\"\n";
-    let shared = "[listen]\nudp = \"[::]:8354\"\n";
+    let shared = "[listen]\nudp = \"[::]:8354\"\nxdp = \"eth0,eth1\"\nxdp-mode = \"zero-copy\"\n";
     let wrong = "[listen]\nudpp = 3\n\n[node]\nid = 0x10\nname = \"\u{e9}\u{1f600}\"\n";
     [&template()[..], &uncommented, small, shared, wrong].map(|text| text.as_bytes().to_vec()).to_vec()
 }

@@ -58,6 +58,9 @@ struct ServeArgs {
     /// Address of QUIC, or off
     #[arg(long, value_name = "ADDR")]
     quic: Option<String>,
+    /// Interfaces whose datagrams are answered by AF_XDP, auto, or off
+    #[arg(long, value_name = "INTERFACES")]
+    xdp: Option<String>,
     /// Path of the control socket
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
@@ -120,6 +123,7 @@ fn serve(args: ServeArgs) -> ExitCode {
         udp: args.udp,
         tls: args.tls,
         quic: args.quic,
+        xdp: args.xdp,
         control: args.control,
         metrics: args.metrics,
         ready_file: args.ready_file,

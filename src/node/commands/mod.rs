@@ -27,6 +27,7 @@ use super::origin::Origin;
 use super::private::PrivateHalf;
 use super::sealed_counts::SealedCounts;
 use super::snapshots::bytes_to_oldest_base;
+use super::xdp::XdpState;
 use crate::authority::{Issuer, Scope, Standing};
 use crate::engine::{CodeOrder, Input, Refusal, Reply, SetState, View};
 use crate::release::Checkpoint;
@@ -281,7 +282,10 @@ impl Commands {
     pub(crate) fn findings(&self, patience: Duration) -> Vec<health::Finding> {
         let origin = self.private.as_ref().map(|private| self.origin_health(private, patience));
         let polls = self.counters.polls.as_ref().map(|polls| polls.state());
-        health::findings(&self.view.load(), origin.as_ref(), polls.as_ref(), self.clock.now().unix)
+        let now = self.clock.now().unix;
+        let mut found = health::findings(&self.view.load(), origin.as_ref(), polls.as_ref(), now);
+        found.extend(self.counters.xdp.iter().flat_map(XdpState::findings));
+        found
     }
 
     fn origin_health(&self, private: &PrivateHalf, patience: Duration) -> OriginHealth {
@@ -341,6 +345,7 @@ impl Commands {
             "answers": named(answers.results().map(|(r, n)| (r.name(), n)).collect()),
             "silent": named(answers.silent().map(|(r, n)| (r.name(), n)).collect()),
             "udp": named(self.counters.udp_counts().named().collect()),
+            "xdp": named(self.counters.xdp.as_ref().map(XdpState::counts).unwrap_or_default()),
             "tls": named(self.counters.tls_counts().named().collect()),
             "quic": named(self.counters.quic_counts().named().collect()),
             "sealed": named(sealed.as_ref().map(SealedCounts::named).unwrap_or_default()),

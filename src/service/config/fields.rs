@@ -14,6 +14,8 @@ pub enum Field {
     ListenUdpWorkers,
     ListenUdpSteering,
     ListenUdpIdle,
+    ListenXdp,
+    ListenXdpMode,
     ListenControl,
     ListenMetrics,
     UpstreamAddress,
@@ -110,7 +112,7 @@ impl FieldInfo {
 }
 
 /// Every field, in the order of the template.
-pub const FIELDS: [FieldInfo; 23] = [
+pub const FIELDS: [FieldInfo; 25] = [
     FieldInfo { env: None, ..text(Field::Version, "", "version", "") }
         .number()
         .default("1")
@@ -141,6 +143,13 @@ pub const FIELDS: [FieldInfo; 23] = [
     text(Field::ListenUdpIdle, "listen", "udp-idle", "TEKD_LISTEN_UDP_IDLE")
         .default("spin")
         .help("What a worker does when no datagram waits: \"spin\" (look again for 20 to 50 microseconds, then\nsleep) or \"sleep\" (at once: for machines that have other work)."),
+    text(Field::ListenXdp, "listen", "xdp", "TEKD_LISTEN_XDP")
+        .flag("--xdp")
+        .default("off")
+        .help("Interfaces whose datagrams are answered by AF_XDP, past the kernel's network stack: names such as\n\"eth0,eth1\", \"auto\" for every network card that can, or \"off\". They then pass no packet filter of the\nkernel. Where it cannot be, it is said why, and sockets answer as they do without it."),
+    text(Field::ListenXdpMode, "listen", "xdp-mode", "TEKD_LISTEN_XDP_MODE")
+        .default("copy")
+        .help("How AF_XDP gets its frames: \"copy\", or \"zero-copy\" from the card itself where its driver can."),
     text(Field::ListenControl, "listen", "control", "TEKD_LISTEN_CONTROL")
         .flag("--control")
         .example("/run/tekd/control.sock")

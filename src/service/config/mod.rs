@@ -13,6 +13,7 @@ mod error;
 mod fields;
 mod values;
 mod words;
+mod xdp;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -24,3 +25,4 @@ pub use fields::{FIELDS, Field, FieldInfo, environment_help, template};
 pub use resolve::{Config, Limits, Listen, MAX_CONFIG_FILE, MAX_NODE_NAME, Node, Upstream, load, resolve};
 pub use values::{ConfigFile, Overrides};
 pub use words::{MemoryMode, UdpIdle, UdpSteering};
+pub use xdp::{MAX_INTERFACE_NAME, MAX_XDP_INTERFACES, Xdp, XdpMode};

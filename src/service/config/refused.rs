@@ -20,7 +20,7 @@ fn an_unknown_field_is_refused_with_what_was_meant() {
          5 | udpp = \"[::]:8353\"\n  \
            | ^^^^\n  \
            = did you mean `udp`?\n  \
-           = allowed here: udp, tls, quic, udp-workers, udp-steering, udp-idle, control, metrics",
+           = allowed here: udp, tls, quic, udp-workers, udp-steering, udp-idle, xdp, xdp-mode, control, metrics",
     );
 }
 
@@ -165,6 +165,26 @@ fn quic_is_refused_where_the_datagrams_are() {
     );
     let any = || Some("[::]:0".into());
     assert!(from_flags(Overrides { udp: any(), quic: any(), ..Overrides::default() }).is_ok());
+}
+
+#[test]
+fn af_xdp_is_refused_without_udp_and_for_what_is_no_interface() {
+    assert_refused(
+        "[listen]\nudp = \"off\"\nxdp = \"eth0\"\n",
+        "tekd.toml:3:7: xdp of [listen] answers datagrams, and udp is off\n  \
+           |\n\
+         3 | xdp = \"eth0\"\n  \
+           |       ^^^^^^\n  \
+           = give udp an address and a port, or set xdp to \"off\"",
+    );
+    assert_refused(
+        "[listen]\nxdp = \"eth0;eth1/2\"\n",
+        "tekd.toml:2:7: xdp of [listen]: `eth0;eth1/2` is not the name of an interface; write \"off\", \"auto\", \
+         or names like \"eth0,eth1\"\n  \
+           |\n\
+         2 | xdp = \"eth0;eth1/2\"\n  \
+           |       ^^^^^^^^^^^^^",
+    );
 }
 
 #[test]
@@ -314,6 +334,7 @@ fn a_word_that_is_none_of_the_allowed_is_refused_with_them() {
     for (variable, message) in [
         ("TEKD_LOG_FORMAT", "format of [log]: `x` is not one of text, json"),
         ("TEKD_MEMORY_MODE", "mode of [memory]: `x` is not one of copy, map"),
+        ("TEKD_LISTEN_XDP_MODE", "xdp-mode of [listen]: `x` is not one of copy, zero-copy"),
     ] {
         assert_eq!(from_env(variable, "x").unwrap_err().message, message);
     }

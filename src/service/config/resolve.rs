@@ -12,6 +12,7 @@ use super::error::{ConfigError, Place};
 use super::fields::Field;
 use super::values::{ConfigFile, Overrides, Values};
 use super::words::{MemoryMode, UdpIdle, UdpSteering};
+use super::xdp::{Xdp, XdpMode};
 use crate::service::control::{MAX_SOCKET_PATH, check_socket_path};
 use crate::service::logging::LogSettings;
 use crate::service::sizetext::{format_size, parse_size};
@@ -85,6 +86,10 @@ pub struct Listen {
     pub udp_steering: UdpSteering,
     /// What they do when no datagram waits.
     pub udp_idle: UdpIdle,
+    /// Interfaces whose datagrams are answered by AF_XDP; off unless there is UDP.
+    pub xdp: Xdp,
+    /// How they are.
+    pub xdp_mode: XdpMode,
     /// The control socket; short enough for one.
     pub control: PathBuf,
     /// Metrics over HTTP, on loopback.
@@ -164,6 +169,8 @@ pub fn resolve(
         udp_workers: number(&values, Field::ListenUdpWorkers, UDP_WORKERS)?.map(narrow),
         udp_steering: word(&values, Field::ListenUdpSteering)?,
         udp_idle: word(&values, Field::ListenUdpIdle)?,
+        xdp: xdp(&values)?,
+        xdp_mode: word(&values, Field::ListenXdpMode)?,
         control: control(&values, &data)?,
         metrics: loopback(&values, Field::ListenMetrics)?,
     };
@@ -256,6 +263,17 @@ fn quic(values: &Values<'_>) -> Result<Option<SocketAddr>, ConfigError> {
         (Field::ListenUdp, message, "give udp a port of its own, 8353 is the usual one, or set quic as well")
     };
     Err(values.error(field, message).help(help))
+}
+
+/// What AF_XDP serves: some of the datagrams, of which there have to be any.
+fn xdp(values: &Values<'_>) -> Result<Xdp, ConfigError> {
+    let xdp = word(values, Field::ListenXdp)?;
+    if xdp == Xdp::Off || address(values, Field::ListenUdp)?.is_some() {
+        return Ok(xdp);
+    }
+    Err(values
+        .error(Field::ListenXdp, "xdp of [listen] answers datagrams, and udp is off")
+        .help("give udp an address and a port, or set xdp to \"off\""))
 }
 
 /// An address to listen on; `off` is `None`.

@@ -41,6 +41,7 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(config.listen.quic, Some("[::]:8354".parse().unwrap()));
     assert_eq!(config.listen.udp_workers, None);
     assert_eq!((config.listen.udp_steering, config.listen.udp_idle), (UdpSteering::Auto, UdpIdle::Spin));
+    assert_eq!((config.listen.xdp, config.listen.xdp_mode), (Xdp::Off, XdpMode::Copy));
     assert_eq!(config.listen.control, Path::new("/var/lib/tekd/control.sock"));
     assert_eq!(config.listen.metrics, None);
     assert_eq!(config.upstream, None);
@@ -99,7 +100,8 @@ fn every_field_is_taken_from_the_file() {
         r#"
         version = 1
         data = "/srv/tekd"
-        listen = { udp = "127.0.0.1:0", tls = "off", quic = "off", udp-steering = "cpu", udp-idle = "sleep" }
+        listen = { udp = "127.0.0.1:0", tls = "off", quic = "off", udp-steering = "cpu", udp-idle = "sleep",
+          xdp = "eth0", xdp-mode = "zero-copy" }
         [upstream]
         address = "origin.example.org:8353"
         trust = "trust.json"
@@ -125,6 +127,8 @@ fn every_field_is_taken_from_the_file() {
     assert_eq!((config.listen.udp_steering, config.listen.udp_idle), (UdpSteering::Cpu, UdpIdle::Sleep));
     assert_eq!(config.listen.control, Path::new("/srv/tekd/control.sock"));
     assert_eq!((config.listen.udp.unwrap().port(), config.listen.tls, config.listen.quic), (0, None, None));
+    let interfaces = Xdp::Interfaces(vec!["eth0".to_owned()]);
+    assert_eq!((config.listen.xdp, config.listen.xdp_mode), (interfaces, XdpMode::ZeroCopy));
     let upstream = config.upstream.unwrap();
     assert_eq!(upstream.address, "origin.example.org:8353");
     assert_eq!(upstream.trust, Path::new("trust.json"));
@@ -162,6 +166,7 @@ fn every_flag_reaches_its_field() {
         udp: Some("127.0.0.1:1".into()),
         tls: Some("127.0.0.1:2".into()),
         quic: Some("127.0.0.1:5".into()),
+        xdp: Some("auto".into()),
         control: Some("/c".into()),
         metrics: Some("[::1]:3".into()),
         ready_file: Some("/r".into()),
@@ -174,7 +179,7 @@ fn every_flag_reaches_its_field() {
     .unwrap();
     let listen = &config.listen;
     assert_eq!((listen.udp.unwrap().port(), listen.tls.unwrap().port()), (1, 2));
-    assert_eq!(listen.quic.unwrap().port(), 5);
+    assert_eq!((listen.quic.unwrap().port(), &listen.xdp), (5, &Xdp::Auto));
     assert_eq!((listen.control.as_path(), listen.metrics.unwrap().port()), (Path::new("/c"), 3));
     assert_eq!((config.data, config.ready_file), (PathBuf::from("/d"), Some(PathBuf::from("/r"))));
     let poll = Duration::from_secs(5);

@@ -31,6 +31,8 @@ pub struct Overrides {
     pub tls: Option<String>,
     /// `--quic ADDR`
     pub quic: Option<String>,
+    /// `--xdp INTERFACES`
+    pub xdp: Option<String>,
     /// `--control PATH`
     pub control: Option<PathBuf>,
     /// `--metrics ADDR`
@@ -59,6 +61,7 @@ impl Overrides {
             Field::ListenUdp => text(&self.udp),
             Field::ListenTls => text(&self.tls),
             Field::ListenQuic => text(&self.quic),
+            Field::ListenXdp => text(&self.xdp),
             Field::ListenControl => path(&self.control),
             Field::ListenMetrics => text(&self.metrics),
             Field::UpstreamAddress => text(&self.upstream),

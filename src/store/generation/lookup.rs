@@ -7,7 +7,6 @@
 //! entries it is searched by halving, and a key with many withdrawn entries costs no more,
 //! for a live entry is the last of its key.
 
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::Generation;
@@ -24,14 +23,15 @@ const SHORT_ENTRY: usize = 32;
 /// Bytes of a key that are compared at once: all of a short one.
 const LEAD: usize = size_of::<u128>();
 
-/// The first bytes of a key or an entry as a number that sorts as they do; of one without so many, 0.
+/// The first bytes of a key or an entry; of one without so many, 0.
 #[inline]
 fn lead(bytes: &[u8]) -> u128 {
-    bytes.first_chunk::<LEAD>().map_or(0, |lead| u128::from_be_bytes(*lead))
+    bytes.first_chunk::<LEAD>().map_or(0, |lead| u128::from_le_bytes(*lead))
 }
 
 impl Generation {
     /// Slot of the prefix index that `key` falls into.
+    #[inline]
     fn slot_of(&self, key: &[u8]) -> usize {
         top_bits(prefix(key), self.layout.index_bits)
     }
@@ -45,22 +45,39 @@ impl Generation {
     /// Asks for the entries among which `key` is.
     #[inline]
     pub fn foresee_entries(&self, key: &[u8]) {
-        let (range, len) = (self.range(key), self.shape.entry_len());
-        // An index that was changed under a map may name none.
-        let entries = self.entry_bytes().get(range.start * len..range.end * len).unwrap_or_default();
-        entries.chunks(LINE).take(LINES_MAX).for_each(prefetch);
+        self.scanned(&self.range(key)).chunks(LINE).take(LINES_MAX).for_each(prefetch);
     }
 
     /// The entries of the slot that `key` falls into.
+    #[inline]
     pub fn range(&self, key: &[u8]) -> Range<usize> {
         self.slot_range(self.slot_of(key))
     }
 
-    /// Position of the live entry of `key` within `range`, which is [`Generation::range`] of it.
-    pub fn find_live_in(&self, range: Range<usize>, key: &[u8]) -> Option<usize> {
-        let end = self.end_of(range.clone(), key);
-        let last = end.checked_sub(1).filter(|last| *last >= range.start)?;
-        (self.key(last) == key && is_live(self.entry(last))).then_some(last)
+    /// Position of the live entry of `key`. There is one at most, and it is the last of its key.
+    #[inline]
+    pub fn find_live(&self, key: &[u8]) -> Option<usize> {
+        let range = self.range(key);
+        if range.len() > SCAN_MAX {
+            let last = self.end_of(range.clone(), key).checked_sub(1).filter(|last| *last >= range.start)?;
+            return (self.key(last) == key && is_live(self.entry(last))).then_some(last);
+        }
+        let wanted = lead(key);
+        let is_it = |entry: &[u8]| lead(entry) == wanted && self.shape.key(entry) == key && is_live(entry);
+        let (entries, len) = (self.scanned(&range), self.shape.entry_len());
+        let found = match len {
+            SHORT_ENTRY => entries.as_chunks::<SHORT_ENTRY>().0.iter().position(|entry| is_it(entry)),
+            _ => entries.chunks_exact(len).position(is_it),
+        };
+        found.map(|at| range.start + at)
+    }
+
+    /// The bytes of a short range.
+    #[inline]
+    fn scanned(&self, range: &Range<usize>) -> &[u8] {
+        let len = self.shape.entry_len();
+        // An index that was changed under a map may name none.
+        self.entry_bytes().get(range.start * len..range.end * len).unwrap_or_default()
     }
 
     /// Position in `range` behind the last entry of `key`.
@@ -69,24 +86,7 @@ impl Generation {
             // bounded: whatever keys a submitter chose, about log2(entries) steps.
             return self.first_where(range, |other| other > key);
         }
-        let len = self.shape.entry_len();
-        // An index that was changed under a map may name none.
-        let entries = self.entry_bytes().get(range.start * len..range.end * len).unwrap_or_default();
-        let wanted = lead(key);
-        let behind = |entry: &[u8]| match lead(entry).cmp(&wanted) {
-            Ordering::Equal => self.shape.key(entry) > key,
-            order => order == Ordering::Greater,
-        };
-        let found = match len {
-            SHORT_ENTRY => entries.as_chunks::<SHORT_ENTRY>().0.iter().position(|entry| behind(entry)),
-            _ => entries.chunks_exact(len).position(behind),
-        };
-        found.map_or(range.end, |at| range.start + at)
-    }
-
-    /// Position of the live entry of `key`.
-    pub fn find_live(&self, key: &[u8]) -> Option<usize> {
-        self.find_live_in(self.range(key), key)
+        range.clone().find(|position| self.key(*position) > key).unwrap_or(range.end)
     }
 
     /// All entries of `key`, withdrawn ones included, oldest first.
@@ -148,11 +148,12 @@ impl Generation {
 
     #[inline]
     fn slot_range(&self, slot: usize) -> Range<usize> {
-        self.begin_of(slot)..self.begin_of(slot + 1)
+        let (begin, end) = self.offsets(slot);
+        // An index that was changed under a map leads nowhere else.
+        begin.min(self.len())..end.min(self.len())
     }
 
     /// First entry of a slot. An index that was changed under a map leads nowhere else.
-    #[inline]
     fn begin_of(&self, slot: usize) -> usize {
         self.offset(slot).min(self.len())
     }

@@ -102,7 +102,11 @@ fn serial_at(entry: &[u8], from_end: usize) -> u32 {
 }
 
 /// The first 32 bits of a key as a number; a missing byte counts as zero.
+#[inline]
 pub(super) fn prefix(key: &[u8]) -> u32 {
+    if let Some(first) = key.first_chunk::<PREFIX_LEN>() {
+        return u32::from_be_bytes(*first);
+    }
     key.iter()
         .take(PREFIX_LEN)
         .zip([24, 16, 8, 0])

@@ -411,8 +411,9 @@ fn check_keys(generation: &Generation, model: &Model, asked: &[Vec<u8>]) -> Resu
             prop_assert_eq!(generation.key(position), &key[..]);
             prop_assert!(is_live(generation.entry(position)));
         }
-        let range = generation.range(key);
-        prop_assert_eq!(generation.find_live_in(range, key), found);
+        prop_assert!(generation.is_found(key, found));
+        let other = if found.is_some() { None } else { generation.range(key).next() };
+        prop_assert!(found == other || !generation.is_found(key, other));
         generation.foresee_slot(key);
         generation.foresee_entries(key);
         let all: Vec<u32> =

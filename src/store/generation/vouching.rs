@@ -11,13 +11,14 @@ use super::order::{is_live, prefix, top_bits};
 use crate::store::MemoryMode;
 
 impl Generation {
-    /// Whether what [`Generation::find_live`] says of `key` is so.
-    pub fn vouches_for(&self, key: &[u8]) -> bool {
-        if self.mode() == MemoryMode::Copy {
-            return true;
-        }
-        let range = self.range(key);
-        let (found, end) = (self.find_live_in(range.clone(), key), self.end_of(range, key));
+    /// Whether it is so that the live entry of `key` is `found`, as [`Generation::find_live`] said.
+    #[inline]
+    pub fn vouches_for(&self, key: &[u8], found: Option<usize>) -> bool {
+        self.mode() == MemoryMode::Copy || self.is_found(key, found)
+    }
+
+    pub(super) fn is_found(&self, key: &[u8], found: Option<usize>) -> bool {
+        let end = self.end_of(self.range(key), key);
         let below = end.checked_sub(1).filter(|below| self.key(*below) == key && is_live(self.entry(*below)));
         self.is_between(end..end, |before| before <= key, |after| after > key) && below == found
     }

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::engine::Silence;
-use crate::transport::{Steering, bind, receive_cpus, steer};
+use crate::engine::{Outcome, Silence};
+use crate::transport::{MAX_DATAGRAM, Steering, bind, receive_cpus, steer};
 
 /// Longer than any answer takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -168,12 +168,6 @@ fn a_proved_source_may_get_more_than_it_asked_with() {
     socket.send_to(&[0x80; 64], address).expect("sent");
     assert_eq!(receive(&socket).0.len(), MAX_DATAGRAM);
     finish(workers);
-}
-
-#[test]
-fn what_may_leave_is_the_question_s_length_or_proof_and_never_over_1232() {
-    assert!(may_leave(64, 64, false) && !may_leave(64, 65, false) && may_leave(64, 65, true));
-    assert!(may_leave(1232, 1232, false) && !may_leave(1232, 1233, true));
 }
 
 #[test]

@@ -1,0 +1,26 @@
+//! AF_XDP, whole: the real binary in one network namespace, its clients in another, a veth pair of two queues
+//! between them.
+//!
+//! Each test makes namespaces of its own and runs itself a second time inside the clients'. Making them needs
+//! root: without it, a test says that it skips and why. As root it has to work.
+
+#[path = "xdp/network.rs"]
+mod network;
+#[allow(dead_code)] // the tests of the real binary use all of it
+#[path = "real/server.rs"]
+mod server;
+#[allow(dead_code)]
+#[path = "real/keys.rs"]
+mod keys;
+#[path = "xdp/phone.rs"]
+mod phone;
+#[path = "xdp/answers.rs"]
+mod answers;
+#[path = "xdp/passing.rs"]
+mod passing;
+#[path = "xdp/falling_back.rs"]
+mod falling_back;
+#[path = "udp_alloc/counting.rs"]
+mod counting;
+#[path = "xdp/worker.rs"]
+mod worker;
