@@ -33,9 +33,7 @@ pub fn read_machine(root: &Path, data: Option<&Path>) -> Readings {
             .collect(),
         huge_pages: machine.line("sys/kernel/mm/transparent_hugepage/enabled"),
         cards: machine.cards(),
-        tracks_connections: machine
-            .has("proc/sys/net")
-            .then(|| machine.has("proc/sys/net/netfilter/nf_conntrack_max")),
+        tracked: machine.tracked(),
         has_xdp: machine
             .text("proc/net/protocols")
             .map(|text| text.lines().any(|line| line.starts_with("XDP "))),
@@ -78,6 +76,14 @@ impl Machine<'_> {
         let names = SYSCTLS.iter().map(|(name, ..)| *name).chain(BUSY_POLLS);
         let read = |name: &str| self.line(Path::new("proc/sys").join(name.replace('.', "/")))?.parse().ok();
         names.filter_map(|name| Some((name.to_owned(), read(name)?))).collect()
+    }
+
+    /// Connections that are tracked: none where there is no tracking.
+    fn tracked(&self) -> Option<u64> {
+        match self.line("proc/sys/net/netfilter/nf_conntrack_count") {
+            Some(count) => count.parse().ok(),
+            None => self.has("proc/sys/net").then_some(0),
+        }
     }
 
     /// Directories of the processors.

@@ -51,8 +51,8 @@ pub struct Readings {
     pub huge_pages: Option<String>,
     /// Network cards.
     pub cards: Vec<Card>,
-    /// Whether connection tracking is loaded.
-    pub tracks_connections: Option<bool>,
+    /// Connections that the kernel tracks; 0 also where it has no tracking.
+    pub tracked: Option<u64>,
     /// Whether the kernel has AF_XDP.
     pub has_xdp: Option<bool>,
     /// Whose limits these are: those of a running server, or of whoever asks.
@@ -201,11 +201,16 @@ fn busy_poll(readings: &Readings, name: &str) -> Check {
 fn tracking(readings: &Readings) -> Check {
     Check {
         name: "connection tracking".to_owned(),
-        state: State::of(readings.tracks_connections.map(|tracks| !tracks)),
-        found: said(readings.tracks_connections.map(|tracks| if tracks { "loaded" } else { "not loaded" })),
-        wanted: "not loaded".to_owned(),
+        // The kernel does not tell whose ports are exempt.
+        state: State::of(readings.tracked.filter(|tracked| *tracked == 0).map(|_| true)),
+        found: match readings.tracked {
+            None => said(None::<u64>),
+            Some(0) => "off".to_owned(),
+            Some(tracked) => format!("of {tracked} connections; whether tekd's are among them is not told"),
+        },
+        wanted: "off, or tekd's ports exempt".to_owned(),
         why: "every datagram would take a place in a table that a flood fills",
-        todo: "unload it, or exempt the ports of tekd: tuning/nft/60-tekd-notrack.nft",
+        todo: "tuning/nft/60-tekd-notrack.nft",
     }
 }
 
@@ -238,7 +243,7 @@ fn huge_pages(readings: &Readings) -> Check {
 fn queues(card: &Card, cores: usize) -> Check {
     Check {
         name: format!("{} queues", card.name),
-        state: State::of((card.queues > 0 && cores > 0).then(|| card.queues >= cores)),
+        state: State::of((card.queues > 0 && cores > 0).then_some(card.queues >= cores)),
         found: card.queues.to_string(),
         wanted: format!("{cores}, one for each core"),
         why: "what one queue receives is worked on by one core",
@@ -356,7 +361,7 @@ mod tests {
             governors: vec!["performance".to_owned(); 2],
             huge_pages: Some("always [madvise] never".to_owned()),
             cards: vec![Card { name: "eth0".to_owned(), queues: 2, interrupts }],
-            tracks_connections: Some(false),
+            tracked: Some(0),
             has_xdp: Some(true),
             limits_of: "of tekd",
             open_files: Some(OPEN_FILES),
@@ -365,6 +370,9 @@ mod tests {
             data: Some(DataDisk { file_system: Some("ext4".to_owned()), free_bytes: Some(FREE_BYTES) }),
         }
     }
+
+    /// Takes away one thing that is wanted.
+    type Spoil = fn(&mut Readings);
 
     /// Names of what does not hold.
     fn advised(readings: &Readings) -> Vec<String> {
@@ -400,9 +408,8 @@ mod tests {
 
     #[test]
     fn every_other_thing_that_does_not_hold_is_advised_alone() {
-        let spoilt: [(&str, fn(&mut Readings)); 13] = [
+        let spoilt: [(&str, Spoil); 12] = [
             ("kernel", |r| r.kernel = Some("5.8.17".to_owned())),
-            ("connection tracking", |r| r.tracks_connections = Some(true)),
             ("processor governor", |r| r.governors[1] = "powersave".to_owned()),
             ("transparent huge pages", |r| r.huge_pages = Some("always madvise [never]".to_owned())),
             ("eth0 queues", |r| r.cores = 3),
@@ -420,6 +427,14 @@ mod tests {
             spoil(&mut readings);
             assert_eq!(advised(&readings), [name]);
         }
+    }
+
+    #[test]
+    fn tracked_connections_may_be_of_others() {
+        let checks = checks(&Readings { tracked: Some(9), ..tuned() });
+        let tracking = checks.iter().find(|check| check.name == "connection tracking").unwrap();
+        assert_eq!(tracking.state, State::Unknown);
+        assert!(tracking.found.contains("of 9 connections"), "{}", tracking.found);
     }
 
     #[test]
