@@ -132,6 +132,8 @@ pub(crate) enum OperatorCommand {
     /// Formats of a data directory that no server serves: status, finalize
     #[command(subcommand)]
     Upgrade(UpgradeCommand),
+    /// Whether this machine is as a server wants it, and what to do; exit code 5 if something is advised
+    Doctor,
     /// Tell clients to go elsewhere and go on answering
     Drain,
     /// Take drain back

@@ -24,6 +24,7 @@ mod backup;
 mod remote;
 mod audit;
 mod adopt;
+mod doctor;
 mod watch;
 mod sync;
 mod reporting;
@@ -57,6 +58,7 @@ fn run(cli: &args::Cli) -> Done {
         }
         Command::Operator(OperatorCommand::Backup { to }) => backup::run(global, to),
         Command::Operator(OperatorCommand::Adopt) => adopt::run(global),
+        Command::Operator(OperatorCommand::Doctor) => doctor::run(global),
         Command::Operator(OperatorCommand::Upgrade(command)) => upgrade::run(global, *command),
         Command::Operator(OperatorCommand::Provider(command)) => providers::run(global, command),
         Command::Operator(OperatorCommand::Codes(command)) => codes::run(global, command),

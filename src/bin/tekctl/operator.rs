@@ -71,6 +71,7 @@ fn request(global: &Global, command: &OperatorCommand) -> Result<ControlRequest,
         | OperatorCommand::Journal(_)
         | OperatorCommand::Backup { .. }
         | OperatorCommand::Adopt
+        | OperatorCommand::Doctor
         | OperatorCommand::Upgrade(_)
         | OperatorCommand::Provider(_)
         | OperatorCommand::Codes(_)
