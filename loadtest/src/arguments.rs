@@ -9,9 +9,11 @@ use tekd::gaen::Epidemic;
 use tekd::service::timetext::parse_time;
 use tekd::time::interval_of;
 
+use crate::compare_arguments::CompareArguments;
 use crate::pace::{MAX_RATE, MAX_WINDOW};
 use crate::report_arguments::{ConfirmArguments, SubmitArguments};
-use crate::times::length;
+use crate::sizes::part;
+use crate::times::{length, pause};
 
 /// Keys generated, at most: what one table holds.
 const MAX_KEYS: u64 = 1 << 32;
@@ -134,45 +136,15 @@ pub struct LookupArguments {
 /// `tekd-load echo`.
 #[derive(Debug, Args)]
 pub struct EchoArguments {
-    /// An address of the loopback; port 0 is any free one.
+    /// An address of the loopback or of 198.18.0.0/15; port 0 is any free one.
     #[arg(long, value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// How long to look for more datagrams before waiting, like 50us.
+    #[arg(long, value_name = "TIME", default_value = "0us", value_parser = pause)]
+    pub spin: Duration,
     /// Written once it answers.
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
-}
-
-/// With whom tekd is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Peer {
-    /// A bare echo with the same system calls.
-    Echo,
-}
-
-/// `tekd-load compare`.
-#[derive(Debug, Args)]
-pub struct CompareArguments {
-    /// With whom.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "echo")]
-    pub peers: Vec<Peer>,
-    /// Keys in the set.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=MAX_KEYS))]
-    pub keys: u64,
-    /// Length of each run.
-    #[arg(long, default_value = "10s", value_parser = length)]
-    pub duration: Duration,
-    /// Rounds; each runs every server once.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub runs: u16,
-    /// Part of the keys asked for that is in the set, 0 to 1.
-    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = part)]
-    pub hit_ratio: f64,
-    /// Seed of keys and questions.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// The server. Without it: the `tekd` beside this program.
-    #[arg(long, value_name = "FILE")]
-    pub tekd: Option<PathBuf>,
 }
 
 /// `YYYY-MM-DD`, as the interval the day starts at.
@@ -182,14 +154,6 @@ fn day(text: &str) -> Result<u32, String> {
     let interval = interval_of(seconds);
     let (least, most) = (Epidemic::LEAST_NEWEST_DAY, Epidemic::MOST_NEWEST_DAY);
     if (least..=most).contains(&interval) { Ok(interval) } else { Err(format!("`{text}` is out of range")) }
-}
-
-/// A number from 0 to 1.
-fn part(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(part) if (0.0..=1.0).contains(&part) => Ok(part),
-        _ => Err("not a number from 0 to 1".to_owned()),
-    }
 }
 
 #[cfg(test)]

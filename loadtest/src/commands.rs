@@ -16,23 +16,21 @@ use tekd::service::timetext::format_interval;
 use tekd::store::RealDisk;
 use tekd::wire::Key;
 
-use crate::arguments::{
-    Arguments, Command, CompareArguments, EchoArguments, GenerateArguments, LookupArguments, Transport,
-};
-use crate::compare::{CompareError, CompareOptions, compare};
+use crate::arguments::{Arguments, Command, EchoArguments, GenerateArguments, LookupArguments, Transport};
+use crate::compare_command::compare_peers;
 use crate::data_directory::{GeneratedData, default_newest_day, released_at, write_data_directory};
 use crate::echo::{Echo, EchoError};
 use crate::ending::{Done, Failure, failed, failure, misused, tell};
 use crate::key_file::{read_keys, write_keys};
+use crate::lookups::Lookups;
 use crate::measure::{MeasureError, Plan, greet, measure};
-use crate::naming::{ready_file, resolve, server_program, trusted};
+use crate::naming::{ready_file, resolve, trusted};
 use crate::output::{OutputError, empty_directory};
 use crate::pace::Pace;
 use crate::packages::{GeneratedPackages, write_packages};
 use crate::report_commands::{confirm_reports, submit};
 use crate::system;
 use crate::times::now;
-use crate::traffic::Lookups;
 
 /// Questions out at once when nothing is said.
 const DEFAULT_WINDOW: u32 = 64;
@@ -157,6 +155,7 @@ fn lookup(arguments: &LookupArguments, json: bool) -> Done {
         length: arguments.duration,
         patience: arguments.timeout,
         pid: arguments.pid.or_else(|| Some(ready.as_ref()?.pid)),
+        spin: false,
     };
     let report = measure(&plan, &mut lookups)?;
     tell(json, &report, || report.to_string())?;
@@ -191,10 +190,10 @@ struct Echoing {
 
 fn echo(arguments: &EchoArguments, json: bool) -> Done {
     let refuse = |e: EchoError| match e {
-        EchoError::NotLoopback(_) => failure(Exit::Refused)(&e),
+        EchoError::Reachable(_) => failure(Exit::Refused)(&e),
         EchoError::Socket { .. } => failed(e),
     };
-    let echo = Echo::bind(arguments.listen).map_err(refuse)?;
+    let echo = Echo::bind(arguments.listen, arguments.spin).map_err(refuse)?;
     let (udp, pid) = (echo.address(), std::process::id());
     tell(json, &Echoing { udp, pid }, || format!("echoing on {udp}, process {pid}"))?;
     if let Some(file) = &arguments.ready_file {
@@ -205,25 +204,4 @@ fn echo(arguments: &EchoArguments, json: bool) -> Done {
     }
     echo.run(&AtomicBool::new(false)).map_err(refuse)?;
     Ok(Exit::Ok)
-}
-
-fn compare_peers(arguments: &CompareArguments, json: bool) -> Done {
-    let own = std::env::current_exe().map_err(failed)?;
-    let tekd = server_program(arguments.tekd.as_deref())?;
-    let options = CompareOptions {
-        keys: arguments.keys,
-        seed: arguments.seed,
-        newest_day: default_newest_day(now()),
-        length: arguments.duration,
-        runs: arguments.runs.into(),
-        hit_ratio: arguments.hit_ratio,
-        tekd,
-        own,
-    };
-    let comparison = compare(&options).map_err(|e| match e {
-        CompareError::Measure(e) => e.into(),
-        other => failed(other),
-    })?;
-    tell(json, &comparison, || comparison.to_string())?;
-    Ok(if comparison.rows.iter().any(|row| row.wrong > 0) { Exit::Failed } else { Exit::Ok })
 }

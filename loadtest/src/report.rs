@@ -42,6 +42,8 @@ pub struct Report {
     pub server_cpu_ns_per_answer: Option<u64>,
     /// Of this, in its own code; absent when its process is not known.
     pub server_user_ns_per_answer: Option<u64>,
+    /// How much of one core the server used; absent when its process is not known.
+    pub server_busy: Option<f64>,
     /// Seconds from the first question to the last answer, at least the length of the run.
     pub seconds: f64,
 }
@@ -98,9 +100,15 @@ impl Tally {
             max_us: percentile(100.0),
             server_cpu_ns_per_answer: cpu.and_then(|cpu| each(cpu.total_ns())),
             server_user_ns_per_answer: cpu.and_then(|cpu| each(cpu.user_ns)),
+            server_busy: cpu.filter(|_| seconds > 0.0).map(|cpu| busy(cpu.total_ns(), seconds)),
             seconds,
         }
     }
+}
+
+/// Part of one core, to the thousandth.
+fn busy(cpu_ns: u64, seconds: f64) -> f64 {
+    (cpu_ns as f64 / seconds / 1e6).round() / 1e3
 }
 
 impl std::fmt::Display for Report {
@@ -147,7 +155,7 @@ mod tests {
         assert!(near(report.p99_us, 990.0) && near(report.p999_us, 999.0) && near(report.max_us, 1000.0));
         assert_eq!((report.answered, report.lost, report.qps), (1000, 7, 500.0));
         assert_eq!(report.server_cpu_ns_per_answer, Some(4000));
-        assert_eq!(report.server_user_ns_per_answer, Some(1000));
+        assert_eq!((report.server_user_ns_per_answer, report.server_busy), (Some(1000), Some(0.002)));
     }
 
     #[test]

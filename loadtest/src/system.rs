@@ -1,10 +1,12 @@
-//! The system calls that the standard library lacks: batches of datagrams, waiting to the nanosecond, cores.
+//! The system calls that the standard library lacks: batches of datagrams, waiting to the nanosecond, cores,
+//! networks.
 //!
 //! The invariants that the `unsafe` blocks lean on:
 //! - **armed-pointers**: every pointer handed to the kernel was taken in the same method from memory owned by
 //!   the same struct or frame, with that memory's length; nothing else touches it during the call.
 //! - **open-descriptor**: a descriptor comes as `BorrowedFd`, open for the whole call.
 //! - **zero-is-valid**: the C struct consists of integers and pointers; all-zero bytes are one of its values.
+//! - **no-pointers**: the call takes integers alone.
 //! - **core-in-set**: a core's number is below the number of bits of the set it is looked up in.
 #![allow(unsafe_code)]
 
@@ -183,6 +185,22 @@ pub(crate) fn stand_back() -> io::Result<()> {
     let priority = libc::sched_param { sched_priority: 0 };
     // SAFETY: armed-pointers: the parameter is on this frame; 0 is the calling thread.
     let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &priority) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts this thread, and the processes that it starts from now on, into a network of its own with nothing in
+/// it. The kernel ends it with the last thread, process and file that holds it.
+pub(crate) fn new_network() -> io::Result<()> {
+    // SAFETY: no-pointers: a flag is all that is handed over.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts this thread, and the processes that it starts from now on, into the network that a file of
+/// `/proc/PID/ns/net` stands for.
+pub(crate) fn enter_network(network: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: open-descriptor: nothing else is handed over.
+    let result = unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
