@@ -4,16 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tekd::gaen::Epidemic;
 use tekd::service::timetext::parse_time;
 use tekd::time::interval_of;
 
+use crate::asking_arguments::{AskArguments, BucketArguments, DnsArguments, LookupArguments, MixedArguments};
 use crate::compare_arguments::CompareArguments;
-use crate::pace::{MAX_RATE, MAX_WINDOW};
 use crate::report_arguments::{ConfirmArguments, SubmitArguments};
-use crate::sizes::part;
-use crate::times::{length, pause};
+use crate::times::pause;
 
 /// Keys generated, at most: what one table holds.
 const MAX_KEYS: u64 = 1 << 32;
@@ -37,6 +36,16 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Ask for keys as fast as told, and say what came back.
     Lookup(LookupArguments),
+    /// Ask for the newest checkpoint.
+    Checkpoint(AskArguments),
+    /// Ask for leaves of the tree with their proofs.
+    Bucket(BucketArguments),
+    /// Ask for the way to the newest version, and fetch it.
+    Sync(AskArguments),
+    /// Ask all of this in a mixture.
+    Mixed(MixedArguments),
+    /// Ask a name server.
+    Dns(DnsArguments),
     /// Report as fast as told, and say what was confirmed.
     Submit(SubmitArguments),
     /// Measure how many reports a second an origin of its own confirms, and how fast, beside what disk and
@@ -73,64 +82,6 @@ pub struct GenerateArguments {
     /// Also write the keys as JSON Lines, for `lookup --keys`.
     #[arg(long, value_name = "FILE")]
     pub keys_out: Option<PathBuf>,
-}
-
-/// How questions travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    /// One datagram each way.
-    Udp,
-}
-
-/// `tekd-load lookup`.
-#[derive(Debug, Args)]
-pub struct LookupArguments {
-    /// Host and port of the server. Without it: the one of --ready-file.
-    #[arg(long, value_name = "ADDR", required_unless_present = "ready_file")]
-    pub server: Option<String>,
-    /// Its trust.json. Without it: the one of --ready-file.
-    #[arg(long, value_name = "FILE", required_unless_present = "ready_file")]
-    pub trust: Option<PathBuf>,
-    /// The server's ready file: address, trust, and the process whose processor time is told.
-    #[arg(long, value_name = "FILE")]
-    pub ready_file: Option<PathBuf>,
-    /// How questions travel.
-    #[arg(long, value_enum, default_value = "udp")]
-    pub transport: Transport,
-    /// Open loop: questions a second.
-    #[arg(long, value_name = "N", conflicts_with = "window",
-          value_parser = clap::value_parser!(u64).range(1..=MAX_RATE))]
-    pub rate: Option<u64>,
-    /// Closed loop: questions out at once. The default, with 64.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WINDOW)))]
-    pub window: Option<u32>,
-    /// For how long.
-    #[arg(long, default_value = "10s", value_parser = length)]
-    pub duration: Duration,
-    /// After how long without an answer a question is lost.
-    #[arg(long, default_value = "1s", value_parser = length)]
-    pub timeout: Duration,
-    /// Part of the keys asked for that is in the set, 0 to 1. Needs --keys.
-    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = part)]
-    pub hit_ratio: f64,
-    /// Keys in one question, 1 to 32.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub keys_per_question: u8,
-    /// Keys that are in the set, as `tekctl sync --keys-out` writes them.
-    #[arg(long, value_name = "FILE")]
-    pub keys: Option<PathBuf>,
-    /// The same seed asks the same questions.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// The set that is asked about.
-    #[arg(long, default_value_t = 1)]
-    pub set: u32,
-    /// The server's process, if it runs on this machine.
-    #[arg(long, conflicts_with = "ready_file")]
-    pub pid: Option<u32>,
-    /// Run on this core alone.
-    #[arg(long, value_name = "CORE")]
-    pub core: Option<usize>,
 }
 
 /// `tekd-load echo`.
@@ -182,12 +133,15 @@ mod tests {
     #[test]
     fn lookup_has_the_defaults_of_the_contract_and_json_anywhere() {
         let plain = lookup("--server 127.0.0.1:8353 --trust t.json");
-        assert_eq!((plain.duration, plain.hit_ratio, plain.set), (Duration::from_secs(10), 0.5, 1));
-        assert_eq!((plain.rate, plain.window, plain.keys_per_question), (None, None, 1));
+        assert_eq!(
+            (plain.run.duration, plain.keys.hit_ratio, plain.server.set),
+            (Duration::from_secs(10), 0.5, 1)
+        );
+        assert_eq!((plain.run.rate, plain.run.window, plain.keys.keys_per_question), (None, None, 1));
         for line in ["tekd-load --json echo --listen [::1]:0", "tekd-load echo --listen [::1]:0 --json"] {
             assert!(parse(line).expect("a good line").json);
         }
-        assert!(lookup("--ready-file r.json --rate 1000 --duration 250ms").server.is_none());
+        assert!(lookup("--ready-file r.json --rate 1000 --duration 250ms").server.server.is_none());
     }
 
     #[test]
@@ -204,6 +158,11 @@ mod tests {
             "tekd-load lookup --ready-file r --duration 0s",
             "tekd-load lookup --ready-file r --keys-per-question 33",
             "tekd-load lookup --ready-file r --transport carrier-pigeon",
+            "tekd-load lookup --ready-file r --train 65",
+            "tekd-load mixed --ready-file r --mix lookup=0",
+            "tekd-load bucket --ready-file r --bits 33",
+            "tekd-load dns --server a:1",
+            "tekd-load compare --keys 0",
             "tekd-load generate --keys 5 --out d --journal --packages",
             "tekd-load generate --out d",
             "tekd-load compare --runs 0",

@@ -208,6 +208,7 @@ fn run(
         patience: PATIENCE,
         pid: Some(player.server.pid()),
         spin: stage.pinned() && !course.fills(),
+        train: 1,
     };
     measure(&Plan { length: WARM_UP, ..plan.clone() }, &mut *questions)?;
     measure(&plan, &mut *questions).map(Some)

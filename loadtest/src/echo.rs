@@ -140,7 +140,8 @@ mod tests {
             move || echo.run(&stop)
         });
         let (length, patience) = (Duration::from_millis(100), Duration::from_secs(20));
-        let plan = Plan { server, pace: Pace::Window(100), length, patience, pid: None, spin: true };
+        let plan =
+            Plan { server, pace: Pace::Window(100), length, patience, pid: None, spin: true, train: 1 };
         let lookups = Lookups::new(*b"service!", 1, Arc::new(Vec::new()), 0.0, 1, 1).expect("sound");
         let report = measure(&plan, &mut Echoes(lookups)).expect("measured");
         assert!(report.answered >= 100 && report.answered == report.sent, "{report:?}");

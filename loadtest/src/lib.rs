@@ -10,6 +10,9 @@
 //! [`compare`](mod@compare) lets them answer in turn on each [`course`], [`comparison`] makes rows of it,
 //! [`results`] keeps them with a [`chart`].
 //!
+//! The same loop asks for [`checkpoints`], [`buckets`], [`syncs`] or all of it [`mixed`], after [`learning`]
+//! what has to be known; over connections the loop is that of [`streams`].
+//!
 //! *One report's way*: [`sealing`] seals it before the run, [`submitting`] sends it on one of many [`lines`]
 //! and keeps what comes back, [`sealing`] judges that after the run, [`submit_run`] counts. [`confirm`] sets
 //! what an origin confirms beside the [`yardsticks`] of its disk and processor.
@@ -28,16 +31,26 @@ mod flights;
 mod key_file;
 mod dns_message;
 mod traffic;
+mod conversation;
 mod lookups;
 mod names;
 mod dns;
 mod report;
+mod verdicts;
 mod measure;
 mod progress;
 mod output;
 mod packages;
 mod data_directory;
 mod data_cache;
+#[cfg(test)]
+mod gate_for_tests;
+mod checkpoints;
+mod buckets;
+mod syncs;
+mod mixed;
+mod transports;
+mod learning;
 mod echo;
 mod median;
 mod servers;
@@ -57,6 +70,7 @@ mod patients;
 mod sealing;
 mod lines;
 mod submitting;
+mod streams;
 mod submit_run;
 mod scrape;
 mod own_origin;
@@ -65,14 +79,20 @@ mod confirmation;
 mod confirm;
 mod report_arguments;
 mod compare_arguments;
+mod asking_arguments;
 mod arguments;
 mod ending;
 mod naming;
 mod report_commands;
+mod asking_commands;
 mod compare_command;
 mod commands;
 
-pub use arguments::{Arguments, Command, EchoArguments, GenerateArguments, LookupArguments, Transport};
+pub use arguments::{Arguments, Command, EchoArguments, GenerateArguments};
+pub use asking_arguments::{
+    AskArguments, BucketArguments, DnsArguments, KeysArguments, Kind, LookupArguments, MixedArguments,
+    RunArguments, ServerArguments,
+};
 pub use code_file::{CodeFileError, read_codes};
 pub use commands::run;
 pub use compare::{CompareError, CompareOptions, compare};
@@ -90,6 +110,7 @@ pub use draw::Draw;
 pub use echo::{Echo, EchoError};
 pub use flights::{CAPACITY, Flights};
 pub use key_file::{KeyFileError, read_keys, write_keys};
+pub use learning::LearningError;
 pub use lines::ReportTransport;
 pub use lookups::{Echoes, Lookups, LookupsError};
 pub use machine::Machine;
@@ -107,3 +128,4 @@ pub use results::{ResultsError, keep};
 pub use servers::ServerError;
 pub use stage::StageError;
 pub use traffic::{Judged, TXID, Traffic};
+pub use transports::Transport;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tekd::wire::slot::max_slots;
-use tekd::wire::{AnswerBody, Expected, Key, Operation, QuestionBuilder, ServiceId, parse_answer};
+use tekd::wire::{AnswerBody, Key, Operation, ServiceId};
 
+use crate::conversation::Conversation;
 use crate::draw::Draw;
 use crate::system::ROOM;
-use crate::traffic::{Judged, TXID, Traffic};
+use crate::traffic::{Judged, Traffic};
 
 /// Why there is nothing to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,13 +32,12 @@ pub enum LookupsError {
 /// LOOKUP of keys in the set and of keys drawn at random.
 #[derive(Debug, Clone)]
 pub struct Lookups {
-    builder: QuestionBuilder,
+    conversation: Conversation,
     draw: Draw,
     hits: Arc<Vec<Key>>,
     /// A key is a hit if a number drawn of 2⁶⁴ is below this.
     hit_below: u128,
     key_len: usize,
-    first_txid: u64,
     /// Keys of the question at hand and whether each is a hit.
     keys: Vec<Key>,
     known: Vec<bool>,
@@ -65,15 +65,12 @@ impl Lookups {
         if hits.is_empty() && hit_ratio > 0.0 {
             return Err(LookupsError::NoHits);
         }
-        let mut draw = Draw::new(seed);
-        let first_txid = draw.number();
         let lookups = Lookups {
-            builder: QuestionBuilder::new(service, set, 0),
-            draw,
+            conversation: Conversation::new(service, set, seed),
+            draw: Draw::new(seed),
             hits,
             hit_below: (hit_ratio.clamp(0.0, 1.0) * 2f64.powi(64)) as u128,
             key_len,
-            first_txid,
             keys: Vec::new(),
             known: Vec::new(),
             count: 1,
@@ -83,7 +80,14 @@ impl Lookups {
 
     /// Sends this cookie with every question from now on.
     pub fn set_cookie(&mut self, cookie: u64) {
-        self.builder.cookie = cookie;
+        self.conversation.set_cookie(cookie);
+    }
+
+    /// The same over a connection.
+    #[must_use]
+    pub fn on_stream(mut self) -> Self {
+        self.conversation = self.conversation.on_stream();
+        self
     }
 
     /// The same with another number of keys in a question.
@@ -124,42 +128,26 @@ impl Lookups {
         }
         Key::from_slice(&bytes[..self.key_len]).expect("16 or 32 bytes")
     }
-
-    fn txid(&self, seq: u64) -> u64 {
-        self.first_txid.wrapping_add(seq)
-    }
 }
 
 impl Traffic for Lookups {
     fn ask(&mut self, seq: u64, out: &mut [u8]) -> usize {
         self.draw_keys(seq);
-        let question = QuestionBuilder { txid: self.txid(seq), ..self.builder };
-        question.lookup(&self.keys, out).expect("the count was checked and a datagram has room for it")
+        let written = self.conversation.question(seq).lookup(&self.keys, out);
+        written.expect("the count was checked and a datagram has room for it")
     }
 
     fn answers(&self, frame: &[u8]) -> Option<u64> {
-        let txid: [u8; 8] = frame.get(TXID)?.try_into().ok()?;
-        Some(u64::from_le_bytes(txid).wrapping_sub(self.first_txid))
+        self.conversation.answers(frame)
     }
 
     fn judge(&mut self, seq: u64, frame: &[u8]) -> Judged {
-        let expected = Expected {
-            service: self.builder.service,
-            txid: self.txid(seq),
-            set: self.builder.set,
-            operation: Operation::Lookup,
-        };
-        let answer = match parse_answer(frame, &expected, false) {
+        let answer = match self.conversation.read(seq, Operation::Lookup, frame) {
             Ok(answer) => answer,
-            Err(e) => return Judged::Broken(e),
+            Err(judged) => return judged,
         };
-        if answer.header.cookie.get() != 0 {
-            self.builder.cookie = answer.header.cookie.get();
-        }
-        let slots = match &answer.body {
-            AnswerBody::Refused(refusal) => return Judged::Refused(refusal.result),
-            AnswerBody::Lookup(slots) => slots,
-            _ => unreachable!("parse_answer reads the body of the operation that was asked"),
+        let AnswerBody::Lookup(slots) = answer.body else {
+            unreachable!("an answer is read as that of the operation that was asked")
         };
         self.draw_keys(seq);
         let slots = match slots.read(&self.keys) {

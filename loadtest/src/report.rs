@@ -1,5 +1,6 @@
 //! What one run found: counts, rate, latencies, the server's processor time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -46,6 +47,19 @@ pub struct Report {
     pub server_busy: Option<f64>,
     /// Seconds from the first question to the last answer, at least the length of the run.
     pub seconds: f64,
+    /// What the right answers were, by name, where there is more than one kind.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub of_these: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    /// So many of the answers that were taken for right are wrong.
+    pub(crate) fn found_wrong(&mut self, count: u64) {
+        let count = count.min(self.answered);
+        self.answered -= count;
+        self.wrong += count;
+        self.qps = if self.seconds > 0.0 { (self.answered as f64 / self.seconds).round() } else { 0.0 };
+    }
 }
 
 /// Counts while a run goes on.
@@ -102,6 +116,7 @@ impl Tally {
             server_user_ns_per_answer: cpu.and_then(|cpu| each(cpu.user_ns)),
             server_busy: cpu.filter(|_| seconds > 0.0).map(|cpu| busy(cpu.total_ns(), seconds)),
             seconds,
+            of_these: BTreeMap::new(),
         }
     }
 }
@@ -129,7 +144,11 @@ impl std::fmt::Display for Report {
                 write!(f, "\nserver: {all} ns of processor an answer, {user} in user code")
             }
             _ => Ok(()),
+        }?;
+        for (name, count) in &self.of_these {
+            write!(f, "\n{name}: {count}")?;
         }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 use std::mem::offset_of;
 use std::ops::Range;
 
+use tekd::release::Checkpoint;
 use tekd::wire::{Answer, AnswerError, Question, ResultCode};
 
 use crate::dns_message::DnsFault;
@@ -30,6 +31,8 @@ pub enum Judged {
     Present,
     /// It is not what was sent.
     Changed,
+    /// It keeps the rules, and what it says is not proved.
+    Unproved(&'static str),
     /// It is no answer of a name server to the question.
     Dns(DnsFault),
 }
@@ -43,6 +46,7 @@ impl std::fmt::Display for Judged {
             Judged::Absent => f.write_str("a key of the set was said to be absent"),
             Judged::Present => f.write_str("a random key was said to be present"),
             Judged::Changed => f.write_str("not what was sent"),
+            Judged::Unproved(what) => f.write_str(what),
             Judged::Dns(e) => e.fmt(f),
         }
     }
@@ -59,5 +63,14 @@ pub trait Traffic {
     /// Within how many questions one after the other no two may be mistaken for each other.
     fn told_apart(&self) -> u64 {
         u64::MAX
+    }
+    /// Verifies under these checkpoints what was left for after the run; returns how many answers that were
+    /// taken for right are wrong.
+    fn settle(&mut self, _known: &[Checkpoint]) -> u64 {
+        0
+    }
+    /// What the right answers were, by name.
+    fn details(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
     }
 }
