@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tekd::gaen::Epidemic;
 use tekd::service::timetext::parse_time;
 use tekd::time::interval_of;
 
-use crate::pace::{MAX_RATE, MAX_WINDOW};
+use crate::asking_arguments::{AskArguments, BucketArguments, DnsArguments, LookupArguments, MixedArguments};
+use crate::compare_arguments::CompareArguments;
 use crate::quic_arguments::{CompareQuicArguments, QuicArguments};
 use crate::report_arguments::{ConfirmArguments, SubmitArguments};
-use crate::times::length;
+use crate::times::pause;
 
 /// Keys generated, at most: what one table holds.
 const MAX_KEYS: u64 = 1 << 32;
@@ -36,6 +37,16 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Ask for keys as fast as told, and say what came back.
     Lookup(LookupArguments),
+    /// Ask for the newest checkpoint.
+    Checkpoint(AskArguments),
+    /// Ask for leaves of the tree with their proofs.
+    Bucket(BucketArguments),
+    /// Ask for the way to the newest version, and fetch it.
+    Sync(AskArguments),
+    /// Ask all of this in a mixture.
+    Mixed(MixedArguments),
+    /// Ask a name server.
+    Dns(DnsArguments),
     /// Report as fast as told, and say what was confirmed.
     Submit(SubmitArguments),
     /// Measure how many reports a second an origin of its own confirms, and how fast, beside what disk and
@@ -78,70 +89,15 @@ pub struct GenerateArguments {
     pub keys_out: Option<PathBuf>,
 }
 
-/// How questions travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
-    /// One datagram each way.
-    Udp,
-}
-
-/// `tekd-load lookup`.
-#[derive(Debug, Args)]
-pub struct LookupArguments {
-    /// Host and port of the server. Without it: the one of --ready-file.
-    #[arg(long, value_name = "ADDR", required_unless_present = "ready_file")]
-    pub server: Option<String>,
-    /// Its trust.json. Without it: the one of --ready-file.
-    #[arg(long, value_name = "FILE", required_unless_present = "ready_file")]
-    pub trust: Option<PathBuf>,
-    /// The server's ready file: address, trust, and the process whose processor time is told.
-    #[arg(long, value_name = "FILE")]
-    pub ready_file: Option<PathBuf>,
-    /// How questions travel.
-    #[arg(long, value_enum, default_value = "udp")]
-    pub transport: Transport,
-    /// Open loop: questions a second.
-    #[arg(long, value_name = "N", conflicts_with = "window",
-          value_parser = clap::value_parser!(u64).range(1..=MAX_RATE))]
-    pub rate: Option<u64>,
-    /// Closed loop: questions out at once. The default, with 64.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_WINDOW)))]
-    pub window: Option<u32>,
-    /// For how long.
-    #[arg(long, default_value = "10s", value_parser = length)]
-    pub duration: Duration,
-    /// After how long without an answer a question is lost.
-    #[arg(long, default_value = "1s", value_parser = length)]
-    pub timeout: Duration,
-    /// Part of the keys asked for that is in the set, 0 to 1. Needs --keys.
-    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = part)]
-    pub hit_ratio: f64,
-    /// Keys in one question, 1 to 32.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
-    pub keys_per_question: u8,
-    /// Keys that are in the set, as `tekctl sync --keys-out` writes them.
-    #[arg(long, value_name = "FILE")]
-    pub keys: Option<PathBuf>,
-    /// The same seed asks the same questions.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// The set that is asked about.
-    #[arg(long, default_value_t = 1)]
-    pub set: u32,
-    /// The server's process, if it runs on this machine.
-    #[arg(long, conflicts_with = "ready_file")]
-    pub pid: Option<u32>,
-    /// Run on this core alone.
-    #[arg(long, value_name = "CORE")]
-    pub core: Option<usize>,
-}
-
 /// `tekd-load echo`.
 #[derive(Debug, Args)]
 pub struct EchoArguments {
-    /// An address of the loopback, or of the interface; port 0 is any free one.
+    /// An address of the loopback, of 198.18.0.0/15, or of the interface; port 0 is any free one.
     #[arg(long, value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// How long to look for more datagrams before waiting, like 50us.
+    #[arg(long, value_name = "TIME", default_value = "0us", value_parser = pause)]
+    pub spin: Duration,
     /// By AF_XDP on this interface: one end of a veth pair in a network namespace.
     #[arg(long, value_name = "INTERFACE")]
     pub xdp: Option<String>,
@@ -153,39 +109,6 @@ pub struct EchoArguments {
     pub quic: bool,
 }
 
-/// With whom tekd is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Peer {
-    /// A bare echo with the same system calls.
-    Echo,
-}
-
-/// `tekd-load compare`.
-#[derive(Debug, Args)]
-pub struct CompareArguments {
-    /// With whom.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "echo")]
-    pub peers: Vec<Peer>,
-    /// Keys in the set.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=MAX_KEYS))]
-    pub keys: u64,
-    /// Length of each run.
-    #[arg(long, default_value = "10s", value_parser = length)]
-    pub duration: Duration,
-    /// Rounds; each runs every server once.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub runs: u16,
-    /// Part of the keys asked for that is in the set, 0 to 1.
-    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = part)]
-    pub hit_ratio: f64,
-    /// Seed of keys and questions.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// The server. Without it: the `tekd` beside this program.
-    #[arg(long, value_name = "FILE")]
-    pub tekd: Option<PathBuf>,
-}
-
 /// `YYYY-MM-DD`, as the interval the day starts at.
 fn day(text: &str) -> Result<u32, String> {
     let seconds = parse_time(&format!("{text}T00:00:00Z"))
@@ -193,14 +116,6 @@ fn day(text: &str) -> Result<u32, String> {
     let interval = interval_of(seconds);
     let (least, most) = (Epidemic::LEAST_NEWEST_DAY, Epidemic::MOST_NEWEST_DAY);
     if (least..=most).contains(&interval) { Ok(interval) } else { Err(format!("`{text}` is out of range")) }
-}
-
-/// A number from 0 to 1.
-fn part(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(part) if (0.0..=1.0).contains(&part) => Ok(part),
-        _ => Err("not a number from 0 to 1".to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -229,12 +144,15 @@ mod tests {
     #[test]
     fn lookup_has_the_defaults_of_the_contract_and_json_anywhere() {
         let plain = lookup("--server 127.0.0.1:8353 --trust t.json");
-        assert_eq!((plain.duration, plain.hit_ratio, plain.set), (Duration::from_secs(10), 0.5, 1));
-        assert_eq!((plain.rate, plain.window, plain.keys_per_question), (None, None, 1));
+        assert_eq!(
+            (plain.run.duration, plain.keys.hit_ratio, plain.server.set),
+            (Duration::from_secs(10), 0.5, 1)
+        );
+        assert_eq!((plain.run.rate, plain.run.window, plain.keys.keys_per_question), (None, None, 1));
         for line in ["tekd-load --json echo --listen [::1]:0", "tekd-load echo --listen [::1]:0 --json"] {
             assert!(parse(line).expect("a good line").json);
         }
-        assert!(lookup("--ready-file r.json --rate 1000 --duration 250ms").server.is_none());
+        assert!(lookup("--ready-file r.json --rate 1000 --duration 250ms").server.server.is_none());
     }
 
     #[test]
@@ -251,6 +169,11 @@ mod tests {
             "tekd-load lookup --ready-file r --duration 0s",
             "tekd-load lookup --ready-file r --keys-per-question 33",
             "tekd-load lookup --ready-file r --transport carrier-pigeon",
+            "tekd-load lookup --ready-file r --train 65",
+            "tekd-load mixed --ready-file r --mix lookup=0",
+            "tekd-load bucket --ready-file r --bits 33",
+            "tekd-load dns --server a:1",
+            "tekd-load compare --keys 0",
             "tekd-load generate --keys 5 --out d --journal --packages",
             "tekd-load generate --out d",
             "tekd-load compare --runs 0",

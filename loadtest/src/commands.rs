@@ -4,9 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use tekd::gaen::Epidemic;
@@ -14,44 +12,32 @@ use tekd::service::control::Exit;
 use tekd::service::readyfile::ReadyFile;
 use tekd::service::timetext::format_interval;
 use tekd::store::RealDisk;
-use tekd::wire::Key;
 
-use crate::arguments::{
-    Arguments, Command, CompareArguments, EchoArguments, GenerateArguments, LookupArguments, Transport,
-};
-use crate::compare::{CompareError, CompareOptions, compare};
+use crate::arguments::{Arguments, Command, EchoArguments, GenerateArguments};
+use crate::asking_commands;
+use crate::compare_command::compare_peers;
 use crate::data_directory::{GeneratedData, default_newest_day, released_at, write_data_directory};
 use crate::echo::{Echo, EchoError};
 use crate::ending::{Done, Failure, failed, failure, misused, tell};
-use crate::key_file::{read_keys, write_keys};
-use crate::measure::{MeasureError, Plan, greet, measure};
-use crate::naming::{ready_file, resolve, server_program, trusted};
+use crate::key_file::write_keys;
 use crate::output::{OutputError, empty_directory};
-use crate::pace::Pace;
 use crate::packages::{GeneratedPackages, write_packages};
 use crate::quic_commands::{ask_over_quic, compare_over_quic, echo_quic};
 use crate::report_commands::{confirm_reports, submit};
-use crate::system;
 use crate::times::now;
-use crate::traffic::Lookups;
 use crate::xdp_echo::{XdpEcho, XdpEchoError};
-
-/// Questions out at once when nothing is said.
-const DEFAULT_WINDOW: u32 = 64;
-
-impl From<MeasureError> for Failure {
-    fn from(e: MeasureError) -> Self {
-        let exit = if matches!(e, MeasureError::Silent { .. }) { Exit::Unreachable } else { Exit::Failed };
-        failure(exit)(&e)
-    }
-}
 
 /// Does what the command line says; the exit code is that of the contract.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let json = arguments.json;
     let done = match &arguments.command {
         Command::Generate(arguments) => generate(arguments, json),
-        Command::Lookup(arguments) => lookup(arguments, json),
+        Command::Lookup(arguments) => asking_commands::lookup(arguments, json),
+        Command::Checkpoint(arguments) => asking_commands::checkpoint(arguments, json),
+        Command::Bucket(arguments) => asking_commands::bucket(arguments, json),
+        Command::Sync(arguments) => asking_commands::sync(arguments, json),
+        Command::Mixed(arguments) => asking_commands::mixed(arguments, json),
+        Command::Dns(arguments) => asking_commands::dns(arguments, json),
         Command::Submit(arguments) => submit(arguments, json),
         Command::Confirm(arguments) => confirm_reports(arguments, json),
         Command::Echo(arguments) if arguments.quic => echo_quic(arguments, json),
@@ -136,58 +122,6 @@ fn write_keys_out(arguments: &GenerateArguments, newest_day: u32) -> Result<(), 
     write_keys(file, reports.flat_map(|report| report.keys).collect()).map_err(failed)
 }
 
-fn lookup(arguments: &LookupArguments, json: bool) -> Done {
-    let Transport::Udp = arguments.transport;
-    let ready = arguments.ready_file.as_deref().map(ready_file).transpose()?;
-    let server = match (&arguments.server, &ready) {
-        (Some(server), _) => resolve(server)?,
-        (None, Some(ready)) => {
-            ready.udp.ok_or_else(|| misused("the server of this ready file has no UDP"))?
-        }
-        (None, None) => return Err(misused("no server: give --server or --ready-file")),
-    };
-    let trust = trusted(arguments.trust.as_deref(), ready.as_ref(), arguments.set)?;
-    let (hits, ratio) = hits(arguments)?;
-    let (set, seed, per_question) = (arguments.set, arguments.seed, usize::from(arguments.keys_per_question));
-    let mut lookups =
-        Lookups::new(trust.service, set, Arc::new(hits), ratio, per_question, seed).map_err(misused)?;
-    lookups.set_cookie(greet(server, trust.service, set, txid())?);
-    if let Some(core) = arguments.core {
-        system::pin(&[core]).map_err(|e| misused(format_args!("core {core}: {e}")))?;
-    }
-    let window = Pace::Window(arguments.window.unwrap_or(DEFAULT_WINDOW));
-    let plan = Plan {
-        server,
-        pace: arguments.rate.map_or(window, Pace::Rate),
-        length: arguments.duration,
-        patience: arguments.timeout,
-        pid: arguments.pid.or_else(|| Some(ready.as_ref()?.pid)),
-    };
-    let report = measure(&plan, &mut lookups)?;
-    tell(json, &report, || report.to_string())?;
-    Ok(if report.wrong > 0 { Exit::Failed } else { Exit::Ok })
-}
-
-/// The keys that are in the set, and the part of the questions that asks for them.
-fn hits(arguments: &LookupArguments) -> Result<(Vec<Key>, f64), Failure> {
-    match &arguments.keys {
-        Some(file) => Ok((read_keys(file).map_err(failed)?, arguments.hit_ratio)),
-        None => {
-            if arguments.hit_ratio > 0.0 {
-                eprintln!(
-                    "without --keys no key of the set is known: only random keys are asked for, hit ratio 0"
-                );
-            }
-            Ok((Vec::new(), 0.0))
-        }
-    }
-}
-
-/// A transaction id that another run hardly has.
-fn txid() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
-}
-
 #[derive(Serialize)]
 struct Echoing {
     udp: SocketAddr,
@@ -199,10 +133,10 @@ fn echo(arguments: &EchoArguments, json: bool) -> Done {
         return echo_by_xdp(interface, arguments, json);
     }
     let refuse = |e: EchoError| match e {
-        EchoError::NotLoopback(_) => failure(Exit::Refused)(&e),
+        EchoError::Reachable(_) => failure(Exit::Refused)(&e),
         EchoError::Socket { .. } => failed(e),
     };
-    let echo = Echo::bind(arguments.listen).map_err(refuse)?;
+    let echo = Echo::bind(arguments.listen, arguments.spin).map_err(refuse)?;
     tell_echo(echo.address(), arguments, json)?;
     echo.run(&AtomicBool::new(false)).map_err(refuse)?;
     Ok(Exit::Ok)
@@ -227,25 +161,4 @@ fn tell_echo(udp: SocketAddr, arguments: &EchoArguments, json: bool) -> Result<(
     let (control, trust) = (nowhere.clone(), nowhere);
     let ready = ReadyFile { udp: Some(udp), tls: None, quic: None, metrics: None, control, trust, pid };
     ready.write(&RealDisk, file).map_err(failed)
-}
-
-fn compare_peers(arguments: &CompareArguments, json: bool) -> Done {
-    let own = std::env::current_exe().map_err(failed)?;
-    let tekd = server_program(arguments.tekd.as_deref())?;
-    let options = CompareOptions {
-        keys: arguments.keys,
-        seed: arguments.seed,
-        newest_day: default_newest_day(now()),
-        length: arguments.duration,
-        runs: arguments.runs.into(),
-        hit_ratio: arguments.hit_ratio,
-        tekd,
-        own,
-    };
-    let comparison = compare(&options).map_err(|e| match e {
-        CompareError::Measure(e) => e.into(),
-        other => failed(other),
-    })?;
-    tell(json, &comparison, || comparison.to_string())?;
-    Ok(if comparison.rows.iter().any(|row| row.wrong > 0) { Exit::Failed } else { Exit::Ok })
 }

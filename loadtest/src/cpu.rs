@@ -1,11 +1,16 @@
-//! What a process has used of the processor, from `/proc/PID/stat`.
+//! What a process and those it started have used of the processor, from `/proc/PID/stat`.
 
+use std::collections::HashMap;
 use std::io;
 
 /// Nanoseconds of one tick of `/proc`: USER_HZ is 100 wherever tekd runs.
 const TICK_NS: u64 = 10_000_000;
-/// Place of utime among the fields after the name's closing parenthesis; stime follows it.
+/// Places of the parent and of utime among the fields after the name's closing parenthesis; stime follows
+/// utime.
+const PARENT: usize = 1;
 const UTIME: usize = 11;
+/// Generations of processes between a server and its workers, at most.
+const GENERATIONS: usize = 8;
 
 /// Processor time of a process, nanoseconds, in steps of ten milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,14 +38,22 @@ pub enum StatError {
 }
 
 impl CpuTimes {
-    /// What process `pid` has used so far, all threads together.
+    /// What process `pid` and the living processes under it have used so far, all threads together.
     ///
     /// # Errors
     /// If there is no such process here.
     pub fn of(pid: u32) -> Result<Self, StatError> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-            .map_err(|source| StatError::Read { pid, source })?;
-        parse_stat(&text).ok_or(StatError::Malformed(pid))
+        let text = read(pid).map_err(|source| StatError::Read { pid, source })?;
+        let mut all = parse_stat(&text).ok_or(StatError::Malformed(pid))?;
+        let others = others();
+        for (parent, times) in others.values() {
+            let line = std::iter::successors(Some(*parent), |at| Some(others.get(at)?.0));
+            if line.take(GENERATIONS).any(|at| at == pid) {
+                all.user_ns += times.user_ns;
+                all.system_ns += times.system_ns;
+            }
+        }
+        Ok(all)
     }
 
     /// What was used since `earlier`.
@@ -57,6 +70,29 @@ impl CpuTimes {
     pub fn total_ns(self) -> u64 {
         self.user_ns + self.system_ns
     }
+}
+
+fn read(pid: u32) -> io::Result<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+}
+
+/// Parent and times of every process that can be seen; those that end meanwhile are left out.
+fn others() -> HashMap<u32, (u32, CpuTimes)> {
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        name.to_str()?.parse().ok()
+    });
+    let stats = numbers.filter_map(|pid| {
+        let line = read(pid).ok()?;
+        Some((pid, (parse_parent(&line)?, parse_stat(&line)?)))
+    });
+    stats.collect()
+}
+
+/// The parent in a line of `/proc/PID/stat`.
+fn parse_parent(line: &str) -> Option<u32> {
+    let (_, after_name) = line.rsplit_once(')')?;
+    after_name.split_ascii_whitespace().nth(PARENT)?.parse().ok()
 }
 
 /// The times in a line of `/proc/PID/stat`. The name in it is the process's own choice and may hold anything,
@@ -78,6 +114,7 @@ mod tests {
         let times = parse_stat(line).expect("two times");
         assert_eq!(times, CpuTimes { user_ns: 2_500_000_000, system_ns: 750_000_000 });
         assert_eq!(times.total_ns(), 3_250_000_000);
+        assert_eq!(parse_parent(line), Some(1));
     }
 
     #[test]
@@ -85,6 +122,23 @@ mod tests {
         for line in ["", "12 (x) S 1 2 3", "12 x S", "1 (x) S 1 1 1 0 -1 4 5 0 0 0 many 75"] {
             assert_eq!(parse_stat(line), None, "{line:?}");
         }
+    }
+
+    #[test]
+    fn the_processes_under_a_process_count_as_its_own() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "exec 3<&0; (i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done; read x <&3) & wait"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut said = [0; 5];
+        io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut said).expect("it counts");
+        let parent = parse_stat(&read(child.id()).expect("it lives")).expect("two times");
+        let all = CpuTimes::of(child.id()).expect("it lives");
+        child.kill().expect("it lives");
+        child.wait().expect("it ends");
+        assert!(all.total_ns() > parent.total_ns(), "{all:?} with its child, {parent:?} alone");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tekd::wire::Key;
 use crate::progress::Progress;
 
 /// The set that gets the keys: the one of a first start.
-const SET: u32 = 1;
+pub(crate) const SET: u32 = 1;
 /// Retention, so that the keys stay for two weeks after the directory was made, whatever their day.
 const RETENTION_DAYS: u16 = 30;
 /// When the keys are reported and released, seconds after their newest day began: it and the embargo are

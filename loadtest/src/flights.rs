@@ -50,9 +50,14 @@ impl Flights {
         self.open
     }
 
+    /// How many left since the oldest that is out, it included.
+    pub fn span(&self) -> u64 {
+        self.next - self.oldest
+    }
+
     /// How many more the ring has room for.
     pub fn room(&self) -> u64 {
-        CAPACITY as u64 - (self.next - self.oldest)
+        CAPACITY as u64 - self.span()
     }
 
     /// The next question, due at `due`, left at `left`.

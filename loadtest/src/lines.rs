@@ -1,4 +1,4 @@
-//! Connections that carry one frame at a time, many of them on one thread.
+//! Connections that carry frames, many of them on one thread.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,7 +25,7 @@ const CONNECTING: Duration = Duration::from_secs(5);
 /// Bytes of a frame that tell its length.
 const FRAME_HEAD: usize = 8;
 
-/// How reports travel; either way a connection carries one at a time.
+/// How frames travel over connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ReportTransport {
     /// TLS 1.3 over TCP.
@@ -96,7 +96,19 @@ pub(crate) enum Line {
     Quic(quinn::Connection),
 }
 
+/// Questions out at once on one connection: what a server of QUIC lets a client have; of TLS they follow one
+/// another.
+pub(crate) const QUIC_STREAMS: u32 = 16;
+
 impl Line {
+    /// Another line on the same connection, if that has room for one.
+    pub(crate) fn another(&self) -> Option<Line> {
+        match self {
+            Line::Tls(_) => None,
+            Line::Quic(connection) => Some(Line::Quic(connection.clone())),
+        }
+    }
+
     /// Sends a frame and puts the whole frame that comes back in its place.
     pub(crate) async fn ask(&mut self, frame: &mut Vec<u8>) -> io::Result<()> {
         match self {

@@ -12,9 +12,10 @@ use tekd::wire::{AnswerBody, Expected, Operation, QuestionBuilder, ServiceId, pa
 use crate::cpu::{CpuTimes, StatError};
 use crate::flights::Flights;
 use crate::pace::Pace;
-use crate::report::{Report, Tally};
-use crate::system::{BATCH, Batch, ROOM, wait_readable};
-use crate::traffic::{Judged, Traffic};
+use crate::report::Report;
+use crate::system::{Arrivals, BATCH, Batch, ROOM, send_trains, take_trains, wait_readable};
+use crate::traffic::Traffic;
+use crate::verdicts::Verdicts;
 
 /// Asked of the kernel for answers that wait, bytes; it may grant less.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -37,6 +38,10 @@ pub struct Plan {
     pub patience: Duration,
     /// The server's process, if it runs here.
     pub pid: Option<u32>,
+    /// Answers are looked for without a pause, so that no time to wake up is in their latency.
+    pub spin: bool,
+    /// Questions that leave in one train, 1 to 64; if more than one, all have one length.
+    pub train: usize,
 }
 
 /// Why nothing was measured.
@@ -87,27 +92,28 @@ pub fn greet(server: SocketAddr, service: ServiceId, set: u32, txid: u64) -> Res
 ///
 /// # Errors
 /// If the socket fails, the server's process is not here, or nobody answers.
-pub fn measure<T: Traffic>(plan: &Plan, traffic: &mut T) -> Result<Report, MeasureError> {
+pub fn measure<T: Traffic + ?Sized>(plan: &Plan, traffic: &mut T) -> Result<Report, MeasureError> {
     let before = plan.pid.map(CpuTimes::of).transpose()?;
+    let socket = connected(plan.server)?;
     let mut run = Run {
         plan,
         traffic,
-        socket: connected(plan.server)?,
         questions: Batch::new(true),
-        answers: Batch::new(true),
+        answers: Answers::on(&socket, plan.train)?,
+        socket,
+        segment: None,
         flights: Flights::default(),
-        tally: Tally::new(),
-        faults: Faults::default(),
+        verdicts: Verdicts::new(),
         start: Instant::now(),
     };
     run.until_over()?;
     let after = plan.pid.map(CpuTimes::of).transpose()?;
     let cpu = before.zip(after).map(|(before, after)| after.since(before));
-    let report = run.tally.report(plan.length, run.flights.next(), cpu);
+    let report = run.verdicts.tally.report(plan.length, run.flights.next(), cpu);
     if report.answered + report.refused + report.wrong == 0 && report.sent > 0 {
         return Err(MeasureError::Silent { server: plan.server });
     }
-    run.faults.tell();
+    run.verdicts.tell();
     Ok(report)
 }
 
@@ -122,48 +128,55 @@ fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The first answer of each bad kind, to be told after the run.
-#[derive(Debug, Default)]
-struct Faults {
-    wrong: Option<Judged>,
-    refused: Option<Judged>,
+/// Where answers arrive: one by one, or in trains.
+enum Answers {
+    Single(Box<Batch>),
+    Trains(Arrivals),
 }
 
-impl Faults {
-    fn tell(&self) {
-        if let Some(wrong) = self.wrong {
-            let what = match wrong {
-                Judged::Broken(e) => e.to_string(),
-                Judged::Absent => "a key of the set was said to be absent".to_owned(),
-                Judged::Present => "a random key was said to be present".to_owned(),
-                _ => "not what was sent".to_owned(),
-            };
-            eprintln!("the first wrong answer: {what}");
+impl Answers {
+    fn on(socket: &UdpSocket, train: usize) -> io::Result<Self> {
+        if train < 2 {
+            return Ok(Answers::Single(Box::new(Batch::new(true))));
         }
-        if let Some(Judged::Refused(result)) = self.refused {
-            eprintln!("the first refusal: {result:?}");
+        take_trains(socket.as_fd())?;
+        Ok(Answers::Trains(Arrivals::new()))
+    }
+
+    fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        match self {
+            Answers::Single(batch) => batch.receive(socket.as_fd()),
+            Answers::Trains(arrivals) => arrivals.receive(socket.as_fd()),
+        }
+    }
+
+    fn datagram(&self, at: usize) -> &[u8] {
+        match self {
+            Answers::Single(batch) => batch.datagram(at),
+            Answers::Trains(arrivals) => arrivals.datagram(at),
         }
     }
 }
 
-struct Run<'a, T> {
+struct Run<'a, T: ?Sized> {
     plan: &'a Plan,
     traffic: &'a mut T,
     socket: UdpSocket,
     questions: Batch,
-    answers: Batch,
+    answers: Answers,
+    /// Length of the questions of a train, once the first is known.
+    segment: Option<usize>,
     flights: Flights,
-    tally: Tally,
-    faults: Faults,
+    verdicts: Verdicts,
     start: Instant,
 }
 
-impl<T: Traffic> Run<'_, T> {
+impl<T: Traffic + ?Sized> Run<'_, T> {
     fn until_over(&mut self) -> io::Result<()> {
         loop {
             let moved = self.send()? + self.receive()?;
             let now = self.start.elapsed();
-            self.tally.lost += self.flights.give_up(now, self.plan.patience);
+            self.verdicts.tally.lost += self.flights.give_up(now, self.plan.patience);
             let over = self.plan.pace.over(now, self.plan.length, self.flights.next());
             if over && self.flights.open() == 0 {
                 return Ok(());
@@ -179,7 +192,10 @@ impl<T: Traffic> Run<'_, T> {
         let now = self.start.elapsed();
         let (pace, next) = (self.plan.pace, self.flights.next());
         let due = pace.due(now, self.plan.length, next, self.flights.open());
-        let count = due.min(self.flights.room()).min(BATCH as u64) as usize;
+        let apart = self.traffic.told_apart().saturating_sub(self.flights.span());
+        let count = due.min(self.flights.room()).min(apart).min(BATCH as u64) as usize;
+        // What is left over waits for its train, and its waiting counts as latency.
+        let count = if now < self.plan.length { count - count % self.plan.train } else { count };
         for (at, seq) in (0..count).zip(next..) {
             let length = self.traffic.ask(seq, &mut self.questions.room(at)[..ROOM]);
             self.questions.set_length(at, length);
@@ -188,41 +204,57 @@ impl<T: Traffic> Run<'_, T> {
             return Ok(0);
         }
         // What the kernel does not take now stays due, and its waiting counts as latency.
-        let sent = unless_refused(self.questions.send(self.socket.as_fd(), 0, count))?;
+        let sent = unless_refused(self.leave(count))?;
         for seq in (next..).take(sent) {
             self.flights.leave(pace.moment(seq, now), now);
         }
         Ok(sent)
     }
 
+    /// Hands `count` questions to the kernel; returns how many it took.
+    fn leave(&mut self, count: usize) -> io::Result<usize> {
+        let socket = self.socket.as_fd();
+        if self.plan.train < 2 {
+            return self.questions.send(socket, 0, count);
+        }
+        let length = self.questions.datagram(0).len();
+        if self.segment != Some(length) {
+            send_trains(socket, length)?;
+            self.segment = Some(length);
+        }
+        let mut sent = 0;
+        while sent < count {
+            match self.questions.send_train(socket, sent, (sent + self.plan.train).min(count))? {
+                0 => break,
+                more => sent += more,
+            }
+        }
+        Ok(sent)
+    }
+
     /// Judges what came, at most one batch; returns how many.
     fn receive(&mut self) -> io::Result<usize> {
-        let count = unless_refused(self.answers.receive(self.socket.as_fd()))?;
+        let count = unless_refused(self.answers.receive(&self.socket))?;
         let now = self.start.elapsed();
         for at in 0..count {
             let frame = self.answers.datagram(at);
             let landed = self.traffic.answers(frame).and_then(|seq| Some((seq, self.flights.land(seq)?)));
             let Some((seq, due)) = landed else {
-                self.tally.stray += 1;
+                self.verdicts.tally.stray += 1;
                 continue;
             };
-            match self.traffic.judge(seq, frame) {
-                Judged::Right => self.tally.answered(due, now),
-                judged @ Judged::Refused(_) => {
-                    self.tally.refused += 1;
-                    self.faults.refused.get_or_insert(judged);
-                }
-                judged => {
-                    self.tally.wrong += 1;
-                    self.faults.wrong.get_or_insert(judged);
-                }
-            }
+            let judged = self.traffic.judge(seq, frame);
+            self.verdicts.take(judged, due, now);
         }
         Ok(count)
     }
 
     /// Waits for the next answer, the next moment, or the next question to give up.
     fn rest(&self, now: Duration) -> io::Result<()> {
+        if self.plan.spin {
+            std::hint::spin_loop();
+            return Ok(());
+        }
         let end = Some(self.plan.length).filter(|end| *end > now);
         let moments = [
             self.plan.pace.next(self.plan.length, self.flights.next()),
@@ -250,7 +282,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::traffic::{Echoes, Lookups};
+    use crate::lookups::{Echoes, Lookups};
 
     /// A server on a thread that answers with what `answer` makes of each datagram, until the socket times
     /// out.
@@ -272,7 +304,8 @@ mod tests {
 
     fn plan(server: SocketAddr, pace: Pace) -> Plan {
         let patience = Duration::from_millis(300);
-        Plan { server, pace, length: Duration::from_millis(200), patience, pid: Some(std::process::id()) }
+        let (length, pid) = (Duration::from_millis(200), Some(std::process::id()));
+        Plan { server, pace, length, patience, pid, spin: false, train: 1 }
     }
 
     fn echoes() -> Echoes {

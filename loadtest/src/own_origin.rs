@@ -1,16 +1,17 @@
 //! An origin of our own: `tekd serve` on a new directory, with a release to seal by and codes to report with.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use tekd::authority::MAX_BATCH_CODES;
 use tekd::release::{Trust, TrustFileError};
 use tekd::service::control::{ControlClient, ControlError, ControlRequest, SetSettings};
+use tekd::service::readyfile::ReadyFile;
 
 use crate::lines::ReportTransport;
 use crate::scrape::Scrape;
-use crate::servers::{Server, ServerError};
+use crate::servers::{Process, Server, ServerError};
 use crate::submit_run::{Desk, SubmitError};
 use crate::times::now;
 
@@ -59,6 +60,7 @@ pub enum OriginError {
 /// A running origin. Dropping it ends its process.
 pub(crate) struct OwnOrigin {
     server: Server,
+    ready: ReadyFile,
     data: PathBuf,
 }
 
@@ -71,12 +73,11 @@ impl OwnOrigin {
         let (data, ready, control) = (dir.join("data"), dir.join("ready.json"), dir.join("control.sock"));
         let fixed =
             ["serve", "--udp", "127.0.0.1:0", "--tls", "127.0.0.1:0", "--quic", "off", "--log-level", "warn"];
-        let mut arguments: Vec<&OsStr> = fixed.iter().map(OsStr::new).collect();
-        arguments.extend([OsStr::new("--data"), data.as_os_str()]);
-        arguments.extend([OsStr::new("--control"), control.as_os_str()]);
-        arguments.extend([OsStr::new("--ready-file"), ready.as_os_str()]);
-        let server = Server::start(tekd, &arguments, &ready)?;
-        let origin = OwnOrigin { server, data };
+        let mut command = Command::new(tekd);
+        command.args(fixed).arg("--data").arg(&data).arg("--control").arg(control);
+        command.arg("--ready-file").arg(&ready);
+        let (server, ready) = Process::start(&mut command)?.with_ready_file(&ready)?;
+        let origin = OwnOrigin { server, ready, data };
         let settings = SetSettings { interval_s: Some(INTERVAL_S), ..SetSettings::default() };
         origin.ask("configure its set", &ControlRequest::SetConfigure { set: SET, settings })?;
         origin.ask("make a release", &ControlRequest::ReleaseNow { set: SET, allow_small: true })?;
@@ -96,7 +97,7 @@ impl OwnOrigin {
     /// # Errors
     /// [`OriginError`].
     pub(crate) fn desk(&self) -> Result<Desk, OriginError> {
-        let ready = &self.server.ready;
+        let ready = &self.ready;
         let file = || ready.trust.clone();
         let text = std::fs::read_to_string(&ready.trust)
             .map_err(|source| OriginError::TrustFile { file: file(), source })?;
@@ -155,7 +156,7 @@ impl OwnOrigin {
     }
 
     fn ask(&self, what: &'static str, request: &ControlRequest) -> Result<Value, OriginError> {
-        let mut client = ControlClient::connect(&self.server.ready.control)?;
+        let mut client = ControlClient::connect(&self.ready.control)?;
         let reply = client.call(request, |_| ())?;
         match (reply.ok, reply.result) {
             (true, Some(result)) => Ok(result),

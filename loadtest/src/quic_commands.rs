@@ -12,6 +12,7 @@ use crate::arguments::EchoArguments;
 use crate::data_directory::default_newest_day;
 use crate::ending::{Done, Failure, failed, failure, misused, tell};
 use crate::key_file::read_keys;
+use crate::lookups::{Echoes, Lookups};
 use crate::naming::{ready_file, server_program, trusted};
 use crate::quic_arguments::{CompareQuicArguments, QuicArguments, QuicWay};
 use crate::quic_compare::{QuicCompareError, QuicCompareOptions, compare_quic};
@@ -20,7 +21,6 @@ use crate::quic_idle::measure_idle;
 use crate::quic_measure::{QuicMeasureError, QuicPlan, measure_quic};
 use crate::system;
 use crate::times::now;
-use crate::traffic::{Echoes, Lookups};
 
 /// What an echo is asked about, which has no service.
 const NO_SERVICE: [u8; 8] = *b"no tekd!";

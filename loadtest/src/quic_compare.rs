@@ -1,27 +1,28 @@
 //! tekd beside a bare echo of QUIC with the same settings, run in turn, so that only ratios count.
 
-use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tekd::gaen::Epidemic;
 use tekd::release::{Trust, TrustFileError};
+use tekd::service::readyfile::ReadyFile;
 use tekd::wire::Key;
 
 use crate::data_directory::{DataDirectoryError, GeneratedData, write_data_directory};
+use crate::lookups::{Echoes, Lookups, LookupsError};
 use crate::median::Spread;
 use crate::progress::Progress;
 use crate::quic_arguments::QuicWay;
 use crate::quic_idle::measure_idle;
 use crate::quic_measure::{QuicMeasureError, QuicPlan, measure_quic};
 use crate::report::Report;
-use crate::servers::{Server, ServerError};
+use crate::servers::{Process, Server, ServerError};
 use crate::system;
-use crate::traffic::{Echoes, Lookups, LookupsError};
 
 /// A question without an answer for so long is lost.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -157,19 +158,20 @@ struct Both {
 
 fn start(options: &QuicCompareOptions, dir: &Path, data: &GeneratedData) -> Result<Both, QuicCompareError> {
     let ready = dir.join("echo.json");
-    let fixed = ["echo", "--quic", "--listen", "127.0.0.1:0", "--ready-file"].map(OsStr::new);
-    let echo = Server::start(&options.own, &[&fixed[..], &[ready.as_os_str()]].concat(), &ready)?;
+    let fixed = ["echo", "--quic", "--listen", "127.0.0.1:0", "--ready-file"];
+    let mut command = Command::new(&options.own);
+    let echo = Process::start(command.args(fixed).arg(&ready))?.with_ready_file(&ready)?;
     let (ready, control) = (dir.join("tekd.json"), dir.join("control.sock"));
     let local = "127.0.0.1:0";
     let fixed = ["serve", "--udp", local, "--tls", "off", "--quic", local, "--log-level", "warn"];
-    let mut arguments: Vec<&OsStr> = fixed.iter().map(OsStr::new).collect();
-    arguments.extend([OsStr::new("--data"), data.data.as_os_str()]);
-    arguments.extend([OsStr::new("--control"), control.as_os_str()]);
-    arguments.extend([OsStr::new("--ready-file"), ready.as_os_str()]);
-    let tekd = Server::start(&options.tekd, &arguments, &ready)?;
-    let at = |server: &Server, name| server.ready.quic.ok_or(QuicCompareError::NoQuic(name));
-    let (to_echo, to_tekd) = (at(&echo, "echo")?, at(&tekd, "tekd")?);
-    Ok(Both { echo: (echo, to_echo), tekd: (tekd, to_tekd) })
+    let mut command = Command::new(&options.tekd);
+    command.args(fixed).arg("--data").arg(&data.data).arg("--control").arg(&control);
+    let tekd = Process::start(command.arg("--ready-file").arg(&ready))?.with_ready_file(&ready)?;
+    let at = |(server, ready): (Server, ReadyFile), name| match ready.quic {
+        Some(address) => Ok((server, address)),
+        None => Err(QuicCompareError::NoQuic(name)),
+    };
+    Ok(Both { echo: at(echo, "echo")?, tekd: at(tekd, "tekd")? })
 }
 
 fn rounds(

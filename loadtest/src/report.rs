@@ -1,5 +1,6 @@
 //! What one run found: counts, rate, latencies, the server's processor time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -42,8 +43,23 @@ pub struct Report {
     pub server_cpu_ns_per_answer: Option<u64>,
     /// Of this, in its own code; absent when its process is not known.
     pub server_user_ns_per_answer: Option<u64>,
+    /// How much of one core the server used; absent when its process is not known.
+    pub server_busy: Option<f64>,
     /// Seconds from the first question to the last answer, at least the length of the run.
     pub seconds: f64,
+    /// What the right answers were, by name, where there is more than one kind.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub of_these: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    /// So many of the answers that were taken for right are wrong.
+    pub(crate) fn found_wrong(&mut self, count: u64) {
+        let count = count.min(self.answered);
+        self.answered -= count;
+        self.wrong += count;
+        self.qps = if self.seconds > 0.0 { (self.answered as f64 / self.seconds).round() } else { 0.0 };
+    }
 }
 
 /// Counts while a run goes on.
@@ -98,9 +114,16 @@ impl Tally {
             max_us: percentile(100.0),
             server_cpu_ns_per_answer: cpu.and_then(|cpu| each(cpu.total_ns())),
             server_user_ns_per_answer: cpu.and_then(|cpu| each(cpu.user_ns)),
+            server_busy: cpu.filter(|_| seconds > 0.0).map(|cpu| busy(cpu.total_ns(), seconds)),
             seconds,
+            of_these: BTreeMap::new(),
         }
     }
+}
+
+/// Part of one core, to the thousandth.
+fn busy(cpu_ns: u64, seconds: f64) -> f64 {
+    (cpu_ns as f64 / seconds / 1e6).round() / 1e3
 }
 
 impl std::fmt::Display for Report {
@@ -121,7 +144,11 @@ impl std::fmt::Display for Report {
                 write!(f, "\nserver: {all} ns of processor an answer, {user} in user code")
             }
             _ => Ok(()),
+        }?;
+        for (name, count) in &self.of_these {
+            write!(f, "\n{name}: {count}")?;
         }
+        Ok(())
     }
 }
 
@@ -147,7 +174,7 @@ mod tests {
         assert!(near(report.p99_us, 990.0) && near(report.p999_us, 999.0) && near(report.max_us, 1000.0));
         assert_eq!((report.answered, report.lost, report.qps), (1000, 7, 500.0));
         assert_eq!(report.server_cpu_ns_per_answer, Some(4000));
-        assert_eq!(report.server_user_ns_per_answer, Some(1000));
+        assert_eq!((report.server_user_ns_per_answer, report.server_busy), (Some(1000), Some(0.002)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Servers started for a comparison: as processes of their own, so that their processor time is theirs alone,
-//! and ended with it.
+//! Servers started for a measurement: as processes of their own, so that their processor time is theirs
+//! alone, and ended with it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use tekd::service::readyfile::ReadyFile;
 
 /// How long a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Why a server does not run.
@@ -45,82 +46,89 @@ pub enum ServerError {
     },
 }
 
+/// A running process. Dropping it ends it, at any moment: nothing that a server confirmed is lost, and nobody
+/// needs what it keeps.
+#[derive(Debug)]
+pub(crate) struct Process {
+    program: PathBuf,
+    child: Child,
+    started: Instant,
+}
+
+impl Process {
+    /// # Errors
+    /// [`ServerError::Start`].
+    pub(crate) fn start(command: &mut Command) -> Result<Self, ServerError> {
+        let program = PathBuf::from(command.get_program());
+        match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
+            Ok(child) => Ok(Process { program, child, started: Instant::now() }),
+            Err(source) => Err(ServerError::Start { program, source }),
+        }
+    }
+
+    /// Waits for the file that it makes when it answers; with the server, what that file says.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub(crate) fn with_ready_file(mut self, file: &Path) -> Result<(Server, ReadyFile), ServerError> {
+        let (ready, started_in) = self.until(|| read(file))?;
+        let udp = ready.udp.ok_or_else(|| ServerError::NoUdp { program: self.program.clone() })?;
+        Ok((Server { process: self, udp, started_in }, ready))
+    }
+
+    /// Asks at `udp` by `answers` until it says so.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub(crate) fn that_answers(
+        mut self,
+        udp: SocketAddr,
+        mut answers: impl FnMut() -> bool,
+    ) -> Result<Server, ServerError> {
+        let ((), started_in) = self.until(|| answers().then_some(()))?;
+        Ok(Server { process: self, udp, started_in })
+    }
+
+    /// Looks again and again until `ready` finds something.
+    fn until<T>(&mut self, mut ready: impl FnMut() -> Option<T>) -> Result<(T, Duration), ServerError> {
+        let program = self.program.clone();
+        loop {
+            if let Some(found) = ready() {
+                return Ok((found, self.started.elapsed()));
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(ServerError::Ended { program, status });
+            }
+            if self.started.elapsed() > PATIENCE {
+                return Err(ServerError::NotReady { program });
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, and then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A running server. Dropping it ends its process.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Child,
+    process: Process,
     /// Where it answers.
-    pub(crate) udp: std::net::SocketAddr,
-    /// All that its ready file says.
-    pub(crate) ready: ReadyFile,
+    pub(crate) udp: SocketAddr,
     /// From its start to its first answer.
     pub(crate) started_in: Duration,
 }
 
 impl Server {
-    /// Starts `program` with `arguments`, which make it write `ready` when it answers.
-    pub(crate) fn start(
-        program: &Path,
-        arguments: &[&std::ffi::OsStr],
-        ready: &Path,
-    ) -> Result<Self, ServerError> {
-        let at = || program.to_path_buf();
-        let started = Instant::now();
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|source| ServerError::Start { program: at(), source })?;
-        let mut ended = Ended(Some(child));
-        let ready = loop {
-            if let Some(ready) = read(ready) {
-                break ready;
-            }
-            if let Some(status) = ended.status() {
-                return Err(ServerError::Ended { program: at(), status });
-            }
-            if started.elapsed() > PATIENCE {
-                return Err(ServerError::NotReady { program: at() });
-            }
-            std::thread::sleep(LOOK);
-        };
-        let udp = ready.udp.ok_or_else(|| ServerError::NoUdp { program: at() })?;
-        let child = ended.0.take().expect("taken only here");
-        Ok(Server { child, udp, ready, started_in: started.elapsed() })
-    }
-
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.child.id()
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
-
-/// A process that is ended if its server never gets ready.
-struct Ended(Option<Child>);
-
-impl Ended {
-    fn status(&mut self) -> Option<ExitStatus> {
-        self.0.as_mut()?.try_wait().ok()?
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.as_mut().map(end);
-    }
-}
-
-/// At any moment: nothing that it confirmed is lost, and nobody needs what it keeps.
-fn end(child: &mut Child) {
-    // It may have ended already, and then there is nothing to end.
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 /// What a ready file says, once it is there.
@@ -136,7 +144,8 @@ mod tests {
     fn a_program_that_is_not_there_or_ends_at_once_is_said() {
         let dir = tempfile::tempdir().expect("a directory");
         let ready = dir.path().join("ready.json");
-        let start = |program: &str| Server::start(Path::new(program), &[], &ready).map(|_| ());
+        let start =
+            |program: &str| Process::start(&mut Command::new(program))?.with_ready_file(&ready).map(|_| ());
         assert!(matches!(start("/no/such/program"), Err(ServerError::Start { .. })));
         assert!(matches!(start("/bin/false"), Err(ServerError::Ended { .. })));
     }

@@ -93,7 +93,8 @@ pub(crate) fn submit(plan: &SubmitPlan, flights: Vec<Flight>) -> std::io::Result
     })
 }
 
-async fn dial(dialler: &Dialler, count: usize) -> std::io::Result<Vec<Line>> {
+/// So many connections, some at a time.
+pub(crate) async fn dial(dialler: &Dialler, count: usize) -> std::io::Result<Vec<Line>> {
     let (mut lines, mut dialling) = (Vec::with_capacity(count), JoinSet::new());
     let mut left = count;
     while lines.len() < count {

@@ -1,14 +1,17 @@
-//! The system calls that the standard library lacks: batches of datagrams, waiting to the nanosecond, cores.
+//! The system calls that the standard library lacks: batches of datagrams, waiting to the nanosecond, cores,
+//! networks.
 //!
 //! The invariants that the `unsafe` blocks lean on:
 //! - **armed-pointers**: every pointer handed to the kernel was taken in the same method from memory owned by
 //!   the same struct or frame, with that memory's length; nothing else touches it during the call.
 //! - **open-descriptor**: a descriptor comes as `BorrowedFd`, open for the whole call.
 //! - **zero-is-valid**: the C struct consists of integers and pointers; all-zero bytes are one of its values.
+//! - **no-pointers**: the call takes integers alone.
 //! - **core-in-set**: a core's number is below the number of bits of the set it is looked up in.
 #![allow(unsafe_code)]
 
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::time::Duration;
@@ -130,12 +133,145 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// Sends datagrams `from..to` of a connected socket as one message; returns how many the kernel took: all
+    /// or, if it has no room, none.
+    ///
+    /// # Panics
+    /// If the range is not within the batch.
+    pub(crate) fn send_train(&mut self, socket: BorrowedFd<'_>, from: usize, to: usize) -> io::Result<usize> {
+        for at in from..to {
+            self.arm(at, self.lengths[at], 0);
+        }
+        let vectors = &mut self.vectors[from..to];
+        // SAFETY: zero-is-valid: msghdr is integers and pointers.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = vectors.as_mut_ptr();
+        header.msg_iovlen = vectors.len() as _;
+        // SAFETY: armed-pointers, open-descriptor: exactly these vectors were armed just above.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_DONTWAIT) };
+        let bytes = libc::c_int::try_from(sent).unwrap_or(libc::c_int::MAX);
+        Ok(if taken(bytes)? > 0 { to - from } else { 0 })
+    }
+}
+
 /// What a call took; having to wait, or a signal, is nothing.
 fn taken(count: libc::c_int) -> io::Result<usize> {
     usize::try_from(count).or_else(|_| match io::Error::last_os_error() {
         e if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
         e => Err(e),
     })
+}
+
+/// Questions in one train, at most.
+pub(crate) const MAX_TRAIN: usize = 64;
+/// Trains taken by one system call, and room for each: the longest datagram there is.
+const ARRIVING: usize = 16;
+const TRAIN_ROOM: usize = 1 << 16;
+
+const _: () = assert!(MAX_TRAIN <= BATCH && MAX_TRAIN * ROOM > TRAIN_ROOM);
+
+/// A control message with one number, as the kernel writes it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Control {
+    header: libc::cmsghdr,
+    number: libc::c_int,
+    rest: libc::c_int,
+}
+
+/// What arrives in trains: datagrams of one sender that the kernel put together (UDP_GRO), told apart again.
+pub(crate) struct Arrivals {
+    rooms: Box<[[u8; TRAIN_ROOM]]>,
+    controls: Box<[Control]>,
+    vectors: Box<[libc::iovec]>,
+    headers: Box<[libc::mmsghdr]>,
+    /// Room, first byte and byte after the last of each datagram.
+    datagrams: Vec<(usize, usize, usize)>,
+}
+
+impl Arrivals {
+    /// For a connected socket that [`take_trains`] was asked of.
+    pub(crate) fn new() -> Self {
+        // SAFETY: zero-is-valid: mmsghdr is integers and pointers.
+        let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        // SAFETY: zero-is-valid: a control message is integers.
+        let control: Control = unsafe { std::mem::zeroed() };
+        let vector = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+        Arrivals {
+            rooms: vec![[0; TRAIN_ROOM]; ARRIVING].into_boxed_slice(),
+            controls: vec![control; ARRIVING].into_boxed_slice(),
+            vectors: vec![vector; ARRIVING].into_boxed_slice(),
+            headers: vec![header; ARRIVING].into_boxed_slice(),
+            datagrams: Vec::new(),
+        }
+    }
+
+    /// Datagram `at`.
+    pub(crate) fn datagram(&self, at: usize) -> &[u8] {
+        let (room, from, to) = self.datagrams[at];
+        &self.rooms[room][from..to]
+    }
+
+    /// Takes what is queued without waiting; returns how many datagrams that is.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        for at in 0..ARRIVING {
+            let vector = &mut self.vectors[at];
+            vector.iov_base = self.rooms[at].as_mut_ptr().cast();
+            vector.iov_len = TRAIN_ROOM;
+            let header = &mut self.headers[at].msg_hdr;
+            header.msg_iov = vector;
+            header.msg_iovlen = 1;
+            header.msg_control = ptr::from_mut(&mut self.controls[at]).cast();
+            header.msg_controllen = size_of::<Control>() as _;
+        }
+        // SAFETY: armed-pointers, open-descriptor: all headers were armed just above.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                ARRIVING as libc::c_uint,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
+        };
+        let count = taken(count)?.min(ARRIVING);
+        self.datagrams.clear();
+        for at in 0..count {
+            let length = (self.headers[at].msg_len as usize).min(TRAIN_ROOM);
+            let segment = self.segment(at).filter(|segment| *segment > 0).unwrap_or(length.max(1));
+            let starts = (0..length.max(1)).step_by(segment);
+            self.datagrams.extend(starts.map(|from| (at, from, (from + segment).min(length))));
+        }
+        Ok(self.datagrams.len())
+    }
+
+    /// Length of the datagrams of train `at`, if the kernel put any together.
+    fn segment(&self, at: usize) -> Option<usize> {
+        let Control { header, number, .. } = self.controls[at];
+        let written = self.headers[at].msg_hdr.msg_controllen >= offset_of!(Control, rest);
+        let of_udp = header.cmsg_level == libc::SOL_UDP && header.cmsg_type == libc::UDP_GRO;
+        usize::try_from(number).ok().filter(|_| written && of_udp)
+    }
+}
+
+/// Lets the kernel hand over datagrams of one sender put together.
+pub(crate) fn take_trains(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_udp(socket, libc::UDP_GRO, 1)
+}
+
+/// From now on a longer message is sent as datagrams of this many bytes.
+pub(crate) fn send_trains(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+    set_udp(socket, libc::UDP_SEGMENT, bytes)
+}
+
+fn set_udp(socket: BorrowedFd<'_>, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    let value = ptr::from_ref(&value).cast();
+    // SAFETY: armed-pointers, open-descriptor: an integer on this frame, with its size.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, option, value, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Waits until the socket has a datagram, at most this long; for ever without a limit.
@@ -186,6 +322,22 @@ pub(crate) fn stand_back() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Puts this thread, and the processes that it starts from now on, into a network of its own with nothing in
+/// it. The kernel ends it with the last thread, process and file that holds it.
+pub(crate) fn new_network() -> io::Result<()> {
+    // SAFETY: no-pointers: a flag is all that is handed over.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts this thread, and the processes that it starts from now on, into the network that a file of
+/// `/proc/PID/ns/net` stands for.
+pub(crate) fn enter_network(network: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: open-descriptor: nothing else is handed over.
+    let result = unsafe { libc::setns(network.as_raw_fd(), libc::CLONE_NEWNET) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
@@ -229,6 +381,31 @@ mod tests {
         }
         let back = receive_all(&mut here, &client, BATCH);
         assert!(back.iter().enumerate().all(|(at, bytes)| *bytes == vec![at as u8; at + 1]));
+    }
+
+    #[test]
+    fn a_train_arrives_as_the_datagrams_it_was_made_of() {
+        let (server, client) = pair();
+        take_trains(server.as_fd()).expect("the kernel has UDP_GRO");
+        send_trains(client.as_fd(), 96).expect("the kernel has UDP_SEGMENT");
+        let mut questions = Batch::new(true);
+        for at in 0..10 {
+            questions.room(at)[..96].fill(at as u8);
+            questions.set_length(at, 96);
+        }
+        assert_eq!(questions.send_train(client.as_fd(), 2, 10).expect("sent"), 8);
+        assert_eq!(questions.send_train(client.as_fd(), 0, 1).expect("sent"), 1);
+        let mut arrivals = Arrivals::new();
+        let mut all = Vec::new();
+        while all.len() < 9 {
+            wait_readable(server.as_fd(), Some(Duration::from_secs(20))).expect("poll");
+            let count = arrivals.receive(server.as_fd()).expect("received");
+            assert!(count > 0, "{} of 9 datagrams came", all.len());
+            all.extend((0..count).map(|at| arrivals.datagram(at).to_vec()));
+        }
+        let wanted: Vec<Vec<u8>> = (2..10).chain(0..1).map(|at| vec![at; 96]).collect();
+        assert_eq!(all, wanted);
+        assert_eq!(arrivals.receive(server.as_fd()).expect("nothing"), 0);
     }
 
     #[test]

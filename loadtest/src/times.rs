@@ -14,6 +14,12 @@ pub(crate) fn length(text: &str) -> Result<Duration, String> {
     if allowed.contains(&length) { Ok(length) } else { Err("not between 1ms and 1d".to_owned()) }
 }
 
+/// A duration like `50us`, from nothing to a second.
+pub(crate) fn pause(text: &str) -> Result<Duration, String> {
+    let pause = humantime::parse_duration(text).map_err(|e| format!("{e}; write it like 50us"))?;
+    if pause <= Duration::from_secs(1) { Ok(pause) } else { Err("more than a second".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,5 +31,7 @@ mod tests {
         for text in ["10", "0s", "25h", "-1s", "soon"] {
             assert!(length(text).is_err(), "{text}");
         }
+        assert_eq!((pause("0us"), pause("50us")), (Ok(Duration::ZERO), Ok(Duration::from_micros(50))));
+        assert!(pause("2s").is_err() && pause("50").is_err());
     }
 }

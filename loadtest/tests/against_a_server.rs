@@ -137,7 +137,15 @@ fn ask(
     assert_ne!(cookie, 0);
     lookups.set_cookie(cookie);
     let length = Duration::from_millis(200);
-    let plan = Plan { server, pace, length, patience: PATIENCE, pid: Some(std::process::id()) };
+    let plan = Plan {
+        server,
+        pace,
+        length,
+        patience: PATIENCE,
+        pid: Some(std::process::id()),
+        spin: false,
+        train: 1,
+    };
     measure(&plan, &mut lookups).expect("measured")
 }
 
