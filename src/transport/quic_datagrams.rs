@@ -122,7 +122,7 @@ fn send(connection: &Connection, slots: &[Slot<'_>], longest: usize, counts: &mu
     for (slot, end) in slots.iter().zip(&mut ends) {
         match slot.outcome {
             Outcome::Respond(length) if length <= longest => {
-                answers.extend_from_slice(&slot.answer[..length])
+                answers.extend_from_slice(&slot.answer[..length]);
             }
             Outcome::Respond(_) => counts.bad_answer += 1,
             Outcome::Ignore(_) | Outcome::Later(_) => counts.datagrams_ignored += 1,
