@@ -188,8 +188,12 @@ fn rounds(options: &CompareOptions, stage: &Stage, entrants: &[Entrant]) -> Resu
             progress.advance(1);
         }
     }
-    let part =
-        |course: &Course| Part { course: course.name(), title: course.title(), rows: rows(&tracks, *course) };
+    let part = |course: &Course| Part {
+        course: course.name(),
+        title: course.title(),
+        fills: course.fills(),
+        rows: rows(&tracks, *course),
+    };
     Ok(options.courses.iter().map(part).collect())
 }
 
@@ -208,7 +212,7 @@ fn run(
         patience: PATIENCE,
         pid: Some(player.server.pid()),
         spin: stage.pinned() && !course.fills(),
-        train: 1,
+        train: course.train(),
     };
     measure(&Plan { length: WARM_UP, ..plan.clone() }, &mut *questions)?;
     measure(&plan, &mut *questions).map(Some)

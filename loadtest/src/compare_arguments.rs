@@ -9,6 +9,7 @@ use crate::course::Course;
 use crate::pace::{MAX_RATE, MAX_WINDOW};
 use crate::peers::Peer;
 use crate::sizes::{part, short, size};
+use crate::system::MAX_TRAIN;
 use crate::times::{length, pause};
 
 /// `tekd-load compare`.
@@ -44,6 +45,10 @@ pub struct CompareArguments {
     #[arg(long, value_name = "N", value_delimiter = ',',
           value_parser = clap::value_parser!(u8).range(2..=32))]
     pub keys_per_question: Vec<u8>,
+    /// Also measure answers a second to trains of so many questions (UDP_SEGMENT), 2 to 64.
+    #[arg(long, value_name = "N", value_delimiter = ',',
+          value_parser = clap::value_parser!(u8).range(2..=MAX_TRAIN as i64))]
+    pub train: Vec<u8>,
     /// Leave out answers a second with one key in each question.
     #[arg(long)]
     pub no_throughput: bool,
@@ -69,9 +74,10 @@ impl CompareArguments {
     pub(crate) fn courses(&self) -> Vec<Course> {
         let full = (!self.no_throughput).then_some(Course::Full);
         let keys = self.keys_per_question.iter().map(|keys| Course::Keys(*keys));
+        let trains = self.train.iter().map(|questions| Course::Train(*questions));
         let outstanding = self.outstanding.iter().map(|window| Course::Outstanding(*window));
         let rates = self.rate.iter().map(|rate| Course::Rate(*rate));
-        full.into_iter().chain(keys).chain(outstanding).chain(rates).collect()
+        full.into_iter().chain(keys).chain(trains).chain(outstanding).chain(rates).collect()
     }
 
     /// The command that measures the same, without directories.
@@ -87,6 +93,7 @@ impl CompareArguments {
             ("outstanding", list(self.outstanding.iter().map(u32::to_string).collect())),
             ("rate", list(self.rate.iter().map(u64::to_string).collect())),
             ("keys-per-question", list(self.keys_per_question.iter().map(u8::to_string).collect())),
+            ("train", list(self.train.iter().map(u8::to_string).collect())),
         ];
         for (name, numbers) in numbers.iter().filter(|(_, numbers)| !numbers.is_empty()) {
             line += &format!(" --{name} {numbers}");
@@ -124,12 +131,18 @@ mod tests {
         assert!(!plain.command().contains('/'), "{}", plain.command());
         let line = "tekd-load compare --peers echo,knot-xdp --keys 1M,300k --names 5k --duration 250ms \
                     --runs 3 --hit-ratio 1 --outstanding 1 --rate 20000,5 --keys-per-question 16 \
-                    --no-throughput --echo-spin 50us --seed 9";
+                    --train 8 --no-throughput --echo-spin 50us --seed 9";
         let compare = parse(line);
         assert_eq!(compare.command(), line);
         assert_eq!(
             compare.courses(),
-            [Course::Keys(16), Course::Outstanding(1), Course::Rate(20_000), Course::Rate(5)]
+            [
+                Course::Keys(16),
+                Course::Train(8),
+                Course::Outstanding(1),
+                Course::Rate(20_000),
+                Course::Rate(5)
+            ]
         );
     }
 }

@@ -45,10 +45,12 @@ pub struct Comparison {
 /// All servers on one course.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
-    /// `keys-16`, `outstanding-1`, `rate-20000`.
+    /// `keys-16`, `train-16`, `outstanding-1`, `rate-20000`.
     pub course: String,
     /// What that is, in words.
     pub title: String,
+    /// Whether answers a second are what counts, or else latencies.
+    pub fills: bool,
     /// One for each server that takes part in it.
     pub rows: Vec<Row>,
 }
@@ -279,10 +281,7 @@ impl Comparison {
     /// Every course: title, whether it fills the server, rows.
     fn parts(&self) -> impl Iterator<Item = (String, bool, &[Row])> {
         let full = (Course::Full.title(), true, &self.rows[..]);
-        let also = self
-            .also
-            .iter()
-            .map(|part| (part.title.clone(), part.course.starts_with("keys-"), &part.rows[..]));
+        let also = self.also.iter().map(|part| (part.title.clone(), part.fills, &part.rows[..]));
         std::iter::once(full).filter(|(_, _, rows)| !rows.is_empty()).chain(also)
     }
 

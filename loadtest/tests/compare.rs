@@ -14,7 +14,13 @@ fn options(tekd: PathBuf, peers: &[Peer]) -> CompareOptions {
         peers: peers.to_vec(),
         keys: vec![2000, 300],
         names: 500,
-        courses: vec![Course::Full, Course::Keys(16), Course::Outstanding(1), Course::Rate(500)],
+        courses: vec![
+            Course::Full,
+            Course::Keys(16),
+            Course::Train(8),
+            Course::Outstanding(1),
+            Course::Rate(500),
+        ],
         seed: 3,
         newest_day: default_newest_day(now.as_secs()),
         length: Duration::from_millis(150),
@@ -60,7 +66,7 @@ fn all_servers_answer_in_turn_on_every_course_and_without_a_mistake() {
     let all = ["echo", "tekd-2k", "tekd-300"];
     assert_eq!(names(&comparison.rows), all);
     let courses: Vec<&str> = comparison.also.iter().map(|part| part.course.as_str()).collect();
-    assert_eq!(courses, ["keys-16", "outstanding-1", "rate-500"]);
+    assert_eq!(courses, ["keys-16", "train-8", "outstanding-1", "rate-500"]);
     for part in &comparison.also {
         assert_eq!(names(&part.rows), all);
     }
@@ -80,7 +86,7 @@ fn kept(comparison: &Comparison) {
     assert_eq!(json["rows"][1]["name"], "tekd-2k");
     assert_eq!(json["rows"][1]["qps"].as_f64(), comparison.rows[1].numbers.as_ref().map(|n| n.qps));
     let chart = read("svg");
-    assert!(chart.starts_with("<svg ") && chart.matches(">tekd-300<").count() == 4, "{chart}");
+    assert!(chart.starts_with("<svg ") && chart.matches(">tekd-300<").count() == 5, "{chart}");
     let text = read("md");
     assert!(text.contains("(compare-2026-12-01T102030.svg)") && text.contains("| tekd-2k |"), "{text}");
     assert!(!text.contains("198.18.") && !text.contains("127.0.0.1"), "no address: {text}");
@@ -91,7 +97,11 @@ fn kept(comparison: &Comparison) {
 fn name_servers_take_part_or_their_rows_say_why_not() {
     let Some(tekd) = tekd() else { return };
     let peers = [Peer::Nsd, Peer::Knot, Peer::KnotXdp, Peer::Echo];
-    let options = CompareOptions { keys: vec![300], courses: vec![Course::Full], ..options(tekd, &peers) };
+    let options = CompareOptions {
+        keys: vec![300],
+        courses: vec![Course::Full, Course::Train(4)],
+        ..options(tekd, &peers)
+    };
     let comparison = compare(&options).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(names(&comparison.rows), ["echo", "nsd", "knot", "knot-xdp", "tekd-300"]);
     for row in &comparison.rows {
