@@ -30,8 +30,9 @@ const HEADERS: usize = 14 + 20 + 8;
 pub enum XdpEchoError {
     /// It could be reached from elsewhere.
     #[error(
-        "{interface} is not one end of a veth pair in a network namespace without network card and default route; an \
-         echo serves whoever lies about his address, so nothing else is allowed: `ip netns add` and `ip link add ... type veth` make one"
+        "{interface} is not one end of a veth pair in a network namespace without network card and default \
+         route; an echo serves whoever lies about his address, so nothing else is allowed: `ip netns add` \
+         and `ip link add ... type veth` make one"
     )]
     NotOfATest {
         /// The interface.
