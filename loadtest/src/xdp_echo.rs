@@ -2,7 +2,8 @@
 //! anchor for what tekd does there.
 //!
 //! It uses the rings and the program of tekd, changes addresses and ports in the frame that came, and sends
-//! that. It answers IPv4 alone, without UDP checksums, and only in a network namespace and on a veth pair.
+//! that. It answers IPv4 alone, without UDP checksums, and only on a veth pair in a network namespace from
+//! which nothing else can be reached.
 
 use std::fs;
 use std::io;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tekd::transport::bind;
-use tekd::transport::xdp::{Attachment, XdpError, XdpSocket, attach};
+use tekd::transport::xdp::{Attachment, XdpError, XdpSocket, attach, network_cards};
 
 use crate::system::wait_readable;
 
@@ -29,8 +30,9 @@ const HEADERS: usize = 14 + 20 + 8;
 pub enum XdpEchoError {
     /// It could be reached from elsewhere.
     #[error(
-        "{interface} is not one end of a veth pair in a network namespace; an echo serves whoever lies about his \
-         address, so nothing else is allowed: `ip netns add` and `ip link add ... type veth` make one"
+        "{interface} is not one end of a veth pair in a network namespace without network card and default \
+         route; an echo serves whoever lies about his address, so nothing else is allowed: `ip netns add` \
+         and `ip link add ... type veth` make one"
     )]
     NotOfATest {
         /// The interface.
@@ -96,16 +98,15 @@ impl XdpEcho {
     }
 }
 
-/// One end of a veth pair, apart from the network of the machine: an interface with no device, no tunnel and
-/// no name for its type behind it. (Of what is left only such a pair takes a program in its driver.)
+/// One end of a veth pair, where there is no network card and no way out: an interface with no device, no
+/// tunnel and no name for its type behind it. (Of what is left only a veth takes a program in its driver.)
 fn is_of_a_test(interface: &str) -> bool {
     let dir = Path::new("/sys/class/net").join(interface);
     let Ok(described) = fs::read_to_string(dir.join("uevent")) else { return false };
-    let other =
-        described.contains("DEVTYPE=") || ["device", "tun_flags"].iter().any(|f| dir.join(f).exists());
-    let namespace = |process: &str| fs::read_link(Path::new("/proc").join(process).join("ns/net")).ok();
-    let apart = matches!((namespace("self"), namespace("1")), (Some(own), Some(first)) if own != first);
-    apart && !other && interface != "lo"
+    let plain = !described.contains("DEVTYPE=") && !dir.join("tun_flags").exists();
+    let Ok(routes) = fs::read_to_string("/proc/self/net/route") else { return false };
+    let way_out = routes.lines().any(|route| route.split_whitespace().nth(1) == Some("00000000"));
+    plain && interface != "lo" && !way_out && network_cards().is_ok_and(|cards| cards.is_empty())
 }
 
 fn echo(mut socket: XdpSocket, stop: &AtomicBool) -> io::Result<()> {

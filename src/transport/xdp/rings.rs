@@ -10,8 +10,8 @@
 //! back.
 //!
 //! The invariants that the `unsafe` blocks lean on:
-//! - **one-owner**: a slice of a frame is made only while [`Owner`] has it received or paired with a received
-//!   one, both of which the kernel leaves alone, and no frame is in two lanes.
+//! - **one-owner**: a slice of a frame is made only while it is in a lane, where no other lane has it; what
+//!   is in a lane the kernel leaves alone until `flush` hands the batch back, queued frames too.
 //! - **frame-in-memory**: numbers of frames are below [`FRAMES`] and the memory is [`FRAMES`] frames long, so
 //!   that every frame, and every part of it, lies inside.
 //! - **ring-in-mapping**: when a ring is made, its indices, flags and all of its entries are checked to lie
@@ -339,7 +339,7 @@ impl XdpSocket {
             let entry = self.incoming.read();
             let Some((frame, start)) = self.lent_frame(entry.addr) else { continue };
             let length = entry.len as usize;
-            if start + length > FRAME_BYTES {
+            if length > FRAME_BYTES - start {
                 self.mishaps.disagreements += 1;
                 self.lend(frame);
             } else if let Some(beside) = self.free.pop() {
