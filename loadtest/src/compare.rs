@@ -32,6 +32,8 @@ pub struct CompareOptions {
     pub peers: Vec<Peer>,
     /// Keys in the set, for each row of tekd.
     pub keys: Vec<u64>,
+    /// Whether tekd also takes part on AF_XDP, as a row more for each size.
+    pub xdp: bool,
     /// Names in the zone of the name servers.
     pub names: u64,
     /// What each server is put through.
@@ -154,11 +156,18 @@ fn enter_all(
     if let Some(lookups) = lookups.first().filter(|_| options.peers.contains(&Peer::Echo)) {
         entrants.push(casting.echo(lookups.clone())?);
     }
-    for peer in options.peers.iter().filter(|peer| **peer != Peer::Echo) {
-        entrants.push(casting.name_server(*peer)?);
+    for peer in &options.peers {
+        match (peer, lookups.first()) {
+            (Peer::Echo, _) | (Peer::EchoXdp, None) => {}
+            (Peer::EchoXdp, Some(lookups)) => entrants.push(casting.echo_xdp(lookups.clone())?),
+            (name_server, _) => entrants.push(casting.name_server(*name_server)?),
+        }
     }
     for ((name, data), lookups) in data.iter().zip(&lookups) {
-        entrants.push(casting.tekd(name.clone(), data, lookups)?);
+        entrants.push(casting.tekd(name.clone(), data, lookups, false)?);
+        if options.xdp {
+            entrants.push(casting.tekd(name.replacen("tekd", "tekd-xdp", 1), data, lookups, true)?);
+        }
     }
     Ok(entrants)
 }

@@ -21,6 +21,9 @@ pub struct CompareArguments {
     /// Keys in the set, like 1M; more than one, separated by commas, is a row each.
     #[arg(long, value_delimiter = ',', default_value = "1M", value_parser = size)]
     pub keys: Vec<u64>,
+    /// Let tekd take part on AF_XDP too, as a row more for each size.
+    #[arg(long)]
+    pub xdp: bool,
     /// Names in the zone of the name servers.
     #[arg(long, default_value = "1M", value_parser = size)]
     pub names: u64,
@@ -97,6 +100,9 @@ impl CompareArguments {
         ];
         for (name, numbers) in numbers.iter().filter(|(_, numbers)| !numbers.is_empty()) {
             line += &format!(" --{name} {numbers}");
+        }
+        if self.xdp {
+            line += " --xdp";
         }
         if self.no_throughput {
             line += " --no-throughput";

@@ -21,6 +21,7 @@ pub(crate) fn compare_peers(arguments: &CompareArguments, json: bool) -> Done {
     let options = CompareOptions {
         peers: arguments.peers.clone(),
         keys: arguments.keys.clone(),
+        xdp: arguments.xdp,
         names: arguments.names,
         courses,
         seed: arguments.seed,

@@ -34,6 +34,8 @@ const NO_LIMIT: (&str, &str) = ("TEKD_LIMITS_ANSWER_RATE", "1GiB");
 pub enum Peer {
     /// A bare echo with the same system calls.
     Echo,
+    /// A bare echo on AF_XDP.
+    EchoXdp,
     /// NSD with one process.
     Nsd,
     /// Knot DNS with one thread.
@@ -47,6 +49,7 @@ impl Peer {
     pub fn name(self) -> &'static str {
         match self {
             Peer::Echo => "echo",
+            Peer::EchoXdp => "echo-xdp",
             Peer::Nsd => "nsd",
             Peer::Knot => "knot",
             Peer::KnotXdp => "knot-xdp",
@@ -146,7 +149,25 @@ impl Casting<'_> {
         Ok(Entrant { name: Peer::Echo.name().to_owned(), version: None, player })
     }
 
-    /// tekd on the data of a directory, as the row `name`, asked for `lookups`.
+    /// The echo on AF_XDP, if there is an interface for it.
+    ///
+    /// # Errors
+    /// [`PeerError`] for all that is not the echo's.
+    pub(crate) fn echo_xdp(&mut self, lookups: Lookups) -> Result<Entrant, PeerError> {
+        let (place, ready, name) = (self.stage.place()?, self.dir.join("xdp.json"), Peer::EchoXdp.name());
+        let Some(interface) = &place.interface else { return Ok(no_interface(name.to_owned())) };
+        let mut command = in_own_files(self.own);
+        command.args(["echo", "--listen", &place.address.to_string(), "--xdp", interface]);
+        command.arg("--ready-file").arg(&ready);
+        let started = self.start(&mut command)?.with_ready_file(&ready);
+        let player = match started {
+            Ok((server, _)) => Ok(Player { server, questions: Questions::Echoes(Echoes(lookups)) }),
+            Err(e) => Err(format!("does not start: {e}")),
+        };
+        Ok(Entrant { name: name.to_owned(), version: None, player })
+    }
+
+    /// tekd on the data of a directory, as the row `name`, asked for `lookups`; with `xdp` on AF_XDP.
     ///
     /// # Errors
     /// [`PeerError`].
@@ -155,13 +176,18 @@ impl Casting<'_> {
         name: String,
         data: &KnownData,
         lookups: &Lookups,
+        xdp: bool,
     ) -> Result<Entrant, PeerError> {
         let place = self.stage.place()?;
         let [ready, control] = ["json", "sock"].map(|end| self.dir.join(format!("{name}.{end}")));
-        let mut command = Command::new(self.tekd);
+        let mut command = if xdp { in_own_files(self.tekd) } else { Command::new(self.tekd) };
         command.args(["serve", "--tls", "off", "--quic", "off", "--log-level", "warn"]);
         command.args(["--udp", &place.address.to_string()]).arg("--data").arg(&data.path);
         command.arg("--control").arg(control).arg("--ready-file").arg(&ready).env(NO_LIMIT.0, NO_LIMIT.1);
+        if xdp {
+            let Some(interface) = &place.interface else { return Ok(no_interface(name)) };
+            command.args(["--xdp", interface]);
+        }
         let (server, _) = self.start(&mut command)?.with_ready_file(&ready)?;
         let mut lookups = lookups.clone();
         lookups.set_cookie(greet(server.udp, data.trust.service, data.set, self.seed)?);
@@ -216,6 +242,19 @@ impl Casting<'_> {
     fn start(&self, command: &mut Command) -> Result<Process, PeerError> {
         Ok(self.stage.among_servers(|| Process::start(command))??)
     }
+}
+
+/// A row of AF_XDP where all goes over the loopback.
+fn no_interface(name: String) -> Entrant {
+    let player = Err("AF_XDP needs a network of its own, which only root can make".to_owned());
+    Entrant { name, version: None, player }
+}
+
+/// A program that sees the interfaces of the network it is started in: `/sys` shows those of whoever mounted it.
+fn in_own_files(program: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", r#"mount -t sysfs sysfs /sys && exec "$@""#, "sh"]).arg(program);
+    command
 }
 
 fn configuration(peer: Peer, place: &Place, dir: &Path, zone: &Path) -> String {

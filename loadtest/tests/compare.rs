@@ -13,6 +13,7 @@ fn options(tekd: PathBuf, peers: &[Peer]) -> CompareOptions {
     CompareOptions {
         peers: peers.to_vec(),
         keys: vec![2000, 300],
+        xdp: false,
         names: 500,
         courses: vec![
             Course::Full,
@@ -96,14 +97,18 @@ fn kept(comparison: &Comparison) {
 #[test]
 fn name_servers_take_part_or_their_rows_say_why_not() {
     let Some(tekd) = tekd() else { return };
-    let peers = [Peer::Nsd, Peer::Knot, Peer::KnotXdp, Peer::Echo];
+    let peers = [Peer::Nsd, Peer::Knot, Peer::KnotXdp, Peer::EchoXdp, Peer::Echo];
     let options = CompareOptions {
         keys: vec![300],
+        xdp: true,
         courses: vec![Course::Full, Course::Train(4)],
         ..options(tekd, &peers)
     };
     let comparison = compare(&options).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(names(&comparison.rows), ["echo", "nsd", "knot", "knot-xdp", "tekd-300"]);
+    assert_eq!(
+        names(&comparison.rows),
+        ["echo", "nsd", "knot", "knot-xdp", "echo-xdp", "tekd-300", "tekd-xdp-300"]
+    );
     for row in &comparison.rows {
         match &row.numbers {
             Some(_) => sound(row),

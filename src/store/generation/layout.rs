@@ -35,8 +35,8 @@ pub const DIGEST_LEN: usize = 32;
 /// Sections begin at multiples of a cache line.
 const SECTION_ALIGN: u64 = 64;
 
-/// Entries per slot of the index that its size aims at.
-const ENTRIES_PER_SLOT: u64 = 4;
+/// Entries per slot of the index, at least, where it is not at its largest; less than twice as many.
+const ENTRIES_PER_SLOT: u64 = 2;
 
 /// Bytes of one offset in the index.
 pub(super) const OFFSET_LEN: usize = 4;
@@ -124,7 +124,7 @@ pub(super) struct Layout {
     pub(super) nodes: Range<usize>,
 }
 
-/// Bits of the prefix index over `entries` entries: ⌊log2(entries / 4)⌋, within 0..=26.
+/// Bits of the prefix index over `entries` entries: ⌊log2(entries / 2)⌋, within 0..=26.
 pub fn index_bits(entries: u64) -> u8 {
     let bits = (entries / ENTRIES_PER_SLOT).checked_ilog2().unwrap_or(0);
     bits.min(u32::from(INDEX_BITS_MAX)) as u8

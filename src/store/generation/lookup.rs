@@ -63,7 +63,10 @@ impl Generation {
             return (self.key(last) == key && is_live(self.entry(last))).then_some(last);
         }
         let wanted = lead(key);
-        let is_it = |entry: &[u8]| lead(entry) == wanted && self.shape.key(entry) == key && is_live(entry);
+        let is_it = |entry: &[u8]| {
+            let same = lead(entry) == wanted && (key.len() == LEAD || self.shape.key(entry) == key);
+            same && is_live(entry)
+        };
         let (entries, len) = (self.scanned(&range), self.shape.entry_len());
         let found = match len {
             SHORT_ENTRY => entries.as_chunks::<SHORT_ENTRY>().0.iter().position(|entry| is_it(entry)),

@@ -352,9 +352,9 @@ fn the_bytes_are_those_of_the_clauses() {
 }
 
 #[test]
-fn the_index_has_four_entries_a_slot() {
+fn the_index_has_two_to_four_entries_a_slot() {
     let expected =
-        [(0, 0), (1, 0), (7, 0), (8, 1), (15, 1), (16, 2), (1 << 20, 18), (1 << 28, 26), (ENTRIES_MAX, 26)];
+        [(0, 0), (1, 0), (3, 0), (4, 1), (7, 1), (8, 2), (1 << 20, 19), (1 << 27, 26), (ENTRIES_MAX, 26)];
     for (entries, bits) in expected {
         assert_eq!(index_bits(entries), bits, "{entries}");
     }
