@@ -14,11 +14,13 @@ use crate::data_cache::{CacheError, KnownData};
 use crate::lookups::{Lookups, LookupsError};
 use crate::machine::Machine;
 use crate::measure::{MeasureError, Plan, measure};
+use crate::pace::Pace;
 use crate::peers::{Casting, Entrant, Peer, PeerError, Player};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::sizes::short;
 use crate::stage::{Stage, StageError};
+use crate::xdp_measure::measure_by_xdp;
 
 /// A question without an answer for so long is lost, and its place in the window with it until then.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -223,7 +225,12 @@ fn run(
         spin: stage.pinned() && !course.fills(),
         train: course.train(),
     };
-    measure(&Plan { length: WARM_UP, ..plan.clone() }, &mut *questions)?;
+    let warm_up = Plan { length: WARM_UP, ..plan.clone() };
+    if let (Some(interface), Pace::Window(_), 1) = (&player.asked_from, plan.pace, plan.train) {
+        measure_by_xdp(&warm_up, interface, &mut *questions)?;
+        return measure_by_xdp(&plan, interface, &mut *questions).map(Some);
+    }
+    measure(&warm_up, &mut *questions)?;
     measure(&plan, &mut *questions).map(Some)
 }
 

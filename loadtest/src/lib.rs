@@ -56,6 +56,7 @@ mod transports;
 mod learning;
 mod echo;
 mod xdp_echo;
+mod xdp_measure;
 mod median;
 mod servers;
 mod sizes;

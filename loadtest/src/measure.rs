@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
+use tekd::transport::xdp::XdpError;
 use tekd::wire::{AnswerBody, Expected, Operation, QuestionBuilder, ServiceId, parse_answer};
 
 use crate::cpu::{CpuTimes, StatError};
@@ -59,6 +60,9 @@ pub enum MeasureError {
     /// The server's process cannot be watched.
     #[error(transparent)]
     Stat(#[from] StatError),
+    /// AF_XDP cannot be used to ask.
+    #[error(transparent)]
+    Xdp(#[from] XdpError),
 }
 
 /// Asks for the cookie that proves this machine's address to a server.
@@ -117,7 +121,8 @@ pub fn measure<T: Traffic + ?Sized>(plan: &Plan, traffic: &mut T) -> Result<Repo
     Ok(report)
 }
 
-fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
+/// A socket that asks `server`.
+pub(crate) fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match server {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),

@@ -92,14 +92,16 @@ pub(crate) enum Questions {
 
 impl Questions {
     /// These questions with so many keys in each; `None` if they have none.
-    pub(crate) fn with_keys(&self, keys: u8) -> Option<Box<dyn Traffic>> {
+    pub(crate) fn with_keys(&self, keys: u8) -> Option<Box<dyn Traffic + Send>> {
         let keys = usize::from(keys);
         match self {
             Questions::Echoes(Echoes(lookups)) => {
                 Some(Box::new(Echoes(lookups.clone().with_keys_per_question(keys).ok()?)))
             }
             Questions::Lookups(lookups) => Some(Box::new(lookups.clone().with_keys_per_question(keys).ok()?)),
-            Questions::Dns(questions) => (keys == 1).then(|| Box::new(questions.clone()) as Box<dyn Traffic>),
+            Questions::Dns(questions) => {
+                (keys == 1).then(|| Box::new(questions.clone()) as Box<dyn Traffic + Send>)
+            }
         }
     }
 }
@@ -109,6 +111,8 @@ impl Questions {
 pub(crate) struct Player {
     pub(crate) server: Server,
     pub(crate) questions: Questions,
+    /// From where it is asked by AF_XDP: where it answers so, and is asked one length of question.
+    pub(crate) asked_from: Option<String>,
 }
 
 /// One row: a server, or why there is none.
@@ -145,7 +149,7 @@ impl Casting<'_> {
         command.args(["--spin", &format!("{}us", self.echo_spin.as_micros())]);
         command.arg("--ready-file").arg(&ready);
         let (server, _) = self.start(&mut command)?.with_ready_file(&ready)?;
-        let player = Ok(Player { server, questions: Questions::Echoes(Echoes(lookups)) });
+        let player = Ok(Player { server, questions: Questions::Echoes(Echoes(lookups)), asked_from: None });
         Ok(Entrant { name: Peer::Echo.name().to_owned(), version: None, player })
     }
 
@@ -161,7 +165,10 @@ impl Casting<'_> {
         command.arg("--ready-file").arg(&ready);
         let started = self.start(&mut command)?.with_ready_file(&ready);
         let player = match started {
-            Ok((server, _)) => Ok(Player { server, questions: Questions::Echoes(Echoes(lookups)) }),
+            Ok((server, _)) => {
+                let questions = Questions::Echoes(Echoes(lookups));
+                Ok(Player { server, questions, asked_from: place.other_end.clone() })
+            }
             Err(e) => Err(format!("does not start: {e}")),
         };
         Ok(Entrant { name: name.to_owned(), version: None, player })
@@ -192,7 +199,8 @@ impl Casting<'_> {
         let mut lookups = lookups.clone();
         lookups.set_cookie(greet(server.udp, data.trust.service, data.set, self.seed)?);
         let version = version(self.tekd, "--version");
-        let player = Ok(Player { server, questions: Questions::Lookups(lookups) });
+        let asked_from = place.other_end.filter(|_| xdp);
+        let player = Ok(Player { server, questions: Questions::Lookups(lookups), asked_from });
         Ok(Entrant { name, version, player })
     }
 
@@ -236,7 +244,7 @@ impl Casting<'_> {
         let mut first = questions.clone();
         let process = self.start(&mut command)?;
         let server = process.that_answers(place.address, || answers(place.address, &mut first))?;
-        Ok(Player { server, questions: Questions::Dns(questions) })
+        Ok(Player { server, questions: Questions::Dns(questions), asked_from: None })
     }
 
     fn start(&self, command: &mut Command) -> Result<Process, PeerError> {

@@ -51,6 +51,8 @@ pub(crate) struct Place {
     pub(crate) address: SocketAddr,
     /// The interface that has the address, if it is a pair's.
     pub(crate) interface: Option<String>,
+    /// The generator's end of that pair.
+    pub(crate) other_end: Option<String>,
 }
 
 /// Cores and networks, taken until the stage is dropped.
@@ -99,7 +101,8 @@ impl Stage {
     /// [`StageError`].
     pub(crate) fn place(&mut self) -> Result<Place, StageError> {
         let Some(networks) = &self.networks else {
-            return self.among_servers(|| free(Ipv4Addr::LOCALHOST.into(), None))?;
+            let address = self.among_servers(|| free(Ipv4Addr::LOCALHOST.into()))??;
+            return Ok(Place { address, interface: None, other_end: None });
         };
         let number = self.places;
         if number >= MAX_PLACES {
@@ -109,12 +112,16 @@ impl Stage {
         let (here, there) = (format!("load{number}"), format!("tekd{number}"));
         let [server, generator] = [1, 2].map(|host| Ipv4Addr::new(198, 18, 0, 4 * number + host));
         let other = format!("/proc/{}/fd/{}", std::process::id(), networks.servers.as_raw_fd());
-        ip(&["link", "add", &here, "type", "veth", "peer", "name", &there, "netns", &other])?;
+        // One queue each way, for one core: with more, AF_XDP would have threads in each other's way.
+        let queues = "numrxqueues 1 numtxqueues 1";
+        let pair = format!("link add {here} {queues} type veth peer name {there} netns {other} {queues}");
+        ip(&pair.split(' ').collect::<Vec<_>>())?;
         up(&here, generator)?;
-        self.among_servers(|| {
+        let address = self.among_servers(|| {
             up(&there, server)?;
-            free(server.into(), Some(there))
-        })?
+            free(server.into())
+        })??;
+        Ok(Place { address, interface: Some(there), other_end: Some(here) })
     }
 
     /// Does something as a server would: what it starts runs on the servers' core in their network.
@@ -193,9 +200,9 @@ fn ip(arguments: &[&str]) -> Result<(), StageError> {
 }
 
 /// A port that was free a moment ago, for servers that cannot be told to take any.
-fn free(address: IpAddr, interface: Option<String>) -> Result<Place, StageError> {
+fn free(address: IpAddr) -> Result<SocketAddr, StageError> {
     let socket = UdpSocket::bind((address, 0)).and_then(|socket| socket.local_addr());
-    Ok(Place { address: socket.map_err(system("a free port"))?, interface })
+    socket.map_err(system("a free port"))
 }
 
 #[cfg(test)]

@@ -330,6 +330,13 @@ pub(crate) fn new_network() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets this thread, and the processes that it starts from now on, mount what the others do not see.
+pub(crate) fn new_files() -> io::Result<()> {
+    // SAFETY: no-pointers: a flag is all that is handed over.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWNS) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Puts this thread, and the processes that it starts from now on, into the network that a file of
 /// `/proc/PID/ns/net` stands for.
 pub(crate) fn enter_network(network: BorrowedFd<'_>) -> io::Result<()> {

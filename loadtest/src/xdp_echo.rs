@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long it looks for the next frame before it sleeps: as long as tekd does.
 const SPIN: Duration = Duration::from_micros(40);
 /// Bytes of Ethernet, of IPv4 without options, and of UDP.
-const HEADERS: usize = 14 + 20 + 8;
+pub(crate) const HEADERS: usize = 14 + 20 + 8;
 
 /// Why there is no echo.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +132,7 @@ fn echo(mut socket: XdpSocket, stop: &AtomicBool) -> io::Result<()> {
 }
 
 /// Lets the frame go back where it came from; `false` if it is not of IPv4.
-fn turn_round(frame: &mut [u8]) -> bool {
+pub(crate) fn turn_round(frame: &mut [u8]) -> bool {
     let Some(headers) = frame.first_chunk_mut::<HEADERS>() else { return false };
     if headers[12..14] != [8, 0] {
         return false;
