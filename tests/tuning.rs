@@ -358,20 +358,30 @@ fn what_a_network_card_does_not_have_is_skipped_each_by_its_name() {
 
 /// What is announced when the client ends with these codes, one after another.
 fn announced(codes: &[u8], arguments: &[&str]) -> Vec<String> {
+    announced_and_logged(codes, arguments).0
+}
+
+/// The same, and what is logged.
+fn announced_and_logged(codes: &[u8], arguments: &[&str]) -> (Vec<String>, String) {
     let list = codes.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
     let asked = tempfile::NamedTempFile::new().expect("a file");
     let asked = asked.path().display();
     let tekctl = command(
         "tekctl",
-        &format!("codes=({list})\nn=$(wc -l <{asked})\necho asked >>{asked}\nexit ${{codes[$n]}}"),
+        &format!(
+            "codes=({list})\nn=$(wc -l <{asked})\necho asked >>{asked}\n\
+             [ ${{codes[$n]}} = 0 ] || echo code ${{codes[$n]}} >&2\nexit ${{codes[$n]}}"
+        ),
     );
     let rounds = codes.len().to_string();
     let mut given =
         vec!["192.0.2.53/32", "192.0.2.53:8353", "trust.json", "--every", "0", "--rounds", &rounds];
     given.extend(arguments);
     let root = untuned();
-    let lines = run("bgp/announce", &given, root.path(), Some(tekctl.path()));
-    lines.lines().map(|line| line.replace("192.0.2.53/32 next-hop self", "R")).collect()
+    let output = ran("bgp/announce", &given, root.path(), Some(tekctl.path()));
+    let [lines, log] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
+    assert!(output.status.success(), "{log}");
+    (lines.lines().map(|line| line.replace("192.0.2.53/32 next-hop self", "R")).collect(), log)
 }
 
 #[test]
@@ -390,6 +400,9 @@ fn a_route_is_announced_while_the_server_answers_and_withdrawn_when_it_does_not(
     let here = env!("CARGO_MANIFEST_DIR");
     let draining = "announce route R med 1000 community [ 65535:0 ]";
     assert_eq!(announced(&[0, 0, 0], &["--drain-file", here]), [down, draining, down]);
+    let log = announced_and_logged(&[0, 3, 3, 3, 5, 0, 3], &[]).1;
+    let said = ["broken: code 3", "stale: code 5", "broken: code 3"].map(|why| format!("announce: {why}\n"));
+    assert_eq!(log, said.concat(), "each time that it begins");
 }
 
 #[test]
