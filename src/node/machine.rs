@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::service::doctor::{BUSY_POLLS, Card, DataDisk, Readings, SYSCTLS};
+use crate::service::doctor::{BUSY_POLLS, Card, Clock, DataDisk, Readings, SYSCTLS, Tracking};
+#[cfg(feature = "xdp")]
+use crate::{service::doctor::LOCKED_BYTES_PER_QUEUE, transport::xdp};
 
 /// Processes that are looked at to find a running server.
 const PROCESSES_MAX: usize = 1 << 16;
-/// Files by which time services say that they run, and of these the one that says the clock is set.
+/// Files that time services leave, and the one that goes with its service and says the clock is set.
 const CLOCK_SET: &str = "run/systemd/timesync/synchronized";
 const TIME_SERVICES: [&str; 4] =
     ["run/chrony/chronyd.pid", "run/chronyd.pid", "run/ntpd.pid", "run/openntpd.pid"];
 /// What waits for [`CLOCK_SET`].
 const CLOCK_WAITS: &str = "run/systemd/timesync";
+
+#[cfg(feature = "xdp")]
+const _: () = assert!(LOCKED_BYTES_PER_QUEUE == (xdp::FRAMES * xdp::FRAME_BYTES) as u64);
 
 /// Reads the machine whose file system begins at `root`, and the disk under `data` if that exists.
 #[must_use]
@@ -33,14 +38,14 @@ pub fn read_machine(root: &Path, data: Option<&Path>) -> Readings {
             .collect(),
         huge_pages: machine.line("sys/kernel/mm/transparent_hugepage/enabled"),
         cards: machine.cards(),
-        tracked: machine.tracked(),
+        tracking: machine.tracking(),
         has_xdp: machine
             .text("proc/net/protocols")
             .map(|text| text.lines().any(|line| line.starts_with("XDP "))),
         limits_of,
         open_files: limit("Max open files"),
         locked_bytes: limit("Max locked memory"),
-        clock_synchronised: machine.clock(),
+        clock: machine.clock(),
         data: data.filter(|data| data.exists()).map(|data| machine.disk(data)),
     }
 }
@@ -78,11 +83,10 @@ impl Machine<'_> {
         names.filter_map(|name| Some((name.to_owned(), read(name)?))).collect()
     }
 
-    /// Connections that are tracked: none where there is no tracking.
-    fn tracked(&self) -> Option<u64> {
+    fn tracking(&self) -> Option<Tracking> {
         match self.line("proc/sys/net/netfilter/nf_conntrack_count") {
-            Some(count) => count.parse().ok(),
-            None => self.has("proc/sys/net").then_some(0),
+            Some(count) => count.parse().ok().map(Tracking::Of),
+            None => self.has("proc/sys/net").then_some(Tracking::Absent),
         }
     }
 
@@ -135,11 +139,17 @@ impl Machine<'_> {
         }
     }
 
-    fn clock(&self) -> Option<bool> {
-        if self.has(CLOCK_SET) || TIME_SERVICES.iter().any(|service| self.has(service)) {
-            return Some(true);
+    /// A service that was killed leaves the file of its process: that proves no kept clock.
+    fn clock(&self) -> Clock {
+        if self.has(CLOCK_SET) {
+            Clock::Set
+        } else if TIME_SERVICES.iter().any(|service| self.has(service)) {
+            Clock::Started
+        } else if self.has(CLOCK_WAITS) {
+            Clock::Waits
+        } else {
+            Clock::Unseen
         }
-        self.has(CLOCK_WAITS).then_some(false)
     }
 
     fn disk(&self, data: &Path) -> DataDisk {
@@ -234,6 +244,16 @@ mod tests {
         let root = tree(&[]);
         let readings = read_machine(root.path(), None);
         assert!(checks(&readings).iter().all(|check| check.state == State::Unknown), "{readings:?}");
+    }
+
+    #[test]
+    fn what_is_left_of_a_time_service_and_a_loaded_tracking_prove_nothing() {
+        let (chrony, count) = ("run/chrony/chronyd.pid", "proc/sys/net/netfilter/nf_conntrack_count");
+        let root = tree(&[(chrony, "7\n"), (count, "0\n")]);
+        let readings = read_machine(root.path(), None);
+        assert_eq!((readings.clock, readings.tracking), (Clock::Started, Some(Tracking::Of(0))));
+        let root = tree(&[("run/systemd/timesync/clock", "")]);
+        assert_eq!(read_machine(root.path(), None).clock, Clock::Waits);
     }
 
     #[test]

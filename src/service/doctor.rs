@@ -25,12 +25,12 @@ pub const SYSCTLS: [(&str, u64, &str); 4] = [
 ];
 /// Polling by the kernel, which is to be off.
 pub const BUSY_POLLS: [&str; 2] = ["net.core.busy_poll", "net.core.busy_read"];
-/// Oldest kernel with all that is used: programs attached by link to a network card.
-const KERNEL: (u32, u32) = (5, 9);
+/// Oldest kernel with all that is used: from here on programs and maps of AF_XDP are no locked memory.
+const KERNEL: (u32, u32) = (5, 11);
 /// Files that a server with many connections opens.
 const OPEN_FILES: u64 = 65_536;
-/// Memory that AF_XDP locks for its frames and rings.
-const LOCKED_BYTES: u64 = 64 << 20;
+/// Memory that AF_XDP locks for the frames of each queue.
+pub const LOCKED_BYTES_PER_QUEUE: u64 = 8 << 20;
 /// Free space below which a disk is soon full.
 const FREE_BYTES: u64 = 4 << 30;
 /// File systems that keep what they said was synced, on a disk of this machine.
@@ -51,8 +51,8 @@ pub struct Readings {
     pub huge_pages: Option<String>,
     /// Network cards.
     pub cards: Vec<Card>,
-    /// Connections that the kernel tracks; 0 also where it has no tracking.
-    pub tracked: Option<u64>,
+    /// Whether the kernel tracks connections.
+    pub tracking: Option<Tracking>,
     /// Whether the kernel has AF_XDP.
     pub has_xdp: Option<bool>,
     /// Whose limits these are: those of a running server, or of whoever asks.
@@ -61,10 +61,33 @@ pub struct Readings {
     pub open_files: Option<u64>,
     /// Limit of locked memory in bytes.
     pub locked_bytes: Option<u64>,
-    /// Whether a time service says that the clock is right.
-    pub clock_synchronised: Option<bool>,
+    /// What time services leave behind.
+    pub clock: Clock,
     /// The data directory, where it exists.
     pub data: Option<DataDisk>,
+}
+
+/// Tracking of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tracking {
+    /// The kernel has none loaded.
+    Absent,
+    /// It is loaded, and so many connections are tracked now: none may be for want of traffic.
+    Of(u64),
+}
+
+/// What time services leave behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// Nothing.
+    #[default]
+    Unseen,
+    /// A running one says that it has set the clock.
+    Set,
+    /// A running one has not set it yet.
+    Waits,
+    /// One was started; whether it runs still and what it does is not told.
+    Started,
 }
 
 /// A network card.
@@ -146,7 +169,7 @@ pub fn checks(readings: &Readings) -> Vec<Check> {
     }
     checks.push(xdp(readings));
     checks.push(open_files(readings));
-    checks.push(locked(readings));
+    checks.push(locked(readings, readings.cards.iter().map(|card| card.queues).max().unwrap_or(0).max(1)));
     checks.push(clock(readings));
     if let Some(disk) = &readings.data {
         checks.push(file_system(disk));
@@ -169,8 +192,8 @@ fn kernel(readings: &Readings) -> Check {
         state: State::of(version.map(|version: (u32, u32)| version >= KERNEL)),
         found: said(readings.kernel.as_ref()),
         wanted: format!("{}.{} or later", KERNEL.0, KERNEL.1),
-        why: "datagrams come and go in batches and trains; AF_XDP leaves with its process",
-        todo: "run a later kernel of your distribution",
+        why: "AF_XDP: its program leaves with its process and is no locked memory; sockets do with less",
+        todo: "run a later kernel of your distribution, if you want AF_XDP",
     }
 }
 
@@ -202,11 +225,15 @@ fn tracking(readings: &Readings) -> Check {
     Check {
         name: "connection tracking".to_owned(),
         // The kernel does not tell whose ports are exempt.
-        state: State::of(readings.tracked.filter(|tracked| *tracked == 0).map(|_| true)),
-        found: match readings.tracked {
+        state: State::of((readings.tracking == Some(Tracking::Absent)).then_some(true)),
+        found: match readings.tracking {
             None => said(None::<u64>),
-            Some(0) => "off".to_owned(),
-            Some(tracked) => format!("of {tracked} connections; whether tekd's are among them is not told"),
+            Some(Tracking::Absent) => "off".to_owned(),
+            Some(Tracking::Of(connections)) => {
+                format!(
+                    "loaded, now of {connections} connections; whether tekd's ports are exempt is not told"
+                )
+            }
         },
         wanted: "off, or tekd's ports exempt".to_owned(),
         why: "every datagram would take a place in a table that a flood fills",
@@ -235,7 +262,7 @@ fn huge_pages(readings: &Readings) -> Check {
         state: State::of(mode.map(|mode| mode != "never")),
         found: said(mode),
         wanted: "madvise or always".to_owned(),
-        why: "a set in huge pages is searched in 20 to 35 % less time",
+        why: "a search in a large set waits less often to be told where a page is",
         todo: "tuning/cpu",
     }
 }
@@ -290,12 +317,14 @@ fn open_files(readings: &Readings) -> Check {
     }
 }
 
-fn locked(readings: &Readings) -> Check {
+/// For the card with the most queues, as which one `xdp` names is not known here.
+fn locked(readings: &Readings, queues: usize) -> Check {
+    let least = LOCKED_BYTES_PER_QUEUE.saturating_mul(queues as u64);
     Check {
         name: "locked memory".to_owned(),
-        state: State::of(readings.locked_bytes.map(|found| found >= LOCKED_BYTES)),
+        state: State::of(readings.locked_bytes.map(|found| found >= least)),
         found: format!("{} ({})", said(readings.locked_bytes.map(limit_text)), readings.limits_of),
-        wanted: format!("at least {}", format_size(LOCKED_BYTES)),
+        wanted: format!("at least {}: {} a queue", format_size(least), format_size(LOCKED_BYTES_PER_QUEUE)),
         why: "AF_XDP locks the memory of its frames",
         todo: "LimitMEMLOCK in tuning/systemd/tekd.service",
     }
@@ -308,11 +337,18 @@ fn limit_text(bytes: u64) -> String {
 fn clock(readings: &Readings) -> Check {
     Check {
         name: "clock".to_owned(),
-        state: State::of(readings.clock_synchronised),
-        found: match readings.clock_synchronised {
-            Some(true) => "a time service keeps it",
-            Some(false) => "a time service runs and has not set it yet",
-            None => "no time service seen",
+        state: State::of(match readings.clock {
+            Clock::Set => Some(true),
+            Clock::Waits => Some(false),
+            Clock::Started | Clock::Unseen => None,
+        }),
+        found: match readings.clock {
+            Clock::Set => "a time service keeps it",
+            Clock::Waits => "a time service runs and has not set it yet",
+            Clock::Started => {
+                "a time service was started; ask it (chronyc tracking, ntpq -p, ntpctl -s status)"
+            }
+            Clock::Unseen => "no time service seen",
         }
         .to_owned(),
         wanted: "kept by a time service".to_owned(),
@@ -361,12 +397,12 @@ mod tests {
             governors: vec!["performance".to_owned(); 2],
             huge_pages: Some("always [madvise] never".to_owned()),
             cards: vec![Card { name: "eth0".to_owned(), queues: 2, interrupts }],
-            tracked: Some(0),
+            tracking: Some(Tracking::Absent),
             has_xdp: Some(true),
             limits_of: "of tekd",
             open_files: Some(OPEN_FILES),
             locked_bytes: Some(u64::MAX),
-            clock_synchronised: Some(true),
+            clock: Clock::Set,
             data: Some(DataDisk { file_system: Some("ext4".to_owned()), free_bytes: Some(FREE_BYTES) }),
         }
     }
@@ -409,7 +445,7 @@ mod tests {
     #[test]
     fn every_other_thing_that_does_not_hold_is_advised_alone() {
         let spoilt: [(&str, Spoil); 12] = [
-            ("kernel", |r| r.kernel = Some("5.8.17".to_owned())),
+            ("kernel", |r| r.kernel = Some("5.10.17".to_owned())),
             ("processor governor", |r| r.governors[1] = "powersave".to_owned()),
             ("transparent huge pages", |r| r.huge_pages = Some("always madvise [never]".to_owned())),
             ("eth0 queues", |r| r.cores = 3),
@@ -417,8 +453,8 @@ mod tests {
             ("eth0 interrupts", |r| r.cards[0].interrupts[1] = "0-1".to_owned()),
             ("AF_XDP", |r| r.has_xdp = Some(false)),
             ("open files", |r| r.open_files = Some(1024)),
-            ("locked memory", |r| r.locked_bytes = Some(8 << 20)),
-            ("clock", |r| r.clock_synchronised = Some(false)),
+            ("locked memory", |r| r.locked_bytes = Some((16 << 20) - 1)),
+            ("clock", |r| r.clock = Clock::Waits),
             ("data file system", |r| r.data.as_mut().unwrap().file_system = Some("tmpfs".to_owned())),
             ("data free space", |r| r.data.as_mut().unwrap().free_bytes = Some(FREE_BYTES - 1)),
         ];
@@ -429,12 +465,35 @@ mod tests {
         }
     }
 
+    /// A check of a machine by its name.
+    fn check(readings: &Readings, name: &str) -> Check {
+        checks(readings).into_iter().find(|check| check.name == name).unwrap()
+    }
+
     #[test]
-    fn tracked_connections_may_be_of_others() {
-        let checks = checks(&Readings { tracked: Some(9), ..tuned() });
-        let tracking = checks.iter().find(|check| check.name == "connection tracking").unwrap();
-        assert_eq!(tracking.state, State::Unknown);
-        assert!(tracking.found.contains("of 9 connections"), "{}", tracking.found);
+    fn tracked_connections_may_be_of_others_and_none_may_be_for_want_of_traffic() {
+        for connections in [0, 9] {
+            let readings = Readings { tracking: Some(Tracking::Of(connections)), ..tuned() };
+            let tracking = check(&readings, "connection tracking");
+            assert_eq!(tracking.state, State::Unknown);
+            assert!(tracking.found.contains(&format!("of {connections} connections")), "{}", tracking.found);
+        }
+    }
+
+    #[test]
+    fn a_time_service_that_was_started_need_not_keep_the_clock() {
+        let clock = check(&Readings { clock: Clock::Started, ..tuned() }, "clock");
+        assert_eq!(clock.state, State::Unknown);
+        assert!(clock.found.contains("chronyc tracking"), "{}", clock.found);
+    }
+
+    #[test]
+    fn locked_memory_is_wanted_for_each_queue_of_the_card_with_the_most() {
+        let mut readings = Readings { locked_bytes: Some(64 << 20), ..tuned() };
+        for (queues, state) in [(8, State::Ok), (9, State::Advised)] {
+            readings.cards[0].queues = queues;
+            assert_eq!(check(&readings, "locked memory").state, state, "{queues} queues");
+        }
     }
 
     #[test]
