@@ -41,6 +41,17 @@ fn a_combination_is_recorded_beside_the_others_and_read_back() {
 }
 
 #[test]
+fn a_case_that_a_known_combination_lacks_is_added_and_what_is_there_stays() {
+    let mut baseline = Baseline::default();
+    baseline.record("rustc 1", Counts::from([("INFO".to_owned(), 1.0)]));
+    let now = Counts::from([("INFO".to_owned(), 9.0), ("BUCKET".to_owned(), 2.5)]);
+    assert_eq!(baseline.add_missing("rustc 1", &now), ["BUCKET"]);
+    let kept = Counts::from([("INFO".to_owned(), 1.0), ("BUCKET".to_owned(), 2.5)]);
+    assert_eq!(baseline.of("rustc 1"), Some(&kept), "a count that grew is not recorded by that");
+    assert!(baseline.add_missing("rustc 1", &now).is_empty());
+}
+
+#[test]
 fn what_is_committed_can_be_read_and_has_counts() {
     let text = include_str!("../benches/instructions/BASELINE.json");
     let baseline = Baseline::from_text(text).expect("what was recorded");

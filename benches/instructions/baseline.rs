@@ -44,6 +44,14 @@ impl Baseline {
         self.0.get(combination)
     }
 
+    /// Adds the counts of cases that a combination does not have; returns their names.
+    pub(crate) fn add_missing(&mut self, combination: &str, counts: &Counts) -> Vec<String> {
+        let known = self.0.entry(combination.to_owned()).or_default();
+        let missing: Vec<_> = counts.iter().filter(|(name, _)| !known.contains_key(*name)).collect();
+        known.extend(missing.iter().map(|(name, count)| ((*name).clone(), **count)));
+        missing.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// Puts counts in the place of those of a combination.
     pub(crate) fn record(&mut self, combination: &str, counts: Counts) {
         self.0.insert(combination.to_owned(), counts);
