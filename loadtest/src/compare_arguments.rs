@@ -55,7 +55,8 @@ pub struct CompareArguments {
     /// Leave out answers a second with one key in each question.
     #[arg(long)]
     pub no_throughput: bool,
-    /// Let servers look for more datagrams before they wait: the echo for this time, tekd for its own 20 to 50us.
+    /// Let servers look for more datagrams before they wait: the echo for this time, tekd for its own 20 to
+    /// 50us.
     #[arg(long, value_name = "TIME", default_value = "0us", value_parser = pause)]
     pub spin: Duration,
     /// Seed of keys, names and questions.

@@ -280,7 +280,8 @@ fn no_interface(name: String) -> Entrant {
     Entrant { name, version: None, player }
 }
 
-/// A program that sees the interfaces of the network it is started in: `/sys` shows those of whoever mounted it.
+/// A program that sees the interfaces of the network it is started in: `/sys` shows those of whoever mounted
+/// it.
 fn in_own_files(program: &Path) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", r#"mount -t sysfs sysfs /sys && exec "$@""#, "sh"]).arg(program);

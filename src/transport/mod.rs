@@ -9,9 +9,9 @@ mod counters;
 mod control;
 mod mmsg;
 mod options;
-mod steering;
 mod exit;
 mod socket;
+mod steering;
 mod udp;
 #[cfg(feature = "xdp")]
 pub mod xdp;
