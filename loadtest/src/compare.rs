@@ -50,8 +50,8 @@ pub struct CompareOptions {
     pub runs: usize,
     /// Part of the keys asked for that is in the set.
     pub hit_ratio: f64,
-    /// How long the echo looks for more before it waits.
-    pub echo_spin: Duration,
+    /// How long the echo looks for more before it waits; tekd does so for its own time unless this is zero.
+    pub spin: Duration,
     /// Where data directories are kept; without it they are made anew.
     pub data_cache: Option<PathBuf>,
     /// The server.
@@ -123,21 +123,33 @@ pub fn compare(options: &CompareOptions) -> Result<Comparison, CompareError> {
 }
 
 /// A data directory for each row of tekd, made before anything is measured.
-fn all_data(options: &CompareOptions, dir: &Path) -> Result<Vec<(String, KnownData)>, CompareError> {
+fn all_data(options: &CompareOptions, dir: &Path) -> Result<Vec<Data>, CompareError> {
     let made = dir.join("data");
     let cache = options.data_cache.as_deref().unwrap_or(&made);
-    let each = options.keys.iter().map(|keys| {
-        let data = KnownData::find_or_make(cache, *keys, options.seed, options.newest_day)?;
-        Ok((format!("tekd-{}", short(*keys)), data))
-    });
-    each.collect()
+    let mut all = Vec::new();
+    for keys in &options.keys {
+        // A directory serves one server: the row on AF_XDP has its own.
+        let of_xdp = options.xdp.then(|| ("tekd-xdp", cache.join("xdp")));
+        for (name, cache) in [("tekd", cache.to_path_buf())].into_iter().chain(of_xdp) {
+            let data = KnownData::find_or_make(&cache, *keys, options.seed, options.newest_day)?;
+            all.push(Data { name: format!("{name}-{}", short(*keys)), data, xdp: name != "tekd" });
+        }
+    }
+    Ok(all)
+}
+
+/// The data of one row of tekd.
+struct Data {
+    name: String,
+    data: KnownData,
+    xdp: bool,
 }
 
 /// Starts every server, the echo first.
 fn enter_all(
     options: &CompareOptions,
     dir: &Path,
-    data: &[(String, KnownData)],
+    data: &[Data],
     stage: &mut Stage,
 ) -> Result<Vec<Entrant>, CompareError> {
     let mut casting = Casting {
@@ -145,11 +157,11 @@ fn enter_all(
         dir,
         seed: options.seed,
         names: options.names,
-        echo_spin: options.echo_spin,
+        spin: options.spin,
         own: &options.own,
         tekd: &options.tekd,
     };
-    let lookups = data.iter().map(|(_, data)| {
+    let lookups = data.iter().map(|Data { data, .. }| {
         let hits = Arc::new(data.hits());
         Lookups::new(data.trust.service, data.set, hits, options.hit_ratio, 1, options.seed)
     });
@@ -165,11 +177,8 @@ fn enter_all(
             (name_server, _) => entrants.push(casting.name_server(*name_server)?),
         }
     }
-    for ((name, data), lookups) in data.iter().zip(&lookups) {
-        entrants.push(casting.tekd(name.clone(), data, lookups, false)?);
-        if options.xdp {
-            entrants.push(casting.tekd(name.replacen("tekd", "tekd-xdp", 1), data, lookups, true)?);
-        }
+    for (Data { name, data, xdp }, lookups) in data.iter().zip(&lookups) {
+        entrants.push(casting.tekd(name.clone(), data, lookups, *xdp)?);
     }
     Ok(entrants)
 }
@@ -182,14 +191,20 @@ struct Track<'a> {
 }
 
 fn rounds(options: &CompareOptions, stage: &Stage, entrants: &[Entrant]) -> Result<Vec<Part>, CompareError> {
-    let mut tracks: Vec<Track<'_>> = entrants
+    // All servers on one course, then the next: what is compared lies close in time.
+    let mut tracks: Vec<Track<'_>> = options
+        .courses
         .iter()
-        .flat_map(|entrant| options.courses.iter().map(move |course| (entrant, *course)))
+        .flat_map(|course| entrants.iter().map(move |entrant| (entrant, *course)))
         .map(|(entrant, course)| Track { entrant, course, reports: Vec::new() })
         .collect();
     let progress = Progress::new("runs", (tracks.len() * options.runs) as u64);
-    for _ in 0..options.runs {
-        for Track { entrant, course, reports } in &mut tracks {
+    for round in 0..options.runs {
+        // There and back: whoever comes first in one round comes last in the next.
+        let backwards = round % 2 == 1;
+        let last = tracks.len().saturating_sub(1);
+        for at in 0..tracks.len() {
+            let Track { entrant, course, reports } = &mut tracks[if backwards { last - at } else { at }];
             if let Ok(player) = &entrant.player
                 && let Some(report) = run(options, stage, player, *course)
                     .map_err(|source| CompareError::Measure { name: entrant.name.clone(), source })?
@@ -236,8 +251,8 @@ fn run(
 
 fn rows(tracks: &[Track<'_>], course: Course) -> Vec<Row> {
     let on_course = || tracks.iter().filter(|track| track.course == course);
-    let echo = on_course().find(|track| track.entrant.name == Peer::Echo.name());
-    let echo = echo.map(|track| &track.reports[..]);
+    let by_name = |name| on_course().find(|track| track.entrant.name == name).map(|t| &t.reports[..]);
+    let (echo, echo_xdp) = (by_name(Peer::Echo.name()), by_name(Peer::EchoXdp.name()));
     let row = |track: &Track<'_>| {
         let name = track.entrant.name.clone();
         match &track.entrant.player {
@@ -245,6 +260,8 @@ fn rows(tracks: &[Track<'_>], course: Course) -> Vec<Row> {
             Ok(_) if track.reports.is_empty() => None,
             Ok(player) => {
                 let start_s = player.server.started_in.as_secs_f64();
+                let of_xdp = name.contains("xdp") && echo_xdp.is_some_and(|reports| !reports.is_empty());
+                let echo = if of_xdp { echo_xdp } else { echo };
                 Some(Row::of(name, course, Numbers::of(&track.reports, echo, start_s)))
             }
         }

@@ -29,7 +29,7 @@ pub(crate) fn compare_peers(arguments: &CompareArguments, json: bool) -> Done {
         length: arguments.duration,
         runs: arguments.runs.into(),
         hit_ratio: arguments.hit_ratio,
-        echo_spin: arguments.echo_spin,
+        spin: arguments.spin,
         data_cache: arguments.data_cache.clone(),
         tekd: server_program(arguments.tekd.as_deref())?,
         own: std::env::current_exe().map_err(failed)?,

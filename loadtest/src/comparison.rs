@@ -70,7 +70,8 @@ pub struct Row {
     pub numbers: Option<Numbers>,
 }
 
-/// Medians over the rounds, and ratios to the echo in the same round. Without an echo there are none.
+/// Medians over the rounds, and ratios to the echo in the same round: of AF_XDP to that on AF_XDP. Without an
+/// echo there are none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Numbers {
     /// Right answers a second.
@@ -93,6 +94,8 @@ pub struct Numbers {
     pub server_user_ns_per_answer: f64,
     /// How much of one core it used.
     pub server_busy: f64,
+    /// How much the echo used that the ratios are to, median.
+    pub echo_busy: Option<f64>,
     /// Half of the answers took at most so long, microseconds.
     pub p50_us: f64,
     /// Nine in ten.
@@ -138,7 +141,8 @@ impl Numbers {
             server_cpu_ns_per_answer: spread(cpu).median,
             cpu_ratio: median(&cpu_ratios),
             server_user_ns_per_answer: spread(|r| r.server_user_ns_per_answer.unwrap_or(0) as f64).median,
-            server_busy: spread(|r| r.server_busy.unwrap_or(0.0)).median,
+            server_busy: spread(busy).median,
+            echo_busy: echo.and_then(|echo| Spread::of(echo.iter().map(busy))).map(|spread| spread.median),
             p50_us: spread(|r| r.p50_us).median,
             p90_us: spread(|r| r.p90_us).median,
             p99_us: spread(|r| r.p99_us).median,
@@ -158,9 +162,15 @@ impl Numbers {
 impl Row {
     /// A server that took part.
     pub(crate) fn of(name: String, course: Course, numbers: Numbers) -> Self {
-        let idle = course.fills() && numbers.server_busy < SATURATED;
-        let note = idle.then(|| format!("not saturated: busy {:.2}", numbers.server_busy));
-        Row { name, counts: !idle, note, numbers: Some(numbers) }
+        let note = if !course.fills() {
+            None
+        } else if numbers.server_busy < SATURATED {
+            Some(format!("not saturated: busy {:.2}", numbers.server_busy))
+        } else {
+            let echo = numbers.echo_busy.filter(|busy| *busy < SATURATED);
+            echo.map(|busy| format!("its echo was not saturated: busy {busy:.2}"))
+        };
+        Row { name, counts: note.is_none(), note, numbers: Some(numbers) }
     }
 
     /// A server that does not.
@@ -171,6 +181,10 @@ impl Row {
     fn note(&self) -> String {
         self.note.clone().unwrap_or_default()
     }
+}
+
+fn busy(report: &Report) -> f64 {
+    report.server_busy.unwrap_or(0.0)
 }
 
 /// `0.93 (0.91–0.95)`.

@@ -12,12 +12,16 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use tekd::service::control::{ControlClient, ControlRequest};
+use tekd::service::readyfile::ReadyFile;
+
 use crate::data_cache::KnownData;
 use crate::dns::DnsQuestions;
 use crate::lookups::{Echoes, Lookups, LookupsError};
 use crate::measure::{MeasureError, greet};
 use crate::name_servers::{knot_configuration, knot_xdp_configuration, nsd_configuration};
 use crate::names::{Names, write_zone};
+use crate::scrape::Scrape;
 use crate::servers::{Process, Server, ServerError};
 use crate::stage::{Place, Stage, StageError};
 use crate::traffic::Traffic;
@@ -28,6 +32,11 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(100);
 const SYSTEM_PROGRAMS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 /// The limit on answers to one prefix, from which all questions of a comparison come: none that is met.
 const NO_LIMIT: (&str, &str) = ("TEKD_LIMITS_ANSWER_RATE", "1GiB");
+
+/// What tekd does when no datagram waits: as the echo does.
+const IDLE: &str = "TEKD_LISTEN_UDP_IDLE";
+/// The metric by which tekd says on how many queues it uses AF_XDP.
+const XDP_QUEUES: &str = "tekd_xdp_queues{";
 
 /// With whom tekd is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -131,7 +140,7 @@ pub(crate) struct Casting<'a> {
     pub(crate) seed: u64,
     /// Names that a name server has.
     pub(crate) names: u64,
-    pub(crate) echo_spin: Duration,
+    pub(crate) spin: Duration,
     /// This program.
     pub(crate) own: &'a Path,
     pub(crate) tekd: &'a Path,
@@ -146,7 +155,7 @@ impl Casting<'_> {
         let (place, ready) = (self.stage.place()?, self.dir.join("echo.json"));
         let mut command = Command::new(self.own);
         command.args(["echo", "--listen", &place.address.to_string()]);
-        command.args(["--spin", &format!("{}us", self.echo_spin.as_micros())]);
+        command.args(["--spin", &format!("{}us", self.spin.as_micros())]);
         command.arg("--ready-file").arg(&ready);
         let (server, _) = self.start(&mut command)?.with_ready_file(&ready)?;
         let player = Ok(Player { server, questions: Questions::Echoes(Echoes(lookups)), asked_from: None });
@@ -195,7 +204,12 @@ impl Casting<'_> {
             let Some(interface) = &place.interface else { return Ok(no_interface(name)) };
             command.args(["--xdp", interface]);
         }
-        let (server, _) = self.start(&mut command)?.with_ready_file(&ready)?;
+        command.env(IDLE, if self.spin.is_zero() { "sleep" } else { "spin" });
+        let (server, ready) = self.start(&mut command)?.with_ready_file(&ready)?;
+        if xdp && !serves_by_xdp(&ready) {
+            let player = Err("AF_XDP cannot be used here; what it said is above".to_owned());
+            return Ok(Entrant { name, version: None, player });
+        }
         let mut lookups = lookups.clone();
         lookups.set_cookie(greet(server.udp, data.trust.service, data.set, self.seed)?);
         let version = version(self.tekd, "--version");
@@ -252,13 +266,22 @@ impl Casting<'_> {
     }
 }
 
+/// Whether a tekd uses AF_XDP, and not the sockets beside it.
+fn serves_by_xdp(ready: &ReadyFile) -> bool {
+    let reply = ControlClient::connect(&ready.control)
+        .and_then(|mut client| client.call(&ControlRequest::Metrics {}, |_| ()));
+    let page = reply.ok().and_then(|reply| reply.result).unwrap_or_default();
+    Scrape::read(page["text"].as_str().unwrap_or_default()).sum(XDP_QUEUES) > 0.0
+}
+
 /// A row of AF_XDP where all goes over the loopback.
 fn no_interface(name: String) -> Entrant {
     let player = Err("AF_XDP needs a network of its own, which only root can make".to_owned());
     Entrant { name, version: None, player }
 }
 
-/// A program that sees the interfaces of the network it is started in: `/sys` shows those of whoever mounted it.
+/// A program that sees the interfaces of the network it is started in: `/sys` shows those of whoever mounted
+/// it.
 fn in_own_files(program: &Path) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", r#"mount -t sysfs sysfs /sys && exec "$@""#, "sh"]).arg(program);

@@ -34,6 +34,11 @@ impl Scrape {
         self.samples.get(name).copied().unwrap_or(0.0)
     }
 
+    /// The sum of all samples whose names begin with `prefix`.
+    pub(crate) fn sum(&self, prefix: &str) -> f64 {
+        self.samples.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()
+    }
+
     /// What histogram `name` took in since `earlier`.
     pub(crate) fn since(&self, earlier: &Scrape, name: &str) -> Taken {
         let difference = |sample: &str| self.value(sample) - earlier.value(sample);

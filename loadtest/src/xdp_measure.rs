@@ -21,8 +21,8 @@ use crate::traffic::Traffic;
 use crate::verdicts::Verdicts;
 use crate::xdp_echo::{HEADERS, turn_round};
 
-/// Runs `plan`, a closed loop, with the questions of `traffic`, from `interface`: the generator's end of a veth
-/// pair in the network of this thread.
+/// Runs `plan`, a closed loop, with the questions of `traffic`, from `interface`: the generator's end of a
+/// veth pair in the network of this thread.
 ///
 /// # Errors
 /// If AF_XDP cannot be used there, the server's process is not here, or nobody answers.

@@ -27,7 +27,7 @@ fn options(tekd: PathBuf, peers: &[Peer]) -> CompareOptions {
         length: Duration::from_millis(150),
         runs: 2,
         hit_ratio: 0.5,
-        echo_spin: Duration::from_micros(20),
+        spin: Duration::from_micros(20),
         data_cache: None,
         tekd,
         own: env!("CARGO_BIN_EXE_tekd-load").into(),

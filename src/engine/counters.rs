@@ -1,7 +1,7 @@
 //! Counters of questions and of what became of them.
 //!
-//! Workers share one [`AnswerCounters`]; each tallies a batch on its own stack and adds it at the end, so that a
-//! question costs no shared memory and a batch a few additions.
+//! Workers share one [`AnswerCounters`]; each tallies a batch on its own stack and adds it at the end: a
+//! question costs no shared memory, a batch a few additions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -89,8 +89,8 @@ impl Gate {
         outcome
     }
 
-    /// Answers a batch of datagrams from `view`: of UDP, or of sources that have proved their addresses without a
-    /// cookie (spec 1.5.8).
+    /// Answers a batch of datagrams from `view`: of UDP, or of sources that have proved their addresses
+    /// without a cookie (spec 1.5.8).
     pub fn answer_datagrams(&self, view: &View, now: Moment, slots: &mut [Slot<'_>]) {
         let mut tally = Tally::new();
         for slots in slots.chunks_mut(PASS) {

@@ -216,6 +216,17 @@ pub(crate) fn as_json(findings: &[Finding]) -> Value {
     json!({ "healthy": findings.is_empty(), "findings": list })
 }
 
+/// UDP workers that ended though nobody stopped them, if any.
+pub(crate) fn udp_workers(failed: usize, all: usize) -> Option<Finding> {
+    (failed > 0).then(|| {
+        let text = format!(
+            "{failed} of {all} UDP workers ended badly, those that are left answer what the kernel gives them; \
+             restart tekd to have all again, the log says why they ended"
+        );
+        Finding { property: "udp", text }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,5 +343,13 @@ mod tests {
         assert_eq!(found(&silent), [("writing", "no answer for 5 seconds".to_owned())]);
         let building = OriginHealth { building: vec!["release 7 of set 1 waits".to_owned()], ..well() };
         assert_eq!(found(&building), [("building", "release 7 of set 1 waits".to_owned())]);
+    }
+
+    #[test]
+    fn a_worker_that_ended_badly_is_told() {
+        assert_eq!(udp_workers(0, 4), None);
+        let told = udp_workers(1, 4).expect("it is");
+        assert_eq!(told.property, "udp");
+        assert!(told.text.starts_with("1 of 4 UDP workers ended badly"), "{}", told.text);
     }
 }

@@ -11,7 +11,7 @@ use super::sealed_counts::SealedCounts;
 use super::xdp::XdpState;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
-use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts};
+use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts, UdpLife};
 
 /// Keys of a set that wait for a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Counters {
     pub answers: Arc<AnswerCounters>,
     /// Of each UDP worker.
     pub udp: Vec<Arc<UdpCounters>>,
+    /// Whether each still runs.
+    pub udp_lives: Vec<UdpLife>,
     /// Of AF_XDP, where it was asked for.
     pub xdp: Option<XdpState>,
     /// Of each TLS listener.
@@ -51,6 +53,11 @@ impl Counters {
     /// The desk of an origin whose state is read.
     pub(crate) fn desk(&self) -> Option<&Arc<Desk>> {
         self.private.as_ref()?.desk()
+    }
+
+    /// UDP workers that ended though nobody stopped them.
+    pub fn failed_udp_workers(&self) -> usize {
+        self.udp_lives.iter().filter(|life| life.failed()).count()
     }
 
     /// Sums over the UDP workers.

@@ -197,6 +197,7 @@ impl Serving {
             udp.push(UdpWorker::spawn(&name, socket, plan, move || clock.now(), gate.clone())?);
         }
         counters.udp = udp.iter().map(UdpWorker::counters).collect();
+        counters.udp_lives = udp.iter().map(UdpWorker::life).collect();
         let (xdp, xdp_state) = XdpServing::start(&config.listen, udp_address, &clock, &gate)?;
         counters.xdp = xdp_state;
 

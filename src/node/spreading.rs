@@ -2,7 +2,8 @@
 //!
 //! The operator says how, or leaves it to tekd, which looks at the network: steering by processor wants that
 //! every worker's processor receives something, which a network card with fewer receive queues than workers
-//! does not do by itself.
+//! does not do by itself. Whether the queues' interrupts reach every processor is the operator's to see to
+//! (tuning/irq).
 
 use std::io;
 use std::net::UdpSocket;
@@ -40,12 +41,16 @@ pub(crate) fn plans(listen: &Listen, sockets: &[UdpSocket]) -> io::Result<Vec<Ud
     Ok((0..sockets.len()).map(|at| UdpPlan { cpu: cpu(at), spin }).collect())
 }
 
-/// Receive queues of the interface below `interfaces` that has most, of those of a network card; 0 where the
-/// system does not say.
+/// Receive queues of the network card below `interfaces` that has fewest, of those that are up; 0 where there
+/// is none or the system does not say.
 fn receive_queues(interfaces: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(interfaces) else { return 0 };
-    let cards = entries.take(INTERFACES_MAX).flatten().filter(|entry| entry.path().join("device").exists());
-    cards.map(|card| queues(&card.path().join("queues"))).max().unwrap_or(0)
+    let is_up = |dir: &Path| {
+        let state = std::fs::read_to_string(dir.join("operstate"));
+        dir.join("device").exists() && state.is_ok_and(|state| state.trim() == "up")
+    };
+    let cards = entries.take(INTERFACES_MAX).flatten().map(|entry| entry.path()).filter(|dir| is_up(dir));
+    cards.map(|card| queues(&card.join("queues"))).min().unwrap_or(0)
 }
 
 fn queues(dir: &Path) -> usize {
@@ -57,8 +62,10 @@ fn queues(dir: &Path) -> usize {
 mod tests {
     use super::*;
 
-    fn interface(dir: &Path, name: &str, card: bool, queues: usize) {
+    fn interface(dir: &Path, name: &str, card: bool, queues: usize, state: &str) {
         let path = dir.join(name);
+        std::fs::create_dir_all(&path).expect("a temporary directory");
+        std::fs::write(path.join("operstate"), state).expect("a temporary directory");
         for queue in 0..queues {
             std::fs::create_dir_all(path.join(format!("queues/rx-{queue}"))).expect("a temporary directory");
             std::fs::create_dir_all(path.join(format!("queues/tx-{queue}"))).expect("a temporary directory");
@@ -69,14 +76,17 @@ mod tests {
     }
 
     #[test]
-    fn the_card_with_most_receive_queues_counts_and_nothing_that_is_no_card() {
+    fn the_card_with_fewest_receive_queues_counts_of_those_that_are_up() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         assert_eq!(receive_queues(dir.path()), 0);
-        interface(dir.path(), "lo", false, 9);
-        interface(dir.path(), "eth0", true, 2);
-        interface(dir.path(), "eth1", true, 4);
-        interface(dir.path(), "eth2", true, 0);
+        interface(dir.path(), "lo", false, 1, "unknown\n");
+        interface(dir.path(), "eth0", true, 4, "up\n");
         assert_eq!(receive_queues(dir.path()), 4);
+        interface(dir.path(), "eth1", true, 2, "down\n");
+        interface(dir.path(), "br0", false, 1, "up\n");
+        assert_eq!(receive_queues(dir.path()), 4);
+        interface(dir.path(), "eth2", true, 3, "up\n");
+        assert_eq!(receive_queues(dir.path()), 3);
         assert_eq!(receive_queues(&dir.path().join("nowhere")), 0);
     }
 }

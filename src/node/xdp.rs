@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::health::Finding;
 use crate::engine::Gate;
-use crate::service::config::{Listen, Xdp, XdpMode};
+use crate::service::config::{Listen, MAX_XDP_INTERFACES, Xdp, XdpMode};
 use crate::service::metrics::MetricsText;
 use crate::transport::xdp::{
     Attachment, MAX_ADDRESSES, MAX_QUEUES, XdpCounters, XdpCounts, XdpLife, XdpWorker, attach, network_cards,
@@ -155,9 +155,15 @@ fn asked_for(xdp: &Xdp) -> Option<(Vec<String>, bool)> {
         Xdp::Off => None,
         Xdp::Interfaces(names) => Some((names.clone(), true)),
         Xdp::Auto => {
-            let cards = network_cards().unwrap_or_default();
+            let mut cards = network_cards().unwrap_or_default();
             if cards.is_empty() {
                 tracing::warn!("AF_XDP is not used, sockets answer: this machine shows no network card");
+            }
+            // bounded: each queue of each takes a thread and its memory.
+            for name in cards.drain(MAX_XDP_INTERFACES.min(cards.len())..) {
+                tracing::warn!(
+                    "sockets answer what comes by {name}: AF_XDP takes {MAX_XDP_INTERFACES} cards by itself"
+                );
             }
             Some((cards, false))
         }

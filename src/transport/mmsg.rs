@@ -1,16 +1,16 @@
 //! Batched system calls for datagrams: up to [`BATCH`] messages per `recvmmsg` or `sendmmsg`.
 //!
 //! A message is a datagram, or a *train*: datagrams of one peer that the kernel hands over in one piece, its
-//! cars all of one length but the last (`UDP_GRO`). The answers to a train leave as a train (`UDP_SEGMENT`), for
-//! what a message costs is its way through the kernel, not its bytes.
+//! cars all of one length but the last (`UDP_GRO`). The answers to a train leave as a train (`UDP_SEGMENT`),
+//! for what a message costs is its way through the kernel, not its bytes.
 //!
-//! All memory is taken once; a call only writes pointers into headers. Parsing of what the kernel wrote is safe
-//! code over bytes; only the calls themselves are not.
+//! All memory is taken once; a call only writes pointers into headers. Parsing of what the kernel wrote is
+//! safe code over bytes; only the calls themselves are not.
 //!
 //! The invariants that the `unsafe` blocks lean on:
-//! - **armed-pointers**: every pointer in a header handed to the kernel was taken from memory owned by the same
-//!   struct, which neither moves nor goes while the struct lives, with that memory's length; the method that
-//!   calls holds `&mut self`, so nothing else touches it during the call.
+//! - **armed-pointers**: every pointer in a header handed to the kernel was taken from memory owned by the
+//!   same struct, which neither moves nor goes while the struct lives, with that memory's length; the method
+//!   that calls holds `&mut self`, so nothing else touches it during the call.
 //! - **open-descriptor**: a descriptor comes as `BorrowedFd`, open for the whole call.
 //! - **zero-is-valid**: the C struct consists of integers and pointers; all-zero bytes
 //!   are one of its values.
@@ -121,7 +121,7 @@ impl Inbox {
             self.lanes.arm(at, at..at + 1, size_of::<Name>() as u32, CONTROL_BYTES);
         }
         (self.received, self.spent) = (0, 0);
-        // SAFETY: armed-pointers, open-descriptor: BATCH headers were armed, above or when they were last spent.
+        // SAFETY: armed-pointers, open-descriptor: BATCH headers were armed, above or before an earlier call.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -267,7 +267,7 @@ impl Outbox {
         Sent { sent, failed, bytes, trains }
     }
 
-    /// Arms headers for the answers of `range`, in order, with at most `cars_max` each; returns how many headers.
+    /// Arms headers for the answers of `range`, in order, with at most `cars_max` each; returns how many.
     fn arm(&mut self, range: std::ops::Range<usize>, inbox: &Inbox, cars_max: usize) -> usize {
         let (mut headers, mut first) = (0, range.start);
         while first < range.end {

@@ -9,9 +9,9 @@ mod counters;
 mod control;
 mod mmsg;
 mod options;
-mod steering;
 mod exit;
 mod socket;
+mod steering;
 mod udp;
 #[cfg(feature = "xdp")]
 pub mod xdp;
@@ -45,7 +45,7 @@ pub use stream_counters::{StreamCounters, StreamCounts};
 pub use stream_limits::StreamLimits;
 pub use tls::TlsServer;
 pub use tls_config::{ALPN, TlsConfigError, certificates_from_pem, key_from_pem, server_config};
-pub use udp::{UdpCounters, UdpCounts, UdpError, UdpPlan, UdpWorker};
+pub use udp::{UdpCounters, UdpCounts, UdpError, UdpLife, UdpPlan, UdpWorker};
 
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,17 @@ impl Drop for EndMark {
     }
 }
 
+/// Tells whether a worker still runs, apart from the worker.
+#[derive(Debug, Clone)]
+pub struct UdpLife(Arc<Shared>);
+
+impl UdpLife {
+    /// Whether the thread has ended though nobody stopped it.
+    pub fn failed(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire) && !self.0.stop.load(Ordering::Acquire)
+    }
+}
+
 /// A running worker, as its owner sees it. Dropping it stops the thread without waiting.
 #[derive(Debug)]
 pub struct UdpWorker {
@@ -160,9 +171,9 @@ impl UdpWorker {
         Arc::clone(&self.shared.counters)
     }
 
-    /// Whether the thread has ended though nobody stopped it.
-    pub fn failed(&self) -> bool {
-        self.shared.ended.load(Ordering::Acquire) && !self.shared.stop.load(Ordering::Acquire)
+    /// Whether the worker still runs, to keep and ask at any time.
+    pub fn life(&self) -> UdpLife {
+        UdpLife(Arc::clone(&self.shared))
     }
 
     /// Tells the worker to answer what is queued and end. Returns at once.

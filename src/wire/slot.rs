@@ -70,7 +70,7 @@ pub fn write_slot(slot: &mut [u8], key: &[u8], fields: Option<&[u8]>) {
     copy(tail, answered.as_bytes());
 }
 
-/// Copies a key, the fields of a schema or a tail: of a length that the compiler knows, so a move and no call.
+/// Copies a key, the fields of a schema or a tail: of a length that the compiler knows, so a move, no call.
 #[inline]
 fn copy(into: &mut [u8], from: &[u8]) {
     match from.len() {

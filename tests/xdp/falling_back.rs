@@ -1,5 +1,7 @@
 //! Where AF_XDP cannot be, sockets answer, and it is said why.
 
+use std::process::Command;
+
 use serde_json::Value;
 use tekd::service::control::ControlRequest;
 
@@ -78,6 +80,21 @@ fn an_interface_that_is_not_there_costs_only_itself() {
         let server = answered_by_sockets(&auto, &["no network card"]);
         assert_eq!(findings(&server), Vec::<String>::new(), "nobody asked for one by name");
         server.stop();
+    });
+}
+
+#[test]
+fn an_interface_with_another_on_top_is_left_to_the_kernel() {
+    inside("falling_back::an_interface_with_another_on_top_is_left_to_the_kernel", |network| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let words = network.at_server();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(["ip", "link", "add", "mv0", "link", SERVER_SIDE, "type", "macvlan"]);
+        if !command.status().expect("ip runs").success() {
+            return eprintln!("skipped: this kernel puts no interface on top of another");
+        }
+        let place = place(network, dir.path(), "origin");
+        answered_by_sockets(&place, &[SERVER_SIDE, "has another interface on top of it: mv0"]).stop();
     });
 }
 

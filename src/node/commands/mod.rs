@@ -285,6 +285,7 @@ impl Commands {
         let now = self.clock.now().unix;
         let mut found = health::findings(&self.view.load(), origin.as_ref(), polls.as_ref(), now);
         found.extend(self.counters.xdp.iter().flat_map(XdpState::findings));
+        found.extend(health::udp_workers(self.counters.failed_udp_workers(), self.counters.udp.len()));
         found
     }
 

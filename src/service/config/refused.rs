@@ -20,7 +20,8 @@ fn an_unknown_field_is_refused_with_what_was_meant() {
          5 | udpp = \"[::]:8353\"\n  \
            | ^^^^\n  \
            = did you mean `udp`?\n  \
-           = allowed here: udp, tls, quic, udp-workers, udp-steering, udp-idle, xdp, xdp-mode, control, metrics",
+           = allowed here: udp, tls, quic, udp-workers, udp-steering, udp-idle, xdp, xdp-mode, \
+           control, metrics",
     );
 }
 

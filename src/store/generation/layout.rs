@@ -130,6 +130,11 @@ pub fn index_bits(entries: u64) -> u8 {
     bits.min(u32::from(INDEX_BITS_MAX)) as u8
 }
 
+/// The bits that an index had in files of an earlier tekd: one less, where there are any (5.6.6).
+pub(super) fn earlier_index_bits(entries: u64) -> u8 {
+    index_bits(entries / 2)
+}
+
 /// Bytes of the node section: a hash for each of the 2^(b+1) − 1 nodes. `bits` ≤ [`BUCKET_BITS_MAX`].
 pub fn nodes_len(bits: u8) -> u64 {
     ((1 << (u32::from(bits) + 1)) - 1) * DIGEST_LEN as u64
@@ -148,7 +153,11 @@ impl GenerationMeta {
 impl Layout {
     /// The layout of `entries` ≤ [`ENTRIES_MAX`] entries with `bits` ≤ [`BUCKET_BITS_MAX`] bucket bits.
     pub(super) fn new(shape: Shape, entries: u64, bits: u8) -> Self {
-        let index_bits = index_bits(entries);
+        Self::with_index(shape, entries, bits, index_bits(entries))
+    }
+
+    /// The same with an index of so many bits.
+    pub(super) fn with_index(shape: Shape, entries: u64, bits: u8, index_bits: u8) -> Self {
         let section = |start: u64, len: u64| start as usize..(start + len) as usize;
         let entries = section(HEADER_LEN as u64, entries * shape.entry_len() as u64);
         let index_len = ((1 << index_bits) + 1) * OFFSET_LEN as u64;
@@ -245,7 +254,10 @@ pub(super) fn decode(
     if contents.entries > ENTRIES_MAX {
         return Err(damaged("more entries than a generation may have"));
     }
-    let layout = Layout::new(shape, contents.entries, meta.bits);
+    let mut layout = Layout::new(shape, contents.entries, meta.bits);
+    if header.index_bits == earlier_index_bits(contents.entries) {
+        layout = Layout::with_index(shape, contents.entries, meta.bits, header.index_bits);
+    }
     if encode(&meta, &contents, &layout) != *bytes {
         return Err(damaged("offsets, lengths or reserved bytes differ from what the counts give"));
     }

@@ -6,6 +6,8 @@ use std::path::Path;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::layout::{Contents, Layout};
+use super::order::OrderCheck;
 use super::*;
 use crate::store::{Disk, Fault, MemoryDisk, MemoryMode, OperationKind, RealDisk};
 
@@ -347,7 +349,7 @@ fn the_bytes_are_those_of_the_clauses() {
         add(i, 3, if i % 3 == 0 { 4 } else { LIVE });
     }
     let generation = Generation::in_memory(meta(16, 32, 1), entries, (0..96).collect()).unwrap();
-    let digest = "f1c45d0f74a1c0d7de9622fbe1b942e33219c989586e30c3eba91ac4b55b9386";
+    let digest = "1117a99d242f37ab5355c0019356c9764e508d433e664770010e93d5c9d543c5";
     assert_eq!(hex::encode(table::sha256(generation.bytes())), digest);
 }
 
@@ -357,6 +359,56 @@ fn the_index_has_two_to_four_entries_a_slot() {
         [(0, 0), (1, 0), (3, 0), (4, 1), (7, 1), (8, 2), (1 << 20, 19), (1 << 27, 26), (ENTRIES_MAX, 26)];
     for (entries, bits) in expected {
         assert_eq!(index_bits(entries), bits, "{entries}");
+    }
+}
+
+/// The file of these entries as an earlier tekd wrote it: with half as many slots.
+fn earlier_file(meta: &GenerationMeta, entries: &[u8], nodes: &[u8]) -> Vec<u8> {
+    let shape = meta.shape().unwrap();
+    let count = entries.len() / shape.entry_len();
+    let layout = Layout::with_index(shape, count as u64, meta.bits, layout::earlier_index_bits(count as u64));
+    let mut order = OrderCheck::new(shape, layout.index_bits);
+    let mut index = Vec::new();
+    for (position, entry) in (0u32..).zip(entries.chunks_exact(shape.entry_len())) {
+        index.extend(order.step(entry).unwrap().flat_map(|_| position.to_le_bytes()));
+    }
+    index.extend(order.rest().flat_map(|_| (count as u32).to_le_bytes()));
+    let contents = Contents {
+        entries: count as u64,
+        live: order.live(),
+        root: table::root(nodes),
+        entries_sha256: table::sha256(entries),
+        index_sha256: table::sha256(&index),
+        nodes_sha256: table::sha256(nodes),
+    };
+    let mut file = vec![0; layout.file_len()];
+    file[..HEADER_LEN].copy_from_slice(&layout::encode(meta, &contents, &layout));
+    file[layout.entries.clone()].copy_from_slice(entries);
+    file[layout.index.clone()].copy_from_slice(&index);
+    file[layout.nodes.clone()].copy_from_slice(nodes);
+    file
+}
+
+#[test]
+fn a_file_of_an_earlier_tekd_is_read_and_finds_the_same() {
+    // spec 5.6.6
+    for count in [0, 1, 3, 4, 5, 8, 1000] {
+        let meta = meta(16, 32, 1);
+        let key = |i: u64| [i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes(); 2].concat();
+        let mut keys: Vec<Vec<u8>> = (0..count).map(key).collect();
+        keys.sort();
+        let entries: Vec<u8> = keys.iter().flat_map(|key| entry(&meta, key, 1, LIVE)).collect();
+        let nodes: Vec<u8> = (0..96).collect();
+        let (disk, path) = (MemoryDisk::new(), Path::new("/sets/earlier.tekd"));
+        disk.create_dir(Path::new("/sets")).unwrap();
+        let file = disk.create(path).unwrap();
+        file.write_all_at(&earlier_file(&meta, &entries, &nodes), 0).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir(Path::new("/sets")).unwrap();
+        let read = Generation::open(&disk, path, MemoryMode::Copy).unwrap();
+        assert_eq!(read.entry_bytes(), entries);
+        assert!(keys.iter().enumerate().all(|(at, key)| read.find_live(key) == Some(at)), "{count}");
+        assert_eq!(read.find_live(&[0xff; 16]), None);
     }
 }
 

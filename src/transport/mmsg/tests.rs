@@ -94,7 +94,8 @@ proptest! {
             prop_assert!(now.iter().all(|q| q.message == now[0].message));
             prop_assert!(now[..cars - 1].iter().all(|q| q.length == now[0].length));
             prop_assert!(now[cars - 1].length <= now[0].length);
-            prop_assert!(cars == 1 || now.iter().map(|q| usize::from(q.length)).sum::<usize>() <= TRAIN_BYTES);
+            let bytes: usize = now.iter().map(|q| usize::from(q.length)).sum();
+            prop_assert!(cars == 1 || bytes <= TRAIN_BYTES);
             rest = after;
         }
     }

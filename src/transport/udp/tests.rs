@@ -193,7 +193,7 @@ fn an_amplifying_answer_never_leaves_is_counted_and_ends_a_checked_build() {
     socket.send_to(&[0x80; 64], address).expect("sent");
     let worker = workers.remove(0);
     let (counters, deadline) = (worker.counters(), Instant::now() + PATIENCE);
-    while counters.snapshot().amplify_blocked == 0 || (cfg!(debug_assertions) && !worker.failed()) {
+    while counters.snapshot().amplify_blocked == 0 || (cfg!(debug_assertions) && !worker.life().failed()) {
         assert!(Instant::now() < deadline, "the worker never met its answer");
         thread::yield_now();
     }
@@ -205,10 +205,10 @@ fn an_amplifying_answer_never_leaves_is_counted_and_ends_a_checked_build() {
 fn a_worker_that_panics_is_noticed() {
     let (mut workers, address) = serve("127.0.0.1:0", 1, |_| panic!("on purpose"));
     let worker = workers.remove(0);
-    assert!(!worker.failed());
+    assert!(!worker.life().failed());
     client("127.0.0.1:0").send_to(&[0x80; 64], address).expect("sent");
     let deadline = Instant::now() + PATIENCE;
-    while !worker.failed() {
+    while !worker.life().failed() {
         assert!(Instant::now() < deadline, "the panic went unnoticed");
         thread::yield_now();
     }

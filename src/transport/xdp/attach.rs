@@ -22,6 +22,7 @@ const _: () = assert!(MAX_ADDRESSES <= u32::MAX as usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Find,
+    Upper,
     Addresses,
     Queues,
     Maps,
@@ -34,6 +35,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Find => f.write_str("cannot be used"),
+            Step::Upper => f.write_str("has another interface on top of it"),
             Step::Addresses => f.write_str("has no address that is served"),
             Step::Queues => f.write_str("has no queue that can be served"),
             Step::Maps => f.write_str("no map could be made for its XDP program"),
@@ -65,6 +67,11 @@ impl XdpError {
                 "give tekd the capabilities CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, or run it as root".to_owned()
             }
             (Some(libc::ENOENT), Step::Find) => "`ip link` lists the interfaces there are".to_owned(),
+            (_, Step::Upper) => {
+                "a card may take tags of VLANs off before AF_XDP sees a frame, so answers would leave without them: \
+                 use sockets there, or another interface"
+                    .to_owned()
+            }
             (_, Step::Find) => "name an interface of Ethernet, such as a network card".to_owned(),
             (_, Step::Addresses) => {
                 format!("give {name} the address that udp of [listen] names, or name another interface")
@@ -157,6 +164,9 @@ pub fn attach(
 ) -> Result<(Attachment, Vec<XdpSocket>), XdpError> {
     let failed = |step| move |source| XdpError::new(name, step, source);
     let interface = Interface::find(name).map_err(failed(Step::Find))?;
+    if let Some(upper) = &interface.upper {
+        return Err(failed(Step::Upper)(io::Error::other(upper.clone())));
+    }
     let addresses = asked_at(&interface, local.ip()).map_err(failed(Step::Addresses))?;
     let queues = interface.queues.min(MAX_QUEUES);
     if queues == 0 {

@@ -80,7 +80,8 @@ impl<'a> Question<'a> {
         }
         let datagram = frame[ETHERNET..].get(IPV4..usize::from(u16_at(ip, 2)))?;
         let source = Ipv4Addr::from(*ip[12..].first_chunk::<4>()?);
-        if source.is_unspecified() || source.is_loopback() || source.is_multicast() || source.is_broadcast() {
+        // What the kernel would not take either: this network (0/8), itself, groups, and what is reserved (240/4).
+        if source.octets()[0] == 0 || source.is_loopback() || source.octets()[0] >= 224 {
             return None;
         }
         let (port, payload) = unwrap_udp(datagram, sum(&ip[12..]), true)?;
@@ -95,7 +96,8 @@ impl<'a> Question<'a> {
         }
         let datagram = frame[ETHERNET + IPV6..].get(..usize::from(u16_at(ip, 4)))?;
         let source = Ipv6Addr::from(*ip[8..].first_chunk::<16>()?);
-        let mapped = source.to_ipv4_mapped().is_some();
+        let asked = Ipv6Addr::from(*ip[24..].first_chunk::<16>()?);
+        let mapped = source.to_ipv4_mapped().is_some() || asked.to_ipv4_mapped().is_some();
         if source.is_unspecified() || source.is_loopback() || source.is_multicast() || mapped {
             return None;
         }

@@ -14,6 +14,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Where interfaces are described.
 const INTERFACES: &str = "/sys/class/net";
+/// How the names of links to interfaces on top begin.
+const UPPER: &str = "upper_";
 /// What an interface of Ethernet says its type is.
 const TYPE_ETHERNET: &str = "1";
 /// The interface whose addresses every other one may be asked for: where anycast addresses are put.
@@ -38,6 +40,8 @@ pub(super) struct Interface {
     pub(super) station: [u8; 6],
     /// Queues that can be both received from and sent to.
     pub(super) queues: u32,
+    /// An interface that lies on top of it, such as a VLAN or a bridge, if one does.
+    pub(super) upper: Option<String>,
 }
 
 impl Interface {
@@ -55,7 +59,10 @@ impl Interface {
         let station = station.ok_or_else(|| invalid("it is not an interface of Ethernet".to_owned()))?;
         let has = |queue: u32, direction: &str| dir.join(format!("queues/{direction}-{queue}")).exists();
         let queues = (0..MAX_QUEUES).take_while(|queue| has(*queue, "rx") && has(*queue, "tx")).count();
-        Ok(Interface { name: name.to_owned(), index, station, queues: queues as u32 })
+        let upper = fs::read_dir(&dir)?.flatten().find_map(|entry| {
+            entry.file_name().to_str().and_then(|file| file.strip_prefix(UPPER)).map(str::to_owned)
+        });
+        Ok(Interface { name: name.to_owned(), index, station, queues: queues as u32, upper })
     }
 }
 

@@ -30,6 +30,8 @@ const DRAIN_ROUNDS: usize = FRAMES / BATCH;
 const STATISTICS_ROUNDS: u32 = 4096;
 /// Batches in a row that could not be sent after which a worker gives up.
 const MAX_ERRORS: usize = 64;
+/// How long every answer frame may be on its way before a queue is given up.
+const STUCK: Duration = Duration::from_secs(1);
 
 counters! {
     /// What one worker has done. Every frame received ends in exactly one of `answered`, `ignored`,
@@ -138,7 +140,7 @@ impl XdpWorker {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let shared = Arc::clone(&mark.0);
             let told = (Mishaps::default(), 0);
-            Worker { socket, woken, responder, clock, shared, told, rounds: 0, errors: 0 }.run()
+            Worker { socket, woken, responder, clock, shared, told, rounds: 0, errors: 0, stuck: None }.run()
         })?;
         Ok(XdpWorker { thread: Some(thread), name: name.to_owned(), shared, wake })
     }
@@ -208,6 +210,8 @@ struct Worker<R, C> {
     told: (Mishaps, u64),
     rounds: u32,
     errors: usize,
+    /// Since when nothing that was sent has left, while frames came that found no room.
+    stuck: Option<Instant>,
 }
 
 impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
@@ -245,8 +249,12 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
 
     fn drain(&mut self) -> io::Result<()> {
         for _ in 0..DRAIN_ROUNDS {
-            if self.round()? == 0 && !self.socket.unsent() {
-                break;
+            if self.round()? == 0 {
+                if !self.socket.unsent() {
+                    break;
+                }
+                // What cannot be sent now is lost with the socket.
+                let _ = self.socket.kick();
             }
         }
         self.count_drops()
@@ -254,10 +262,12 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
 
     /// One batch: receive, ask, check, send. Returns how many frames were received.
     fn round(&mut self) -> io::Result<usize> {
+        let no_room = self.socket.mishaps().no_room;
         let received = self.socket.receive();
         if received == 0 {
-            return Ok(0);
+            return if self.socket.mishaps().no_room == no_room { Ok(0) } else { self.note_no_room() };
         }
+        self.stuck = None;
         let mut counts = XdpCounts { received: received as u64, ..XdpCounts::default() };
         let now = (self.clock)();
         let answers = ask(&mut self.socket, &mut self.responder, now, &mut counts);
@@ -284,6 +294,15 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
         }
         debug_assert_eq!(counts.amplify_blocked, 0, "never-amplify: an answer was stopped at the exit");
         Ok(received)
+    }
+
+    /// Gives up a queue whose frames do not come back from being sent: its sockets beside can answer.
+    fn note_no_room(&mut self) -> io::Result<usize> {
+        if self.stuck.get_or_insert_with(Instant::now).elapsed() < STUCK {
+            return Ok(0);
+        }
+        let what = format!("nothing that was to be sent has left for {} s", STUCK.as_secs());
+        Err(io::Error::other(what))
     }
 
     /// Counts what was lost since it was last looked at.
