@@ -46,7 +46,7 @@ const ETHTOOL: &str = r"
 rings() { printf 'Pre-set maximums:\nRX: 1024\nTX: 1024\n'
     printf 'Current hardware settings:\nRX: 256\nTX: 1024\n'; }
 queues() { printf 'Pre-set maximums:\nCombined: 2\nCurrent hardware settings:\nCombined: 2\n'; }
-spread() { printf 'UDP flows use these fields for computing Hash flow key:\nIP DA\nL4 bytes 0 & 1 [src port]\n'
+spread() { printf 'UDP flows use these fields for the key:\nIP DA\nL4 bytes 0 & 1 [src port]\n'
     [ $1 = udp4 ] || printf 'L4 bytes 2 & 3 [dst port]\n'; }
 case $1 in
 -g) rings ;;
