@@ -80,7 +80,7 @@ impl<'a> Question<'a> {
         }
         let datagram = frame[ETHERNET..].get(IPV4..usize::from(u16_at(ip, 2)))?;
         let source = Ipv4Addr::from(*ip[12..].first_chunk::<4>()?);
-        // What the kernel would not take either: this network (0/8), itself, groups, and what is reserved (240/4).
+        // What the kernel would not take either: this network (0/8), itself, groups, the reserved (240/4).
         if source.octets()[0] == 0 || source.is_loopback() || source.octets()[0] >= 224 {
             return None;
         }
