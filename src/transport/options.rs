@@ -14,8 +14,8 @@ use std::ptr;
 /// Numbers that the kernel gives with `SO_MEMINFO`.
 const MEMINFO: usize = libc::SK_MEMINFO_DROPS as usize + 1;
 
-/// Asks for what is read and written here: which address was asked where the socket has several, trains in
-/// one piece, and datagrams that ignore a path MTU which anybody can forge.
+/// Asks for what is read and written here: which address was asked where the socket has several, and
+/// datagrams that ignore a path MTU which anybody can forge.
 ///
 /// # Errors
 /// The system's.
@@ -24,10 +24,17 @@ pub(super) fn set_options(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Re
     set(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &libc::IP_PMTUDISC_OMIT)?;
     if address.is_ipv6() {
         set(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, &libc::IPV6_PMTUDISC_OMIT)?;
-        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &any)?;
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, &any)
     } else {
-        set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, &any)?;
+        set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, &any)
     }
+}
+
+/// Asks for trains in one piece: only for who cuts them.
+///
+/// # Errors
+/// The system's.
+pub(super) fn take_trains(socket: BorrowedFd<'_>) -> io::Result<()> {
     match set(socket, libc::SOL_UDP, libc::UDP_GRO, &1) {
         // A kernel before 5.0 gives every datagram alone.
         Err(e) if e.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(()),

@@ -139,7 +139,7 @@ impl UdpWorker {
     /// bytes, within the question unless the slot is proved, and never `Later`.
     ///
     /// # Errors
-    /// When the system gives no thread or no wake-up pipe.
+    /// When the system gives no thread, no wake-up pipe or no trains.
     pub fn spawn<R, C>(
         name: &str,
         socket: UdpSocket,
@@ -151,6 +151,7 @@ impl UdpWorker {
         R: Respond + Send + 'static,
         C: Fn() -> Moment + Send + 'static,
     {
+        options::take_trains(socket.as_fd())?;
         let (wake, woken) = UnixStream::pair()?;
         let shared = Arc::new(Shared::default());
         let mark = EndMark(Arc::clone(&shared));
