@@ -14,7 +14,7 @@
 //! | 1 | `store` | the disk, the journal, snapshots, generation files, the pointer readers see |
 //! | 1 | `gaen` | the field's export packages, read and written |
 //! | 2 | `engine` | decisions: events from inputs, state from events, tables from releases, answers from views |
-//! | 3 | `transport` | sockets: datagrams in batches, frames over TLS and QUIC |
+//! | 3 | `transport` | sockets: datagrams in batches or by AF_XDP, frames over TLS and QUIC |
 //! | 3 | `client` | asking, verifying, keeping what held; reporting, sealed to the origin |
 //! | 3 | `service` | configuration, metrics, logs, the control socket's messages |
 //! | 4 | `node` | clocks, threads, files and sockets put together: an origin, or a public node |
@@ -26,7 +26,7 @@
 //!
 //! # A question's way
 //!
-//! `transport::UdpWorker` receives a batch into `engine::Slot`s and hands them to `engine::Gate`, which
+//! `transport::UdpWorker` (or an `XdpWorker`) receives a batch into `engine::Slot`s for `engine::Gate`, which
 //! drops what must not be answered, checks cookie and limit, and lets `engine/answer.rs` write each answer
 //! from one pinned `engine::View`. The worker checks at the exit that no unproved source gets more than it
 //! sent, and sends the batch.
