@@ -104,6 +104,23 @@ fn four_thousand_datagrams_cost_the_worker_no_allocation() {
 }
 
 #[test]
+fn a_queue_is_had_again_at_once_and_one_that_stays_taken_is_told() {
+    inside("worker::a_queue_is_had_again_at_once_and_one_that_stays_taken_is_told", |_network| {
+        let beside = UdpSocket::bind((CLIENT_V4, 0)).expect("an ephemeral port");
+        let address = beside.local_addr().expect("bound");
+        for _ in 0..10 {
+            attach(CLIENT_SIDE, address, false).expect("the kernel may still be about to free its queues");
+        }
+        let (attachment, sockets) = attach(CLIENT_SIDE, address, false).expect("attached");
+        drop(attachment);
+        let error = attach(CLIENT_SIDE, address, false).expect_err("its queues are taken").to_string();
+        assert!(error.contains("queue 0") && error.contains("another program has had that queue"), "{error}");
+        drop(sockets);
+        attach(CLIENT_SIDE, address, false).expect("free again");
+    });
+}
+
+#[test]
 fn a_worker_that_panics_is_noticed_and_the_kernel_has_its_queue_again() {
     inside("worker::a_worker_that_panics_is_noticed_and_the_kernel_has_its_queue_again", |network| {
         let beside = UdpSocket::bind((CLIENT_V4, 0)).expect("an ephemeral port");

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::bpf::{self, AddressSet, NotLoaded, QueueSockets};
 use super::interface::{Interface, addresses_of};
@@ -15,6 +17,10 @@ use super::rings::{FRAME_BYTES, FRAMES, XdpSocket};
 pub const MAX_QUEUES: u32 = 64;
 /// Addresses that an interface is asked at, at most; frames to the others go to the kernel.
 pub const MAX_ADDRESSES: usize = 256;
+/// How long is waited for queues that are taken. The kernel frees the queue of a closed socket some
+/// milliseconds later, so one that has just been started again finds its own still taken.
+const TAKEN: Duration = Duration::from_secs(2);
+const TAKEN_STEP: Duration = Duration::from_millis(5);
 
 const _: () = assert!(MAX_ADDRESSES <= u32::MAX as usize);
 
@@ -85,7 +91,10 @@ impl XdpError {
                  help"
                     .to_owned()
             }
-            (Some(libc::EBUSY), Step::Socket(_)) => "another program has that queue: stop it".to_owned(),
+            (Some(libc::EBUSY), Step::Socket(_)) => {
+                let waited = TAKEN.as_secs();
+                format!("another program has had that queue for {waited} s: stop it, then start tekd again")
+            }
             (Some(libc::ENOBUFS | libc::ENOMEM), Step::Socket(_)) => {
                 let mebibytes = (FRAMES * FRAME_BYTES) >> 20;
                 format!("let tekd lock {mebibytes} MiB of memory for each queue: LimitMEMLOCK of its unit")
@@ -205,9 +214,10 @@ pub fn attach(
 
 /// Opens a socket on each queue, all alike: with a copy if the driver offers nothing else.
 fn open_all(interface: &Interface, queues: u32, zero_copy: bool) -> Result<Vec<XdpSocket>, XdpError> {
+    let deadline = Instant::now() + TAKEN;
     let open = |zero_copy: bool| -> Result<Vec<XdpSocket>, XdpError> {
         let socket = |queue| {
-            XdpSocket::open(interface.index, queue, zero_copy)
+            open_when_free(interface, queue, zero_copy, deadline)
                 .map_err(|source| XdpError::new(&interface.name, Step::Socket(queue), source))
         };
         (0..queues).map(socket).collect()
@@ -216,6 +226,22 @@ fn open_all(interface: &Interface, queues: u32, zero_copy: bool) -> Result<Vec<X
         return Ok(opened);
     }
     open(false)
+}
+
+fn open_when_free(
+    interface: &Interface,
+    queue: u32,
+    zero_copy: bool,
+    deadline: Instant,
+) -> io::Result<XdpSocket> {
+    loop {
+        match XdpSocket::open(interface.index, queue, zero_copy) {
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+                thread::sleep(TAKEN_STEP);
+            }
+            end => return end,
+        }
+    }
 }
 
 /// The addresses of `interface` that `local` stands for; at least one.
