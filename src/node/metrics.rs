@@ -11,7 +11,7 @@ use super::sealed_counts::SealedCounts;
 use super::xdp::XdpState;
 use crate::engine::{AnswerCounters, View};
 use crate::service::metrics::MetricsText;
-use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts, UdpLife};
+use crate::transport::{StreamCounters, StreamCounts, UdpCounters, UdpCounts, WorkerLife};
 
 /// Keys of a set that wait for a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Counters {
     /// Of each UDP worker.
     pub udp: Vec<Arc<UdpCounters>>,
     /// Whether each still runs.
-    pub udp_lives: Vec<UdpLife>,
+    pub udp_lives: Vec<WorkerLife>,
     /// Of AF_XDP, where it was asked for.
     pub xdp: Option<XdpState>,
     /// Of each TLS listener.

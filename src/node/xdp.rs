@@ -12,15 +12,16 @@ use super::health::Finding;
 use crate::engine::Gate;
 use crate::service::config::{Listen, MAX_XDP_INTERFACES, Xdp, XdpMode};
 use crate::service::metrics::MetricsText;
+use crate::transport::WorkerLife;
 use crate::transport::xdp::{
-    Attachment, MAX_ADDRESSES, MAX_QUEUES, XdpCounters, XdpCounts, XdpLife, XdpWorker, attach, network_cards,
+    Attachment, MAX_ADDRESSES, MAX_QUEUES, XdpCounters, XdpCounts, XdpWorker, attach, network_cards,
 };
 
 /// An interface that was to be served.
 #[derive(Debug)]
 struct Interface {
     name: String,
-    queues: Vec<(Arc<XdpCounters>, XdpLife)>,
+    queues: Vec<(Arc<XdpCounters>, WorkerLife)>,
     /// Why it is not served, where somebody asked for it by name.
     refused: Option<String>,
 }
@@ -73,7 +74,7 @@ impl XdpState {
     }
 }
 
-fn running(queues: &[(Arc<XdpCounters>, XdpLife)]) -> usize {
+fn running(queues: &[(Arc<XdpCounters>, WorkerLife)]) -> usize {
     queues.iter().filter(|(_, life)| !life.failed()).count()
 }
 
@@ -120,7 +121,7 @@ impl XdpServing {
         local: SocketAddr,
         clock: &Arc<dyn Clock>,
         gate: &Gate,
-    ) -> io::Result<Result<Vec<(Arc<XdpCounters>, XdpLife)>, String>> {
+    ) -> io::Result<Result<Vec<(Arc<XdpCounters>, WorkerLife)>, String>> {
         let (attachment, sockets) = match attach(name, local, mode == XdpMode::ZeroCopy) {
             Ok(attached) => attached,
             Err(e) => return Ok(Err(e.to_string())),

@@ -10,6 +10,7 @@ mod control;
 mod mmsg;
 mod options;
 mod exit;
+mod running;
 mod socket;
 mod steering;
 mod udp;
@@ -39,13 +40,14 @@ pub use frame::{FIRST_BYTES, FrameBuffer, FrameError, HEADER_BYTES, MAX_ANSWER, 
 pub use mmsg::{BATCH, MAX_DATAGRAM};
 pub use quic::QuicServer;
 pub use quic_config::quic_settings;
+pub use running::WorkerLife;
 pub use socket::{bind, bind_quic, listen};
 pub use steering::{Steering, receive_cpus, steer};
 pub use stream_counters::{StreamCounters, StreamCounts};
 pub use stream_limits::StreamLimits;
 pub use tls::TlsServer;
 pub use tls_config::{ALPN, TlsConfigError, certificates_from_pem, key_from_pem, server_config};
-pub use udp::{UdpCounters, UdpCounts, UdpError, UdpLife, UdpPlan, UdpWorker};
+pub use udp::{UdpCounters, UdpCounts, UdpError, UdpPlan, UdpWorker};
 
 #[cfg(test)]
 mod tests;

@@ -7,18 +7,16 @@
 //! sleeps in `poll` on its socket and on a wake-up pipe; stopping writes the pipe, so stop is
 //! prompt, and what is queued by then is still answered.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 
 use super::counters::counters;
 use super::exit::Exit;
 use super::mmsg::{self, BATCH, Inbox, MAX_DATAGRAM, Outbox};
 use super::options;
+use super::running::{BadEnd, Orders, Running, WorkerLife};
 use super::socket::RECEIVE_BUFFER_BYTES;
 use super::steering;
 use crate::engine::{Carrier, Moment, Peer, Respond, Slot};
@@ -87,40 +85,11 @@ pub enum UdpError {
     },
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    stop: AtomicBool,
-    ended: AtomicBool,
-    counters: Arc<UdpCounters>,
-}
-
-/// Sets `ended` however the thread ends, by panic too.
-struct EndMark(Arc<Shared>);
-
-impl Drop for EndMark {
-    fn drop(&mut self) {
-        self.0.ended.store(true, Ordering::Release);
-    }
-}
-
-/// Tells whether a worker still runs, apart from the worker.
-#[derive(Debug, Clone)]
-pub struct UdpLife(Arc<Shared>);
-
-impl UdpLife {
-    /// Whether the thread has ended though nobody stopped it.
-    pub fn failed(&self) -> bool {
-        self.0.ended.load(Ordering::Acquire) && !self.0.stop.load(Ordering::Acquire)
-    }
-}
-
 /// A running worker, as its owner sees it. Dropping it stops the thread without waiting.
 #[derive(Debug)]
 pub struct UdpWorker {
-    thread: Option<JoinHandle<io::Result<()>>>,
-    name: String,
-    shared: Arc<Shared>,
-    wake: UnixStream,
+    running: Running,
+    counters: Arc<UdpCounters>,
 }
 
 /// How a worker goes about it.
@@ -152,56 +121,44 @@ impl UdpWorker {
         C: Fn() -> Moment + Send + 'static,
     {
         options::take_trains(socket.as_fd())?;
-        let (wake, woken) = UnixStream::pair()?;
-        let shared = Arc::new(Shared::default());
-        let mark = EndMark(Arc::clone(&shared));
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let counters = Arc::new(UdpCounters::default());
+        let counted = Arc::clone(&counters);
+        let running = Running::start(name, move |orders| {
             if let Some(cpu) = plan.cpu {
                 steering::stay_on(cpu);
             }
-            let shared = Arc::clone(&mark.0);
             let asking = Asking { outbox: Outbox::new()?, responder, clock };
-            let inbox = Inbox::new()?;
-            Worker { socket, woken, spin: plan.spin, inbox, asking, shared, dropped: 0, errors: 0 }.run()
+            let (inbox, counters) = (Inbox::new()?, counted);
+            Worker { socket, orders, spin: plan.spin, inbox, asking, counters, dropped: 0, errors: 0 }.run()
         })?;
-        Ok(UdpWorker { thread: Some(thread), name: name.to_owned(), shared, wake })
+        Ok(UdpWorker { running, counters })
     }
 
     /// The worker's counters, to keep and read at any time.
     pub fn counters(&self) -> Arc<UdpCounters> {
-        Arc::clone(&self.shared.counters)
+        Arc::clone(&self.counters)
     }
 
     /// Whether the worker still runs, to keep and ask at any time.
-    pub fn life(&self) -> UdpLife {
-        UdpLife(Arc::clone(&self.shared))
+    pub fn life(&self) -> WorkerLife {
+        self.running.life()
     }
 
     /// Tells the worker to answer what is queued and end. Returns at once.
     pub fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
-        // A worker that is gone has closed its end, and then there is nobody to wake.
-        let _ = (&self.wake).write(&[1]);
+        self.running.stop();
     }
 
     /// Stops the worker and waits for its end.
     ///
     /// # Errors
     /// When it had ended, or ended now, by a panic or because its socket failed.
-    pub fn join(mut self) -> Result<(), UdpError> {
-        self.stop();
-        let worker = self.name.clone();
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(Err(source))) => Err(UdpError::Socket { worker, source }),
-            Some(Err(_)) => Err(UdpError::Panicked { worker }),
-            Some(Ok(Ok(()))) | None => Ok(()),
-        }
-    }
-}
-
-impl Drop for UdpWorker {
-    fn drop(&mut self) {
-        self.stop();
+    pub fn join(self) -> Result<(), UdpError> {
+        let worker = self.running.name();
+        self.running.join().map_err(|end| match end {
+            BadEnd::Panicked => UdpError::Panicked { worker },
+            BadEnd::Socket(source) => UdpError::Socket { worker, source },
+        })
     }
 }
 
@@ -225,11 +182,11 @@ const NOBODY: Peer = Peer { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0, carr
 
 struct Worker<R, C> {
     socket: UdpSocket,
-    woken: UnixStream,
+    orders: Orders,
     spin: bool,
     inbox: Inbox,
     asking: Asking<R, C>,
-    shared: Arc<Shared>,
+    counters: Arc<UdpCounters>,
     dropped: u32,
     errors: usize,
 }
@@ -237,7 +194,7 @@ struct Worker<R, C> {
 impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
     fn run(mut self) -> io::Result<()> {
         let (mut idle, mut rounds) = (0, 0);
-        while !self.shared.stop.load(Ordering::Acquire) {
+        while !self.orders.stop() {
             if self.round()? > 0 {
                 idle = 0;
                 rounds += 1;
@@ -249,7 +206,7 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
                 std::hint::spin_loop();
             } else {
                 self.note_drops();
-                mmsg::wait(self.socket.as_fd(), self.woken.as_fd())?;
+                mmsg::wait(self.socket.as_fd(), self.orders.woken.as_fd())?;
                 idle = 0;
             }
         }
@@ -298,13 +255,13 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
         if batch.count > 0 {
             self.asking.answer(&batch, inbox, socket, &mut counts);
         }
-        self.shared.counters.add(&counts);
+        self.counters.add(&counts);
         debug_assert_eq!(counts.amplify_blocked, 0, "never-amplify: an answer was stopped at the exit");
         Ok(received)
     }
 
     fn note_error(&mut self, error: io::Error) -> io::Result<usize> {
-        self.shared.counters.add(&UdpCounts { receive_errors: 1, ..UdpCounts::default() });
+        self.counters.add(&UdpCounts { receive_errors: 1, ..UdpCounts::default() });
         self.errors += 1;
         if self.errors < MAX_ERRORS { Ok(0) } else { Err(error) }
     }
@@ -314,7 +271,7 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
         let Ok(dropped) = options::dropped(self.socket.as_fd()) else { return };
         let rx_overflow = u64::from(dropped.wrapping_sub(self.dropped));
         self.dropped = dropped;
-        self.shared.counters.add(&UdpCounts { rx_overflow, ..UdpCounts::default() });
+        self.counters.add(&UdpCounts { rx_overflow, ..UdpCounts::default() });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::*;

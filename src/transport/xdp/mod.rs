@@ -21,4 +21,4 @@ pub use attach::{Attachment, MAX_ADDRESSES, MAX_QUEUES, Unserved, XdpError, atta
 pub use frame::MAX_FRAME;
 pub use interface::{MAX_NAME, network_cards};
 pub use rings::{FRAME_BYTES, FRAMES, Mishaps, XdpSocket};
-pub use worker::{XdpCounters, XdpCounts, XdpLife, XdpWorker, XdpWorkerError};
+pub use worker::{XdpCounters, XdpCounts, XdpWorker, XdpWorkerError};

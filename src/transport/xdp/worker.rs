@@ -6,13 +6,10 @@
 //! wake-up pipe; what has come by then is still answered. Once its thread has ended, by whatever cause, its
 //! socket is closed and the kernel has the frames of its queue again.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::frame::{HEAD, Question};
@@ -21,6 +18,7 @@ use crate::engine::{Carrier, Moment, Peer, Respond, Slot};
 use crate::transport::counters::counters;
 use crate::transport::exit::Exit;
 use crate::transport::mmsg::{self, BATCH, MAX_DATAGRAM};
+use crate::transport::running::{BadEnd, Orders, Running, WorkerLife};
 
 /// How long a worker looks for the next frame before it sleeps.
 const SPIN: Duration = Duration::from_micros(40);
@@ -85,40 +83,11 @@ pub enum XdpWorkerError {
     },
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    stop: AtomicBool,
-    ended: AtomicBool,
-    counters: Arc<XdpCounters>,
-}
-
-/// Sets `ended` however the thread ends, by panic too.
-struct EndMark(Arc<Shared>);
-
-impl Drop for EndMark {
-    fn drop(&mut self) {
-        self.0.ended.store(true, Ordering::Release);
-    }
-}
-
-/// Tells whether a worker still runs, apart from the worker.
-#[derive(Debug, Clone)]
-pub struct XdpLife(Arc<Shared>);
-
-impl XdpLife {
-    /// Whether the thread has ended though nobody stopped it.
-    pub fn failed(&self) -> bool {
-        self.0.ended.load(Ordering::Acquire) && !self.0.stop.load(Ordering::Acquire)
-    }
-}
-
 /// A running worker, as its owner sees it. Dropping it stops the thread without waiting.
 #[derive(Debug)]
 pub struct XdpWorker {
-    thread: Option<JoinHandle<io::Result<()>>>,
-    name: String,
-    shared: Arc<Shared>,
-    wake: UnixStream,
+    running: Running,
+    counters: Arc<XdpCounters>,
 }
 
 impl XdpWorker {
@@ -134,52 +103,41 @@ impl XdpWorker {
         R: Respond + Send + 'static,
         C: Fn() -> Moment + Send + 'static,
     {
-        let (wake, woken) = UnixStream::pair()?;
-        let shared = Arc::new(Shared::default());
-        let mark = EndMark(Arc::clone(&shared));
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let shared = Arc::clone(&mark.0);
-            let told = (Mishaps::default(), 0);
-            Worker { socket, woken, responder, clock, shared, told, rounds: 0, errors: 0, stuck: None }.run()
+        let counters = Arc::new(XdpCounters::default());
+        let counted = Arc::clone(&counters);
+        let running = Running::start(name, move |orders| {
+            let (counters, told) = (counted, (Mishaps::default(), 0));
+            let (rounds, errors, stuck) = (0, 0, None);
+            Worker { socket, orders, responder, clock, counters, told, rounds, errors, stuck }.run()
         })?;
-        Ok(XdpWorker { thread: Some(thread), name: name.to_owned(), shared, wake })
+        Ok(XdpWorker { running, counters })
     }
 
     /// The worker's counters, to keep and read at any time.
     pub fn counters(&self) -> Arc<XdpCounters> {
-        Arc::clone(&self.shared.counters)
+        Arc::clone(&self.counters)
     }
 
     /// Whether the worker still runs, to keep and ask at any time.
-    pub fn life(&self) -> XdpLife {
-        XdpLife(Arc::clone(&self.shared))
+    pub fn life(&self) -> WorkerLife {
+        self.running.life()
     }
 
     /// Tells the worker to answer what has come and end. Returns at once.
     pub fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
-        // A worker that is gone has closed its end, and then there is nobody to wake.
-        let _ = (&self.wake).write(&[1]);
+        self.running.stop();
     }
 
     /// Stops the worker and waits for its end.
     ///
     /// # Errors
     /// When it had ended, or ended now, by a panic or because its socket failed.
-    pub fn join(mut self) -> Result<(), XdpWorkerError> {
-        self.stop();
-        let worker = self.name.clone();
-        match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(Err(source))) => Err(XdpWorkerError::Socket { worker, source }),
-            Some(Err(_)) => Err(XdpWorkerError::Panicked { worker }),
-            Some(Ok(Ok(()))) | None => Ok(()),
-        }
-    }
-}
-
-impl Drop for XdpWorker {
-    fn drop(&mut self) {
-        self.stop();
+    pub fn join(self) -> Result<(), XdpWorkerError> {
+        let worker = self.running.name();
+        self.running.join().map_err(|end| match end {
+            BadEnd::Panicked => XdpWorkerError::Panicked { worker },
+            BadEnd::Socket(source) => XdpWorkerError::Socket { worker, source },
+        })
     }
 }
 
@@ -202,10 +160,10 @@ struct Envelope<'a> {
 
 struct Worker<R, C> {
     socket: XdpSocket,
-    woken: UnixStream,
+    orders: Orders,
     responder: R,
     clock: C,
-    shared: Arc<Shared>,
+    counters: Arc<XdpCounters>,
     /// Mishaps and drops that are counted already.
     told: (Mishaps, u64),
     rounds: u32,
@@ -220,8 +178,8 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
             // What cannot be sent now, since the interface is down, goes with a later batch.
             let _ = self.socket.kick();
             self.count_drops()?;
-            mmsg::wait(self.socket.as_fd(), self.woken.as_fd())?;
-            if self.shared.stop.load(Ordering::Acquire) {
+            mmsg::wait(self.socket.as_fd(), self.orders.woken.as_fd())?;
+            if self.orders.stop() {
                 return self.drain();
             }
             if !self.answer_until_idle()?
@@ -235,7 +193,7 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
     /// Answers until nothing has come for [`SPIN`], or stop; whether anything came.
     fn answer_until_idle(&mut self) -> io::Result<bool> {
         let (mut any, mut idle) = (false, None);
-        while !self.shared.stop.load(Ordering::Acquire) {
+        while !self.orders.stop() {
             if self.round()? > 0 {
                 (any, idle) = (true, None);
             } else if idle.get_or_insert_with(Instant::now).elapsed() < SPIN {
@@ -281,13 +239,13 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
             counts.bytes_out = 0;
             self.errors += 1;
             if self.errors >= MAX_ERRORS {
-                self.shared.counters.add(&counts);
+                self.counters.add(&counts);
                 return Err(e);
             }
         } else {
             self.errors = 0;
         }
-        self.shared.counters.add(&counts);
+        self.counters.add(&counts);
         self.rounds += 1;
         if self.rounds >= STATISTICS_ROUNDS {
             self.count_drops()?;
@@ -310,7 +268,7 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
         self.rounds = 0;
         let (mishaps, dropped) = (self.socket.mishaps(), self.socket.dropped()?);
         let (told, told_dropped) = std::mem::replace(&mut self.told, (mishaps, dropped));
-        self.shared.counters.add(&XdpCounts {
+        self.counters.add(&XdpCounts {
             no_room: mishaps.no_room - told.no_room,
             disagreements: mishaps.disagreements - told.disagreements,
             rx_overflow: dropped.saturating_sub(told_dropped),
