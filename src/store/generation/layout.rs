@@ -35,9 +35,6 @@ pub const DIGEST_LEN: usize = 32;
 /// Sections begin at multiples of a cache line.
 const SECTION_ALIGN: u64 = 64;
 
-/// Entries per slot of the index, at least, where it is not at its largest; less than twice as many.
-const ENTRIES_PER_SLOT: u64 = 2;
-
 /// Bytes of one offset in the index.
 pub(super) const OFFSET_LEN: usize = 4;
 
@@ -124,15 +121,13 @@ pub(super) struct Layout {
     pub(super) nodes: Range<usize>,
 }
 
-/// Bits of the prefix index over `entries` entries: ⌊log2(entries / 2)⌋, within 0..=26.
+/// Bits of the prefix index over `entries` ≤ [`ENTRIES_MAX`] entries: ⌊log2(3 entries / 2)⌋, within 0..=26.
+///
+/// So a slot has between two and four thirds of an entry until the index is at its largest. What is searched
+/// lies in one line of memory or two, and index and nodes take 20 bytes an entry at most.
 pub fn index_bits(entries: u64) -> u8 {
-    let bits = (entries / ENTRIES_PER_SLOT).checked_ilog2().unwrap_or(0);
+    let bits = (entries * 3 / 2).checked_ilog2().unwrap_or(0);
     bits.min(u32::from(INDEX_BITS_MAX)) as u8
-}
-
-/// The bits that an index had in files of an earlier tekd: one less, where there are any (5.6.6).
-pub(super) fn earlier_index_bits(entries: u64) -> u8 {
-    index_bits(entries / 2)
 }
 
 /// Bytes of the node section: a hash for each of the 2^(b+1) − 1 nodes. `bits` ≤ [`BUCKET_BITS_MAX`].
@@ -254,10 +249,10 @@ pub(super) fn decode(
     if contents.entries > ENTRIES_MAX {
         return Err(damaged("more entries than a generation may have"));
     }
-    let mut layout = Layout::new(shape, contents.entries, meta.bits);
-    if header.index_bits == earlier_index_bits(contents.entries) {
-        layout = Layout::with_index(shape, contents.entries, meta.bits, header.index_bits);
+    if header.index_bits > INDEX_BITS_MAX {
+        return Err(damaged("more index bits than a generation may have"));
     }
+    let layout = Layout::with_index(shape, contents.entries, meta.bits, header.index_bits);
     if encode(&meta, &contents, &layout) != *bytes {
         return Err(damaged("offsets, lengths or reserved bytes differ from what the counts give"));
     }

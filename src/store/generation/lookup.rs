@@ -16,18 +16,12 @@ use crate::store::{LINE, prefetch};
 
 /// Longest range of entries that is scanned from its start.
 pub const SCAN_MAX: usize = 16;
-/// Lines of entries that are asked for ahead at most: of a usual slot, all.
-const LINES_MAX: usize = 4;
+/// Lines of entries that are asked for ahead at most: of a usual slot or bucket, all.
+const LINES_MAX: usize = 8;
 /// Bytes of the entries that most sets have: a length the compiler knows.
 const SHORT_ENTRY: usize = 32;
-/// Bytes of a key that are compared at once: all of a short one.
-const LEAD: usize = size_of::<u128>();
-
-/// The first bytes of a key or an entry; of one without so many, 0.
-#[inline]
-fn lead(bytes: &[u8]) -> u128 {
-    bytes.first_chunk::<LEAD>().map_or(0, |lead| u128::from_le_bytes(*lead))
-}
+/// Bytes of the keys in them.
+const SHORT_KEY: usize = 16;
 
 impl Generation {
     /// Slot of the prefix index that `key` falls into.
@@ -45,10 +39,29 @@ impl Generation {
     /// Asks for the entries among which `key` is.
     #[inline]
     pub fn foresee_entries(&self, key: &[u8]) {
-        self.scanned(&self.range(key)).chunks(LINE).take(LINES_MAX).for_each(prefetch);
+        let (begin, end) = self.offsets(self.slot_of(key));
+        self.foresee_range(begin..end);
     }
 
-    /// The entries of the slot that `key` falls into.
+    /// Asks for the entries of a short range; an index that was changed under a map may name none.
+    #[inline]
+    fn foresee_range(&self, range: Range<usize>) {
+        if let Some(entries) = self.short_entries() {
+            // Two of them fill a line.
+            if let Some([first, rest @ ..]) = entries.get(range) {
+                prefetch(first);
+                rest.iter().skip(1).step_by(2).take(LINES_MAX).for_each(|entry| prefetch(entry));
+                rest.last().into_iter().for_each(|last| prefetch(last));
+            }
+            return;
+        }
+        let len = self.shape.entry_len();
+        let entries = self.entry_bytes().get(range.start * len..range.end * len).unwrap_or_default();
+        entries.chunks(LINE).take(LINES_MAX).for_each(prefetch);
+        entries.last_chunk::<1>().into_iter().for_each(|last| prefetch(last));
+    }
+
+    /// The entries that `key` falls among: those of its slot.
     #[inline]
     pub fn range(&self, key: &[u8]) -> Range<usize> {
         self.slot_range(self.slot_of(key))
@@ -57,30 +70,30 @@ impl Generation {
     /// Position of the live entry of `key`. There is one at most, and it is the last of its key.
     #[inline]
     pub fn find_live(&self, key: &[u8]) -> Option<usize> {
-        let range = self.range(key);
-        if range.len() > SCAN_MAX {
-            let last = self.end_of(range.clone(), key).checked_sub(1).filter(|last| *last >= range.start)?;
-            return (self.key(last) == key && is_live(self.entry(last))).then_some(last);
+        let (begin, end) = self.offsets(self.slot_of(key));
+        let (Some(entries), Some(wanted)) = (self.short_entries(), key.first_chunk::<SHORT_KEY>()) else {
+            return self.find_last(begin..end, key);
+        };
+        // An index that was changed under a map leads nowhere else.
+        let entries = entries.get(begin..end)?;
+        if entries.len() > SCAN_MAX {
+            return self.find_last(begin..end, key);
         }
-        let wanted = lead(key);
-        let is_it = |entry: &[u8]| {
-            let same = lead(entry) == wanted && (key.len() == LEAD || self.shape.key(entry) == key);
-            same && is_live(entry)
-        };
-        let (entries, len) = (self.scanned(&range), self.shape.entry_len());
-        let found = match len {
-            SHORT_ENTRY => entries.as_chunks::<SHORT_ENTRY>().0.iter().position(|entry| is_it(entry)),
-            _ => entries.chunks_exact(len).position(is_it),
-        };
-        found.map(|at| range.start + at)
+        let is_it = |entry: &[u8; SHORT_ENTRY]| entry.first_chunk() == Some(wanted) && is_live(entry);
+        Some(begin + entries.iter().position(is_it)?)
     }
 
-    /// The bytes of a short range.
+    /// The same in a range that may be long, or among entries of another shape.
+    fn find_last(&self, range: Range<usize>, key: &[u8]) -> Option<usize> {
+        let range = range.start.min(self.len())..range.end.min(self.len());
+        let last = self.end_of(range.clone(), key).checked_sub(1).filter(|last| *last >= range.start)?;
+        (self.key(last) == key && is_live(self.entry(last))).then_some(last)
+    }
+
+    /// All entries, if they are short.
     #[inline]
-    fn scanned(&self, range: &Range<usize>) -> &[u8] {
-        let len = self.shape.entry_len();
-        // An index that was changed under a map may name none.
-        self.entry_bytes().get(range.start * len..range.end * len).unwrap_or_default()
+    fn short_entries(&self) -> Option<&[[u8; SHORT_ENTRY]]> {
+        (self.shape.entry_len() == SHORT_ENTRY).then(|| self.entry_bytes().as_chunks().0)
     }
 
     /// Position in `range` behind the last entry of `key`.
@@ -109,13 +122,43 @@ impl Generation {
         self.bucket_start(u64::from(prefix), bits)..self.bucket_start(u64::from(prefix) + 1, bits)
     }
 
+    /// The bytes of the entries of [`Generation::bucket`], one after the other.
+    pub fn bucket_entries(&self, prefix: u32, bits: u8) -> std::slice::ChunksExact<'_, u8> {
+        let range = self.bucket(prefix, bits);
+        // An index that was changed under a map may name an end before its begin.
+        self.entries(range.start..range.end.max(range.start)).chunks_exact(self.shape.entry_len())
+    }
+
+    /// Asks for the places of the index that [`Generation::bucket`] reads.
+    pub fn foresee_bucket_slots(&self, prefix: u32, bits: u8) {
+        if bits <= self.layout.index_bits && u64::from(prefix) >> bits == 0 {
+            for end in [u64::from(prefix), u64::from(prefix) + 1] {
+                prefetch(&self.index_bytes()[self.slot_at(end, bits) * OFFSET_LEN..]);
+            }
+        }
+    }
+
+    /// Asks for the entries of [`Generation::bucket`].
+    pub fn foresee_bucket_entries(&self, prefix: u32, bits: u8) {
+        if bits <= self.layout.index_bits {
+            self.foresee_range(self.bucket(prefix, bits));
+        }
+    }
+
+    /// The slot where keys whose top `bits` bits are `prefix` ≤ 2^bits begin; behind all slots for 2^bits.
+    fn slot_at(&self, prefix: u64, bits: u8) -> usize {
+        let index_bits = self.layout.index_bits;
+        let slot =
+            if bits <= index_bits { prefix << (index_bits - bits) } else { prefix >> (bits - index_bits) };
+        slot as usize
+    }
+
     /// First entry whose top `bits` bits are at least `prefix` ≤ 2^bits.
     fn bucket_start(&self, prefix: u64, bits: u8) -> usize {
-        let index_bits = self.layout.index_bits;
+        let (slot, index_bits) = (self.slot_at(prefix, bits), self.layout.index_bits);
         if bits <= index_bits {
-            return self.begin_of((prefix as usize) << (index_bits - bits));
+            return self.begin_of(slot);
         }
-        let slot = (prefix >> (bits - index_bits)) as usize;
         if slot == 1 << index_bits {
             return self.len();
         }

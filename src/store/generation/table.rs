@@ -307,7 +307,8 @@ impl Generation {
     /// Where `slot` < 2^index_bits begins and ends.
     #[inline]
     pub(super) fn offsets(&self, slot: usize) -> (usize, usize) {
-        let bytes = self.index_bytes()[slot * OFFSET_LEN..].first_chunk::<{ 2 * OFFSET_LEN }>();
+        let at = self.layout.index.start + slot * OFFSET_LEN;
+        let bytes = self.bytes()[at..].first_chunk::<{ 2 * OFFSET_LEN }>();
         let both = u64::from_le_bytes(*bytes.expect("the index has an offset for each slot and one behind"));
         (both as u32 as usize, (both >> u32::BITS) as usize)
     }

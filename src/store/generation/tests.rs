@@ -180,7 +180,7 @@ fn right_checksums_over_wrong_contents_are_refused_too() {
         }
     };
     let index = u64::from_le_bytes(good[88..96].try_into().unwrap()) as usize;
-    assert_eq!(section_of(&|bytes| bytes[4096..4160].rotate_left(32)), Section::Entries);
+    assert_eq!(section_of(&|bytes| bytes.copy_within(4096..4128, 4128)), Section::Entries);
     assert_eq!(section_of(&|bytes| bytes[index + 4] += 1), Section::Index);
     assert_eq!(section_of(&|bytes| bytes[index..index + 4].fill(0xff)), Section::Index);
     assert_eq!(section_of(&|bytes| bytes[64] ^= 1), Section::Header);
@@ -349,24 +349,24 @@ fn the_bytes_are_those_of_the_clauses() {
         add(i, 3, if i % 3 == 0 { 4 } else { LIVE });
     }
     let generation = Generation::in_memory(meta(16, 32, 1), entries, (0..96).collect()).unwrap();
-    let digest = "1117a99d242f37ab5355c0019356c9764e508d433e664770010e93d5c9d543c5";
+    let digest = "82e0089fc53879e5a573004d126766d11ae952252aede2215be93a519f5466db";
     assert_eq!(hex::encode(table::sha256(generation.bytes())), digest);
 }
 
 #[test]
-fn the_index_has_two_to_four_entries_a_slot() {
+fn the_index_has_two_to_four_thirds_of_an_entry_a_slot() {
     let expected =
-        [(0, 0), (1, 0), (3, 0), (4, 1), (7, 1), (8, 2), (1 << 20, 19), (1 << 27, 26), (ENTRIES_MAX, 26)];
+        [(0, 0), (1, 0), (2, 1), (3, 2), (5, 2), (6, 3), (1 << 20, 20), (1 << 26, 26), (ENTRIES_MAX, 26)];
     for (entries, bits) in expected {
         assert_eq!(index_bits(entries), bits, "{entries}");
     }
 }
 
-/// The file of these entries as an earlier tekd wrote it: with half as many slots.
-fn earlier_file(meta: &GenerationMeta, entries: &[u8], nodes: &[u8]) -> Vec<u8> {
+/// The file of these entries with another index.
+fn file_with_index(meta: &GenerationMeta, entries: &[u8], nodes: &[u8], index_bits: u8) -> Vec<u8> {
     let shape = meta.shape().unwrap();
     let count = entries.len() / shape.entry_len();
-    let layout = Layout::with_index(shape, count as u64, meta.bits, layout::earlier_index_bits(count as u64));
+    let layout = Layout::with_index(shape, count as u64, meta.bits, index_bits);
     let mut order = OrderCheck::new(shape, layout.index_bits);
     let mut index = Vec::new();
     for (position, entry) in (0u32..).zip(entries.chunks_exact(shape.entry_len())) {
@@ -390,19 +390,21 @@ fn earlier_file(meta: &GenerationMeta, entries: &[u8], nodes: &[u8]) -> Vec<u8> 
 }
 
 #[test]
-fn a_file_of_an_earlier_tekd_is_read_and_finds_the_same() {
+fn a_file_with_another_index_is_read_and_finds_the_same() {
     // spec 5.6.6
-    for count in [0, 1, 3, 4, 5, 8, 1000] {
+    let counts = [0, 1, 3, 4, 5, 8, 1000];
+    for (count, index_bits) in counts.into_iter().flat_map(|count| [0, 1, 3, 9, 11].map(|bits| (count, bits)))
+    {
         let meta = meta(16, 32, 1);
         let key = |i: u64| [i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes(); 2].concat();
         let mut keys: Vec<Vec<u8>> = (0..count).map(key).collect();
         keys.sort();
         let entries: Vec<u8> = keys.iter().flat_map(|key| entry(&meta, key, 1, LIVE)).collect();
         let nodes: Vec<u8> = (0..96).collect();
-        let (disk, path) = (MemoryDisk::new(), Path::new("/sets/earlier.tekd"));
+        let (disk, path) = (MemoryDisk::new(), Path::new("/sets/other.tekd"));
         disk.create_dir(Path::new("/sets")).unwrap();
         let file = disk.create(path).unwrap();
-        file.write_all_at(&earlier_file(&meta, &entries, &nodes), 0).unwrap();
+        file.write_all_at(&file_with_index(&meta, &entries, &nodes, index_bits), 0).unwrap();
         file.sync().unwrap();
         disk.sync_dir(Path::new("/sets")).unwrap();
         let read = Generation::open(&disk, path, MemoryMode::Copy).unwrap();
@@ -410,6 +412,18 @@ fn a_file_of_an_earlier_tekd_is_read_and_finds_the_same() {
         assert!(keys.iter().enumerate().all(|(at, key)| read.find_live(key) == Some(at)), "{count}");
         assert_eq!(read.find_live(&[0xff; 16]), None);
     }
+}
+
+#[test]
+fn an_index_larger_than_any_is_damage() {
+    let meta = meta(16, 32, 1);
+    let zero = [0; DIGEST_LEN];
+    let (root, entries_sha256, index_sha256, nodes_sha256) = (zero, zero, zero, zero);
+    let contents = Contents { entries: 0, live: 0, root, entries_sha256, index_sha256, nodes_sha256 };
+    let layout = Layout::with_index(meta.shape().unwrap(), 0, meta.bits, INDEX_BITS_MAX + 1);
+    let header = layout::encode(&meta, &contents, &layout);
+    let error = layout::decode(&header, Path::new("large.tekd")).unwrap_err().to_string();
+    assert_eq!(error, "large.tekd: header damaged: more index bits than a generation may have");
 }
 
 /// Keys in clusters: few leading patterns, a middle that varies little, so that slots are empty, short or
