@@ -11,6 +11,7 @@ use super::view::{ReleaseView, SetView, View, Wish};
 use crate::release::MAX_PROOF_HASHES;
 use crate::release::tree::bucket_path;
 use crate::store::generation::is_live;
+use crate::store::prefetch;
 use crate::wire::answer::{self, AnswerHeader, DoesNotFit};
 use crate::wire::layout::{
     BUCKET_PAD, BucketHead, InfoDetail, MAX_BUCKET_SPAN, MAX_UDP_OBJECT, ObjectDescriptor,
@@ -39,6 +40,9 @@ pub(crate) struct Asked<'q> {
     pub(crate) cookie: u64,
 }
 
+/// Levels from the root whose hashes are near anyway, since every proof has some of them: 32 KiB.
+const NEAR_LEVELS: u8 = 10;
+
 /// Why there is no answer with a body: result, detail, wait in seconds.
 struct Refused(ResultCode, u32, u16);
 
@@ -54,11 +58,11 @@ impl From<DoesNotFit> for Refused {
     }
 }
 
-/// What a question needs of the table, asked for before it is answered: first where its keys are, then the
-/// entries there. Who answers many questions does the first for all, then the second for all.
+/// What a question needs of the table, asked for before it is answered: first where its keys are and the
+/// proof, then the entries there. Who answers many questions does the first for all, then the second for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Foresight {
-    /// The places of the index.
+    /// The places of the index, and the hashes of a proof.
     Slots,
     /// The entries, once the places of the index are near.
     Entries,
@@ -67,18 +71,39 @@ pub(crate) enum Foresight {
 /// Asks for the memory that the answer to a question is read from.
 #[inline]
 pub(crate) fn foresee(set: Option<&SetView>, body: &Body<'_>, what: Foresight) {
-    let Body::Lookup(q) = body else { return };
-    let Some(set) = set.filter(|set| set.schema.key_len() == q.key_len()) else { return };
-    let Some(release) = &set.release else { return };
-    match what {
-        Foresight::Slots => q.keys().for_each(|key| release.generation.foresee_slot(key)),
-        Foresight::Entries => q.keys().for_each(|key| release.generation.foresee_entries(key)),
+    if !matches!(body, Body::Lookup(_) | Body::Bucket(_)) {
+        return;
+    }
+    let Some((schema, release)) = set.and_then(|set| Some((set.schema, set.release.as_ref()?))) else {
+        return;
+    };
+    let generation = &*release.generation;
+    match (body, what) {
+        (Body::Lookup(q), _) if q.key_len() != schema.key_len() => {}
+        (Body::Lookup(q), Foresight::Slots) => q.keys().for_each(|key| generation.foresee_slot(key)),
+        (Body::Lookup(q), Foresight::Entries) => q.keys().for_each(|key| generation.foresee_entries(key)),
+        (Body::Bucket(q), _) => foresee_bucket(release, q, what),
+        _ => {}
     }
 }
 
-/// The same for a question that is answered alone: of several keys each is asked for before one is looked at.
+fn foresee_bucket(release: &ReleaseView, q: &Bucket<'_>, what: Foresight) {
+    let (generation, depth) = (&*release.generation, release.checkpoint.bits());
+    let Some(prefix) = q.node().filter(|_| q.bits <= depth) else { return };
+    match what {
+        Foresight::Slots => {
+            generation.foresee_bucket_slots(prefix, q.bits);
+            let far = q.held.max(NEAR_LEVELS).min(q.bits);
+            let path = bucket_path(generation.node_bytes(), depth, q.bits, far, prefix);
+            path.into_iter().flatten().for_each(|hash| prefetch(hash));
+        }
+        Foresight::Entries => generation.foresee_bucket_entries(prefix, q.bits),
+    }
+}
+
+/// The same for a question that is answered alone: what is read in several places is asked for in all first.
 pub(crate) fn foresee_alone(set: Option<&SetView>, body: &Body<'_>) {
-    if matches!(body, Body::Lookup(q) if q.count > 1) {
+    if matches!(body, Body::Lookup(q) if q.count > 1) || matches!(body, Body::Bucket(_)) {
         foresee(set, body, Foresight::Slots);
         foresee(set, body, Foresight::Entries);
     }
@@ -215,7 +240,7 @@ fn bucket(
     }
     let Some(prefix) = q.node() else { return Err(range) };
     let public_len = set.schema.public_len();
-    let live = generation.bucket(prefix, q.bits).map(|i| generation.entry(i)).filter(|e| is_live(e));
+    let live = generation.bucket_entries(prefix, q.bits).filter(|entry| is_live(entry));
     // bounded: what cannot fit is not counted to its end.
     let entries = live.clone().take(out.len() / public_len + 1).count();
     let mut bucket_head = BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };
@@ -226,19 +251,17 @@ fn bucket(
     if length > out.len() {
         return Err(DoesNotFit(length).into());
     }
-    let (front, mut rest) = out[HEADER_LEN..length].split_at_mut(size_of::<BucketHead>());
+    let (front, rest) = out[HEADER_LEN..length].split_at_mut(size_of::<BucketHead>());
     front.copy_from_slice(zerocopy::IntoBytes::as_bytes(&bucket_head));
-    for entry in live.take(entries) {
-        let (slot, after) = rest.split_at_mut(public_len);
+    let (slots, rest) = rest.split_at_mut(entries * public_len);
+    for (slot, entry) in slots.chunks_exact_mut(public_len).zip(live) {
         slot.copy_from_slice(&entry[..public_len]);
-        rest = after;
     }
     let mut vouched = true;
-    for hash in bucket_path(generation.node_bytes(), depth, q.bits, q.held, prefix).into_iter().flatten() {
-        let (slot, after) = rest.split_at_mut(hash.len());
-        slot.copy_from_slice(hash);
+    let path = bucket_path(generation.node_bytes(), depth, q.bits, q.held, prefix);
+    for (slot, hash) in rest.as_chunks_mut().0.iter_mut().zip(path.into_iter().flatten()) {
+        *slot = *hash;
         vouched &= generation.vouches(hash);
-        rest = after;
     }
     if !vouched || !generation.vouches_for_bucket(prefix, q.bits) {
         return Err(no(ResultCode::Unavailable));

@@ -3,6 +3,7 @@
 //! never-amplify: an unproved source gets at most the length of its question, and the transport checks it
 //! again at the exit.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::answer::{Asked, Foresight, PENDING_WAIT_S, foresee, foresee_alone, write_answer};
@@ -178,7 +179,7 @@ impl Gate {
     }
 
     #[inline]
-    fn proof(&self, ip: std::net::IpAddr, header: &Question, tally: &mut Tally) -> Proof {
+    fn proof(&self, ip: IpAddr, header: &Question, tally: &mut Tally) -> Proof {
         let proof = self.cookies.check(ip, header.cookie.get().to_le_bytes());
         tally.cookie(proof);
         proof
@@ -200,13 +201,14 @@ impl Gate {
         let mut all = [const { None }; PASS];
         for (slot, place) in slots.iter_mut().zip(&mut all) {
             match self.admit(view, now, slot, tally) {
-                Ok(admitted) => *place = Some(admitted),
+                Ok(admitted) => {
+                    foresee(admitted.set, &admitted.body, Foresight::Slots);
+                    *place = Some(admitted);
+                }
                 Err(outcome) => slot.outcome = outcome,
             }
         }
-        for what in [Foresight::Slots, Foresight::Entries] {
-            all.iter().flatten().for_each(|a| foresee(a.set, &a.body, what));
-        }
+        all.iter().flatten().for_each(|a| foresee(a.set, &a.body, Foresight::Entries));
         for (slot, admitted) in slots.iter_mut().zip(&all) {
             if let Some(admitted) = admitted {
                 slot.outcome = admitted.answer(view, now, slot.answer, tally);
@@ -296,11 +298,14 @@ fn silence_of(reason: SilentReason) -> Silence {
     }
 }
 
-/// Whether an answer to this source can go to one host that may have asked.
+/// Whether an answer to this source can go to one host that may have asked. One whose address is not in its
+/// canonical form has none: it would be another to cookies and limiter.
 fn answerable(peer: &Peer) -> bool {
-    let ip = peer.ip.to_canonical();
-    let broadcast = matches!(ip, std::net::IpAddr::V4(v4) if v4.is_broadcast());
-    peer.port != 0 && !ip.is_multicast() && !ip.is_unspecified() && !broadcast
+    let one = match peer.ip {
+        IpAddr::V4(v4) => !v4.is_multicast() && !v4.is_broadcast() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified() && v6.to_ipv4_mapped().is_none(),
+    };
+    one && peer.port != 0
 }
 
 #[cfg(test)]

@@ -54,8 +54,8 @@ impl Limiter {
         Limiter { key, rate: rate.max(64), spent_until, refused: AtomicU64::new(0) }
     }
 
-    /// Charges `bytes` to the prefix of `ip` at `now_ms` of a monotonic clock. This machine's own address
-    /// (127.0.0.1, ::1) is never limited: no outside source can claim it.
+    /// Charges `bytes` to the prefix of `ip`, in its canonical form, at `now_ms` of a monotonic clock. This
+    /// machine's own address (127.0.0.1, ::1) is never limited: no outside source can claim it.
     pub fn admit(&self, ip: IpAddr, proved: bool, bytes: u64, now_ms: u64) -> Admission {
         if is_this_machine(ip) {
             return Admission::Pass;
@@ -81,7 +81,7 @@ impl Limiter {
 
     fn bucket(&self, ip: IpAddr, proved: bool) -> usize {
         let hasher = SipHasher13::new_with_key(&self.key);
-        let hash = match ip.to_canonical() {
+        let hash = match ip {
             IpAddr::V4(v4) => hasher.hash(&v4.octets()),
             IpAddr::V6(v6) => hasher.hash(&v6.octets()[..8]),
         };
@@ -91,7 +91,7 @@ impl Limiter {
 }
 
 fn is_this_machine(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
+    match ip {
         IpAddr::V4(v4) => v4 == Ipv4Addr::LOCALHOST,
         IpAddr::V6(v6) => v6 == Ipv6Addr::LOCALHOST,
     }

@@ -22,7 +22,8 @@ pub enum Carrier {
 /// Where a request came from. Used for cookie and limiter only, never stored or logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// Source address.
+    /// Source address in its canonical form: one of IPv4 never as IPv6 ([`IpAddr::to_canonical`]). A source
+    /// in another form gets no answer.
     pub ip: IpAddr,
     /// Source port.
     pub port: u16,

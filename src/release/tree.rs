@@ -271,9 +271,11 @@ pub fn bucket_path(
     if nodes.len() != nodes_len(b) {
         return Err(BucketError::Shape { b, bits, held });
     }
+    let (hashes, _) = nodes.as_chunks();
     Ok((0..bits - held).map(move |up| {
         let sibling = (prefix >> up) ^ 1;
-        node(nodes, bits - up, sibling).expect("the shape was checked against the nodes")
+        // The shape was checked against the nodes.
+        &hashes[(1 << (bits - up)) - 1 + sibling as usize]
     }))
 }
 
