@@ -19,8 +19,8 @@ pub struct Cookies {
     secret: [u8; 32],
     service: [u8; 8],
     hour: u64,
-    /// Keys of the hour before, this one and the next.
-    keys: [[u8; 16]; 3],
+    /// Keyed for the hour before, this one and the next.
+    hours: [SipHasher24; 3],
 }
 
 impl std::fmt::Debug for Cookies {
@@ -43,7 +43,7 @@ pub enum Proof {
 impl Cookies {
     /// The cookies of `service` under the fleet's secret.
     pub fn new(secret: [u8; 32], service: [u8; 8]) -> Self {
-        let mut cookies = Cookies { secret, service, hour: 0, keys: [[0; 16]; 3] };
+        let mut cookies = Cookies { secret, service, hour: 0, hours: [SipHasher24::new(); 3] };
         cookies.derive(0);
         cookies
     }
@@ -58,20 +58,21 @@ impl Cookies {
 
     fn derive(&mut self, hour: u64) {
         self.hour = hour;
-        for (key, h) in self.keys.iter_mut().zip([hour.wrapping_sub(1), hour, hour + 1]) {
+        for (hasher, h) in self.hours.iter_mut().zip([hour.wrapping_sub(1), hour, hour + 1]) {
             let digest = sha2::Sha256::new()
                 .chain_update(b"tekd/1 cookie\0")
                 .chain_update(self.secret)
                 .chain_update(self.service)
                 .chain_update(h.to_le_bytes())
                 .finalize();
-            key.copy_from_slice(&digest[..16]);
+            let (key, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
+            *hasher = SipHasher24::new_with_key(key);
         }
     }
 
     /// The present cookie of an address in its canonical form.
     pub fn make(&self, ip: IpAddr) -> [u8; 8] {
-        mac(&self.keys[1], ip).to_le_bytes()
+        mac(&self.hours[1], ip).to_le_bytes()
     }
 
     /// What `cookie` proves about `ip`, an address in its canonical form.
@@ -80,9 +81,9 @@ impl Cookies {
         if cookie == 0 {
             return Proof::None;
         }
-        if mac(&self.keys[1], ip) == cookie {
+        if mac(&self.hours[1], ip) == cookie {
             Proof::Present
-        } else if mac(&self.keys[0], ip) == cookie || mac(&self.keys[2], ip) == cookie {
+        } else if mac(&self.hours[0], ip) == cookie || mac(&self.hours[2], ip) == cookie {
             Proof::Neighbour
         } else {
             Proof::None
@@ -91,8 +92,7 @@ impl Cookies {
 }
 
 #[inline]
-fn mac(key: &[u8; 16], ip: IpAddr) -> u64 {
-    let hasher = SipHasher24::new_with_key(key);
+fn mac(hasher: &SipHasher24, ip: IpAddr) -> u64 {
     let hash = match ip {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();

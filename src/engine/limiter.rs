@@ -33,7 +33,7 @@ pub enum Admission {
 
 /// Limits bytes per prefix.
 pub struct Limiter {
-    key: [u8; 16],
+    hasher: SipHasher13,
     /// Bytes per second of an unproved prefix.
     rate: u64,
     /// Per bucket: the microsecond until which its rate is spent.
@@ -51,7 +51,12 @@ impl Limiter {
     /// A limiter of `rate` bytes per second (at least 64) per unproved prefix, hashed under a random key.
     pub fn new(rate: u64, key: [u8; 16]) -> Self {
         let spent_until = (0..2 * BUCKETS).map(|_| AtomicU64::new(0)).collect();
-        Limiter { key, rate: rate.max(64), spent_until, refused: AtomicU64::new(0) }
+        Limiter {
+            hasher: SipHasher13::new_with_key(&key),
+            rate: rate.max(64),
+            spent_until,
+            refused: AtomicU64::new(0),
+        }
     }
 
     /// Charges `bytes` to the prefix of `ip`, in its canonical form, at `now_ms` of a monotonic clock. This
@@ -80,10 +85,9 @@ impl Limiter {
     }
 
     fn bucket(&self, ip: IpAddr, proved: bool) -> usize {
-        let hasher = SipHasher13::new_with_key(&self.key);
         let hash = match ip {
-            IpAddr::V4(v4) => hasher.hash(&v4.octets()),
-            IpAddr::V6(v6) => hasher.hash(&v6.octets()[..8]),
+            IpAddr::V4(v4) => self.hasher.hash(&v4.octets()),
+            IpAddr::V6(v6) => self.hasher.hash(&v6.octets()[..8]),
         };
         let hash = usize::try_from(hash & (BUCKETS as u64 - 1)).expect("masked to 16 bits");
         if proved { BUCKETS + hash } else { hash }
