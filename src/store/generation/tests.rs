@@ -525,9 +525,16 @@ proptest! {
                 entries.iter().filter(|entry| prefix_of(entry, bits) == prefix).cloned().collect();
             let range = generation.bucket(prefix, bits);
             prop_assert_eq!(generation.entries(range), &expected.concat()[..], "{}/{}", prefix, bits);
+            generation.foresee_bucket_slots(prefix, bits);
+            generation.foresee_bucket_entries(prefix, bits);
+            prop_assert!(generation.bucket_entries(prefix, bits).eq(expected.iter().map(Vec::as_slice)));
         }
         prop_assert!(generation.bucket(1, 0).is_empty());
         prop_assert!(generation.bucket(u32::MAX, 31).is_empty());
+        for (prefix, bits) in [(u32::MAX, 31), (u32::MAX, 32), (0, 0), (1, 0), (7, u8::MAX)] {
+            generation.foresee_bucket_slots(prefix, bits);
+            generation.foresee_bucket_entries(prefix, bits);
+        }
     }
 
     #[test]
