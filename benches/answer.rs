@@ -7,7 +7,11 @@
 
 #[path = "set/asking.rs"]
 mod asking;
+#[path = "set/keys.rs"]
+mod keys;
 mod set;
+#[path = "set/stopwatch.rs"]
+mod stopwatch;
 
 use std::hint::black_box;
 
@@ -17,7 +21,8 @@ use tekd::store::{LINE, prefetch};
 use tekd::wire::{Key, Parsed, parse};
 
 use asking::{IsRight, LOOKUP, NOW, Questions, Sources, ask};
-use set::{Bench, SERVICE};
+use set::SERVICE;
+use stopwatch::Bench;
 
 /// Of a thousand buckets, those whose answer may be longer than a datagram.
 const LONG_OF_1000: usize = 10;

@@ -7,7 +7,8 @@
 #[allow(dead_code, reason = "this benchmark asks one kind of question")]
 #[path = "set/asking.rs"]
 mod asking;
-#[allow(dead_code, reason = "this benchmark takes sets of it, and has sizes instead of one")]
+#[path = "set/keys.rs"]
+mod keys;
 mod set;
 
 use std::path::Path;
@@ -21,7 +22,8 @@ use tekd::store::generation::Generation;
 use tekd::store::{MemoryMode, RealDisk};
 
 use asking::{Questions, Sources};
-use set::{Entries, SCHEMA, SERVICE, SET, version};
+use keys::{Entries, SCHEMA};
+use set::{SERVICE, SET, version};
 
 /// Sizes by hand, and in a test.
 const USUAL: &str = "1k,10k,100k,1m,10m";

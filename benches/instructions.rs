@@ -19,7 +19,8 @@ mod asking;
 mod baseline;
 #[path = "instructions/cases.rs"]
 mod cases;
-#[allow(dead_code, reason = "these benchmarks take keys and tables of it, but not the stopwatch")]
+#[path = "set/keys.rs"]
+mod keys;
 mod set;
 
 use std::hint::black_box;

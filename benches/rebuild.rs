@@ -4,8 +4,10 @@
 //! `cargo bench --bench rebuild [-- --keys N]`: N keys in reports of 14, all published with one release. The
 //! directory is a temporary one of the disk; what is read of it the system has in memory.
 
-#[allow(dead_code, reason = "this benchmark takes keys and the stopwatch of it")]
-mod set;
+#[path = "set/keys.rs"]
+mod keys;
+#[path = "set/stopwatch.rs"]
+mod stopwatch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,14 +23,14 @@ use tekd::node::{
 use tekd::release::Trust;
 use tekd::store::{Disk, MemoryMode, Published, RealDisk};
 
-use set::{Bench, PER_KEY};
+use stopwatch::{Bench, PER_KEY};
 
 const SET: u32 = 1;
 const KEYS_PER_REPORT: usize = 14;
 /// Reports that are made durable at once.
 const GROUP: usize = 256;
 /// When the embargo of the newest keys is over.
-const NOW: u64 = set::TIME + 86_400;
+const NOW: u64 = keys::TIME + 86_400;
 /// Long enough that none has expired by then.
 const RETENTION_DAYS: u16 = 30;
 
@@ -79,7 +81,7 @@ fn lived(dir: &Path, keys: usize) -> (Trust, Vec<u8>) {
     let change =
         ParamsChange { decoys: Some(false), retention_days: Some(RETENTION_DAYS), ..ParamsChange::default() };
     step(&mut origin, &mut builder, &clock, vec![Input::Configure { set: SET, change }]);
-    let entries = set::entries_as_reported(keys);
+    let entries = keys::entries_as_reported(keys);
     let reports = entries.chunks(KEYS_PER_REPORT).map(|report| Input::Import {
         set: SET,
         provider: "bench".to_owned(),

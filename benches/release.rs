@@ -3,7 +3,11 @@
 //! `cargo bench --bench release [-- --keys N]`. Of three releases the first publishes nine tenths of the
 //! keys, the third adds one in a hundred.
 
+#[path = "set/keys.rs"]
+mod keys;
 mod set;
+#[path = "set/stopwatch.rs"]
+mod stopwatch;
 
 use std::path::Path;
 
@@ -13,7 +17,9 @@ use tekd::release::delta::{ApplyLimits, DeltaContext, apply_live, encode_live};
 use tekd::store::generation::Generation;
 use tekd::store::{MemoryMode, RealDisk};
 
-use set::{Bench, Entries, PER_KEY, SCHEMA, SERVICE, SET, version};
+use keys::{Entries, SCHEMA};
+use set::{SERVICE, SET, version};
+use stopwatch::{Bench, PER_KEY};
 
 /// Of a hundred keys, how many come with the second and with the third release.
 const SECOND_OF_100: usize = 9;

@@ -10,8 +10,20 @@ mod server;
 mod keys;
 #[path = "real/tree.rs"]
 mod tree;
+#[path = "real/edits.rs"]
+mod edits;
+#[path = "real/imported.rs"]
+mod imported;
+#[path = "real/servers.rs"]
+mod servers;
 #[path = "real/asker.rs"]
 mod asker;
+#[path = "real/answers.rs"]
+mod answers;
+#[path = "real/clients.rs"]
+mod clients;
+#[path = "real/published.rs"]
+mod published;
 #[path = "real/stream.rs"]
 mod stream;
 #[path = "real/relay.rs"]

@@ -6,12 +6,14 @@
 
 #[path = "xdp/network.rs"]
 mod network;
-#[allow(dead_code)] // the tests of the real binary use all of it
 #[path = "real/server.rs"]
 mod server;
-#[allow(dead_code)]
 #[path = "real/keys.rs"]
 mod keys;
+#[path = "real/imported.rs"]
+mod imported;
+#[path = "real/asker.rs"]
+mod asker;
 #[path = "xdp/phone.rs"]
 mod phone;
 #[path = "xdp/answers.rs"]
@@ -22,5 +24,7 @@ mod passing;
 mod falling_back;
 #[path = "udp_alloc/counting.rs"]
 mod counting;
+#[path = "udp_alloc/echo.rs"]
+mod echo;
 #[path = "xdp/worker.rs"]
 mod worker;

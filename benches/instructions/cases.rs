@@ -12,7 +12,8 @@ use tekd::wire::{Key, Parsed, parse};
 use crate::asking::{
     self, IsRight, LOOKUP, NOW, Questions, Sources, ask, has_body, is_absent, is_header, is_present,
 };
-use crate::set::{self, Entries, SCHEMA, SERVICE, SET, version};
+use crate::keys::{Entries, SCHEMA};
+use crate::set::{self, SERVICE, SET, version};
 
 /// Keys of every set.
 const KEYS: usize = 1024;

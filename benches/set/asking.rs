@@ -16,7 +16,8 @@ use tekd::store::generation::Generation;
 use tekd::wire::question::Bucket;
 use tekd::wire::{HEADER_LEN, Key, MAX_DATAGRAM, QuestionBuilder};
 
-use crate::set::{SCHEMA, SERVICE, SET, TIME};
+use crate::keys::{SCHEMA, TIME};
+use crate::set::{SERVICE, SET};
 
 /// When all is asked.
 pub(crate) const NOW: Moment = Moment { unix: 1_790_000_000, monotonic_ms: 1 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::known_arguments::KnownArguments;
 use crate::lines::MAX_LINES;
 use crate::pace::{MAX_RATE, MAX_WINDOW};
 use crate::sizes::part;
@@ -18,12 +19,9 @@ pub struct ServerArguments {
     /// Host and port of the server. Without it: the one of --ready-file.
     #[arg(long, value_name = "ADDR", required_unless_present = "ready_file")]
     pub server: Option<String>,
-    /// Its trust.json. Without it: the one of --ready-file.
-    #[arg(long, value_name = "FILE", required_unless_present = "ready_file")]
-    pub trust: Option<PathBuf>,
-    /// The server's ready file: address, trust, and the process whose processor time is told.
-    #[arg(long, value_name = "FILE")]
-    pub ready_file: Option<PathBuf>,
+    /// How it is known.
+    #[command(flatten)]
+    pub known: KnownArguments,
     /// How questions travel.
     #[arg(long, value_enum, default_value = "udp")]
     pub transport: Transport,

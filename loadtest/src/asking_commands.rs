@@ -24,7 +24,7 @@ use crate::lookups::Lookups;
 use crate::measure::{MeasureError, Plan, greet, measure};
 use crate::mixed::{Mixed, Share};
 use crate::names::Names;
-use crate::naming::{ready_file, resolve, trusted};
+use crate::naming::{address, ready_file, resolve, trusted};
 use crate::pace::Pace;
 use crate::report::Report;
 use crate::streams::{StreamPlan, measure_streams};
@@ -65,22 +65,14 @@ struct Target {
 
 impl Target {
     fn of(arguments: &ServerArguments, seed: u64) -> Result<Self, Failure> {
-        let ready = arguments.ready_file.as_deref().map(ready_file).transpose()?;
+        let ready = arguments.known.ready_file.as_deref().map(ready_file).transpose()?;
         let (transport, set) = (arguments.transport, arguments.set);
-        let server = match (&arguments.server, &ready) {
-            (Some(server), _) => resolve(server)?,
-            (None, Some(ready)) => {
-                let address = match transport {
-                    Transport::Udp => ready.udp,
-                    Transport::Tls => ready.tls,
-                    Transport::Quic => ready.quic,
-                };
-                address
-                    .ok_or_else(|| misused("the server of this ready file does not have this transport"))?
-            }
-            (None, None) => return Err(misused("no server: give --server or --ready-file")),
-        };
-        let trust = trusted(arguments.trust.as_deref(), ready.as_ref(), set)?;
+        let server = address(arguments.server.as_deref(), ready.as_ref(), |ready| match transport {
+            Transport::Udp => ready.udp,
+            Transport::Tls => ready.tls,
+            Transport::Quic => ready.quic,
+        })?;
+        let trust = trusted(arguments.known.trust.as_deref(), ready.as_ref(), set)?;
         let pid = arguments.pid.or_else(|| Some(ready.as_ref()?.pid));
         let cookie = match transport {
             Transport::Udp => greet(server, trust.service, set, txid())?,

@@ -14,6 +14,20 @@ pub(crate) fn ready_file(file: &Path) -> Result<ReadyFile, Failure> {
         .ok_or_else(|| misused(format_args!("{} is no ready file of a server", file.display())))
 }
 
+/// The address that was given, or else what a ready file says that the server `listens` at.
+pub(crate) fn address(
+    given: Option<&str>,
+    ready: Option<&ReadyFile>,
+    listens: impl FnOnce(&ReadyFile) -> Option<SocketAddr>,
+) -> Result<SocketAddr, Failure> {
+    match (given, ready) {
+        (Some(server), _) => resolve(server),
+        (None, Some(ready)) => listens(ready)
+            .ok_or_else(|| misused("the server of this ready file does not have this transport")),
+        (None, None) => Err(misused("no server: give --server or --ready-file")),
+    }
+}
+
 pub(crate) fn resolve(server: &str) -> Result<SocketAddr, Failure> {
     let mut found = server.to_socket_addrs().map_err(|e| misused(format_args!("--server {server}: {e}")))?;
     found.next().ok_or_else(|| misused(format_args!("--server {server}: no address")))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::known_arguments::KnownArguments;
 use crate::lines::{MAX_LINES, ReportTransport};
 use crate::patients::MAX_KEYS_PER_PATIENT;
 use crate::times::length;
@@ -23,12 +24,9 @@ pub struct SubmitArguments {
     /// Host and port of the server, of its TLS or QUIC. Without it: the one of --ready-file.
     #[arg(long, value_name = "ADDR", required_unless_present = "ready_file")]
     pub server: Option<String>,
-    /// Its trust.json. Without it: the one of --ready-file.
-    #[arg(long, value_name = "FILE", required_unless_present = "ready_file")]
-    pub trust: Option<PathBuf>,
-    /// The server's ready file: address, trust, and the process whose processor time is told.
-    #[arg(long, value_name = "FILE")]
-    pub ready_file: Option<PathBuf>,
+    /// How it is known.
+    #[command(flatten)]
+    pub known: KnownArguments,
     /// How reports travel.
     #[arg(long, value_enum, default_value = "tls")]
     pub transport: ReportTransport,

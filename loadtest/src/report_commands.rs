@@ -6,7 +6,7 @@ use crate::code_file::read_codes;
 use crate::confirm::{ConfirmError, ConfirmOptions, confirm};
 use crate::ending::{Done, Failure, failed, failure, misused, tell};
 use crate::lines::ReportTransport;
-use crate::naming::{ready_file, resolve, server_program, trusted};
+use crate::naming::{address, ready_file, server_program, trusted};
 use crate::output::empty_directory;
 use crate::pace::Pace;
 use crate::patients::Patients;
@@ -35,19 +35,12 @@ impl From<ConfirmError> for Failure {
 
 /// `tekd-load submit`.
 pub(crate) fn submit(arguments: &SubmitArguments, json: bool) -> Done {
-    let ready = arguments.ready_file.as_deref().map(ready_file).transpose()?;
-    let server = match (&arguments.server, &ready) {
-        (Some(server), _) => resolve(server)?,
-        (None, Some(ready)) => {
-            let address = match arguments.transport {
-                ReportTransport::Tls => ready.tls,
-                ReportTransport::Quic => ready.quic,
-            };
-            address.ok_or_else(|| misused("the server of this ready file does not have this transport"))?
-        }
-        (None, None) => return Err(misused("no server: give --server or --ready-file")),
-    };
-    let trust = trusted(arguments.trust.as_deref(), ready.as_ref(), arguments.set)?;
+    let ready = arguments.known.ready_file.as_deref().map(ready_file).transpose()?;
+    let server = address(arguments.server.as_deref(), ready.as_ref(), |ready| match arguments.transport {
+        ReportTransport::Tls => ready.tls,
+        ReportTransport::Quic => ready.quic,
+    })?;
+    let trust = trusted(arguments.known.trust.as_deref(), ready.as_ref(), arguments.set)?;
     let codes = read_codes(&arguments.codes).map_err(misused)?;
     let patients = Patients::new(codes, arguments.keys, arguments.seed, now());
     let pid = arguments.pid.or_else(|| Some(ready.as_ref()?.pid));

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `tekd-udp-N` | `transport`'s | answers datagrams from one view a batch |
 //! | `tekd-xdp-INTERFACE-N` | `transport`'s, started by `xdp.rs` | the same, past the kernel's network stack |
+//! | `tekd-addresses` | `xdp_addresses.rs` | has AF_XDP follow the addresses of its interfaces |
 //! | those of the runtime | `streams.rs`, `answering.rs` | frames over TLS and QUIC, sealed ones to the desk |
 //! | `tekd-opener-N`, `tekd-releaser` | `desk.rs` | opens what is sealed; lets answers out at their deadlines |
 //! | `tekd-writer` | `writing.rs`, turning `origin.rs` | decides, makes durable, then answers |
@@ -68,6 +69,8 @@ mod authority_listing;
 mod polls;
 mod health;
 mod scrubbing;
+#[cfg(feature = "xdp")]
+mod xdp_addresses;
 #[cfg(feature = "xdp")]
 mod xdp;
 #[cfg(not(feature = "xdp"))]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::health::Finding;
+use super::xdp_addresses::AddressFollower;
 use crate::engine::Gate;
 use crate::service::config::{Listen, MAX_XDP_INTERFACES, Xdp, XdpMode};
 use crate::service::metrics::MetricsText;
@@ -81,7 +82,8 @@ fn running(queues: &[(Arc<XdpCounters>, WorkerLife)]) -> usize {
 /// What runs. Dropping it gives everything back to the kernel.
 #[derive(Debug, Default)]
 pub(crate) struct XdpServing {
-    attachments: Vec<Attachment>,
+    /// Holds what is attached.
+    addresses: Option<AddressFollower>,
     workers: Vec<XdpWorker>,
 }
 
@@ -100,14 +102,18 @@ impl XdpServing {
         let (Some(local), Some((names, by_name))) = (local, asked_for(&listen.xdp)) else {
             return Ok((serving, None));
         };
+        let mut attachments = Vec::new();
         for name in names {
-            let queues = serving.serve(&name, listen.xdp_mode, local, clock, gate)?;
+            let queues = serving.serve(&name, listen.xdp_mode, local, clock, gate, &mut attachments)?;
             let (queues, refused) =
                 queues.map_or_else(|why| (Vec::new(), Some(why)), |queues| (queues, None));
             if let Some(why) = &refused {
                 tracing::warn!("AF_XDP is not used, sockets answer what comes by {name}: {why}");
             }
             state.interfaces.push(Interface { name, queues, refused: refused.filter(|_| by_name) });
+        }
+        if !attachments.is_empty() {
+            serving.addresses = Some(AddressFollower::start(attachments)?);
         }
         Ok((serving, Some(state)))
     }
@@ -121,6 +127,7 @@ impl XdpServing {
         local: SocketAddr,
         clock: &Arc<dyn Clock>,
         gate: &Gate,
+        attachments: &mut Vec<Attachment>,
     ) -> io::Result<Result<Vec<(Arc<XdpCounters>, WorkerLife)>, String>> {
         let (attachment, sockets) = match attach(name, local, mode == XdpMode::ZeroCopy) {
             Ok(attached) => attached,
@@ -135,13 +142,13 @@ impl XdpServing {
             self.workers.push(worker);
         }
         announce(&attachment, queues.len(), mode);
-        self.attachments.push(attachment);
+        attachments.push(attachment);
         Ok(Ok(queues))
     }
 
     /// Gives new frames to the kernel, answers what has come, and ends.
     pub(crate) fn stop(&mut self) {
-        self.attachments.clear();
+        self.addresses = None;
         for worker in self.workers.drain(..) {
             if let Err(e) = worker.join() {
                 tracing::error!("{e}");

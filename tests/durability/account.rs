@@ -11,7 +11,7 @@ use tekd::store::RealDisk;
 use tekd::store::generation::generations;
 use tekd::wire::Key;
 
-use super::asker::tls_client;
+use super::clients::tls_client;
 use super::dice::Dice;
 use super::ledger::{Fate, Kind, Ledger, Story};
 use super::phone::{Phone, Shared, Way, open};

@@ -13,7 +13,7 @@ use tekd::wire::Key;
 use tekd::wire::report::Outcome;
 
 use super::account::{ask_again, settle};
-use super::asker::tls_client;
+use super::clients::tls_client;
 use super::clock::{Clock, DAY, is_held, is_let_go};
 use super::dice::Dice;
 use super::injected::answers;

@@ -16,7 +16,7 @@ use tekd::store::generation::generations;
 use tekd::wire::{Key, ResultCode};
 
 use super::account::settle;
-use super::asker::tls_client;
+use super::clients::tls_client;
 use super::dice::Dice;
 use super::keys::fresh_seed;
 use super::ledger::Ledger;

@@ -13,7 +13,7 @@ use tekd::release::Trust;
 use tekd::service::control::{ControlClient, ControlRequest, Exit};
 
 use super::account::{ask_again, settle};
-use super::asker::{tls_client, udp_client};
+use super::clients::{tls_client, udp_client};
 use super::dice::Dice;
 use super::keys::{fresh_seed, import};
 use super::ledger::{Fate, Ledger};

@@ -4,16 +4,14 @@
 //! them must still hold, and nothing may be there twice or that nobody sent. What was measured by hand stands
 //! in RESULTS.md.
 
-#[allow(dead_code)] // the tests of `real` use all of these
 #[path = "../real/server.rs"]
 mod server;
-#[allow(dead_code)]
 #[path = "../real/keys.rs"]
 mod keys;
-#[allow(dead_code)]
-#[path = "../real/asker.rs"]
-mod asker;
-#[allow(dead_code)]
+#[path = "../real/servers.rs"]
+mod servers;
+#[path = "../real/clients.rs"]
+mod clients;
 #[path = "../real/tree.rs"]
 mod tree;
 mod dice;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::account::{ask_again, settle};
-use super::asker::tls_client;
+use super::clients::tls_client;
 use super::dice::Dice;
 use super::keys::fresh_seed;
 use super::ledger::Ledger;

@@ -9,14 +9,31 @@ use tekd::release::{Receipt, ReceiptBundle};
 use tekd::wire::outcome::ReceiptBytes;
 use tekd::wire::report::{Outcome, ReportType, RequestKind};
 
+use super::desk::Desk;
 use super::foresee::Foreseen;
 use super::model::{History, SET};
-use super::naive::Meant;
+use super::naive::{Meant, Naive};
 use super::phone::{Phone, presented, saying};
 use super::world::{REASON, event};
 
 /// Report types that begin a report.
 const BEGINNING: [ReportType; 3] = [ReportType::Confirmed, ReportType::Likely, ReportType::SelfReport];
+
+impl Desk {
+    /// Codes for `set` that hold at `now`, with what they let a report say.
+    fn good_codes(&self, set: u32, now: u64) -> Vec<(Code, ReportType)> {
+        let good = |code: &Code| self.look_at_code(code, set, now).ok().map(|a| (*code, a.report_type));
+        self.codes.keys().filter_map(good).collect()
+    }
+}
+
+impl Naive {
+    /// The newest change of a report's type, by its event, and an event that took it back, if one did.
+    fn last_change(&self) -> Option<(u64, Option<u64>)> {
+        let changes = self.reports.iter().flat_map(|r| &r.changes);
+        changes.max_by_key(|c| c.event).map(|c| (c.event, c.undone.last().copied()))
+    }
+}
 
 impl History {
     /// Asks, and compares the answer and the event with what was foreseen.

@@ -127,7 +127,7 @@ impl Desk {
         }
     }
 
-    fn look_at_code(&self, code: &Code, set: u32, now: u64) -> Result<Allowed, Outcome> {
+    pub(super) fn look_at_code(&self, code: &Code, set: u32, now: u64) -> Result<Allowed, Outcome> {
         let &(number, index) = self.codes.get(code).ok_or(Outcome::Unknown)?;
         let batch = self.batches.get(&number).ok_or(Outcome::Unknown)?;
         let issued = &batch.issued;
@@ -194,11 +194,5 @@ impl Desk {
             }
         };
         if revoked { Err(Outcome::Revoked) } else { Ok(()) }
-    }
-
-    /// Codes for `set` that hold at `now`, with what they let a report say.
-    pub(super) fn good_codes(&self, set: u32, now: u64) -> Vec<(Code, ReportType)> {
-        let good = |code: &Code| self.look_at_code(code, set, now).ok().map(|a| (*code, a.report_type));
-        self.codes.keys().filter_map(good).collect()
     }
 }

@@ -122,6 +122,13 @@ struct Sums {
     counts: BTreeMap<String, usize>,
 }
 
+impl Naive {
+    /// Whether nothing is unexpired and nothing waits or could come back.
+    fn is_empty(&self) -> bool {
+        self.keys.values().all(|k| k.entries.is_empty() && k.claims.is_empty())
+    }
+}
+
 impl History {
     fn new(seed: u64) -> History {
         let mut dice = Dice::new(seed);

@@ -85,11 +85,11 @@ pub(crate) struct Report {
 /// A change of a report's type: which event, when, on whose word, to what, and who took it back.
 #[derive(Debug, Clone)]
 pub(crate) struct TypeChange {
-    event: u64,
+    pub(super) event: u64,
     at: u64,
     word: (u32, Grant),
     to: ReportType,
-    undone: BTreeSet<u64>,
+    pub(super) undone: BTreeSet<u64>,
 }
 
 impl Report {
@@ -199,11 +199,6 @@ impl Naive {
     /// Keys with a claim that stands, whether live or waiting.
     pub(crate) fn claimed(&self) -> Vec<Key> {
         self.keys.iter().filter(|(_, k)| k.first().is_some()).map(|(key, _)| *key).collect()
-    }
-
-    /// Whether nothing is unexpired and nothing waits or could come back.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.keys.values().all(|k| k.entries.is_empty() && k.claims.is_empty())
     }
 
     /// The horizon of a release at `now`.
@@ -342,12 +337,6 @@ impl Naive {
         {
             self.report_mut(report).told.push(told.clone());
         }
-    }
-
-    /// The newest change of a report's type, by its event, and an event that took it back, if one did.
-    pub(crate) fn last_change(&self) -> Option<(u64, Option<u64>)> {
-        let changes = self.reports.iter().flat_map(|r| &r.changes);
-        changes.max_by_key(|c| c.event).map(|c| (c.event, c.undone.last().copied()))
     }
 
     /// What a scope covers that its author did not take.

@@ -7,8 +7,10 @@ use tekd::engine::{Random, Seeded};
 use tekd::service::control::ControlRequest;
 use tekd::wire::{MAX_DATAGRAM, Operation, ResultCode};
 
-use super::asker::{Asker, COOKIE, TXID, result_of, u16_at, u64_at};
-use super::keys::{fresh_seed, import_all, keys};
+use super::answers::{COOKIE, result_of, u16_at, u64_at};
+use super::asker::{Asker, TXID};
+use super::imported::import_all;
+use super::keys::{fresh_seed, keys};
 use super::server::Place;
 
 const QUESTIONS: usize = 24_000;

@@ -1,32 +1,13 @@
 //! One datagram socket and the questions sent from it, well-formed or not.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use tekd::client::{Ask, Client, Patience, QuicCarrier, TlsCarrier, UdpCarrier};
-use tekd::engine::{Random, Seeded};
-use tekd::release::Trust;
-use tekd::wire::layout::ObjectDescriptor;
-use tekd::wire::question::{Fetch, Sync};
-use tekd::wire::{AnswerBody, QuestionBuilder, ResultCode};
+use tekd::wire::QuestionBuilder;
 
-use super::keys::now;
-use super::server::{NEVER, until};
+use super::server::NEVER;
 
-/// Place of fields in a header (spec 1.1.2).
+/// Place of the transaction id in a header (spec 1.1.2).
 pub(crate) const TXID: std::ops::Range<usize> = 16..24;
-pub(crate) const COOKIE: std::ops::Range<usize> = 24..32;
-pub(crate) const RESULT: std::ops::Range<usize> = 36..38;
-pub(crate) const FLAGS: std::ops::Range<usize> = 2..4;
-pub(crate) const DETAIL: std::ops::Range<usize> = 48..64;
-pub(crate) const VERSION: std::ops::Range<usize> = 40..48;
-
-pub(crate) fn u16_at(frame: &[u8], at: std::ops::Range<usize>) -> u16 {
-    u16::from_le_bytes(frame[at].try_into().expect("two bytes"))
-}
-
-pub(crate) fn u64_at(frame: &[u8], at: std::ops::Range<usize>) -> u64 {
-    u64::from_le_bytes(frame[at].try_into().expect("eight bytes"))
-}
 
 /// Asks one server about set 1.
 pub(crate) struct Asker {
@@ -37,7 +18,11 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub(crate) fn new(server: SocketAddr, service: [u8; 8]) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("an ephemeral port");
+        let any = match server.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let socket = UdpSocket::bind((any, 0)).expect("an ephemeral port");
         socket.connect(server).expect("a connected socket");
         socket.set_read_timeout(Some(NEVER)).expect("a timeout");
         Asker { socket, service, txid: 1 << 40 }
@@ -62,90 +47,18 @@ impl Asker {
 
     #[track_caller]
     pub(crate) fn receive(&self) -> Vec<u8> {
-        let mut buffer = vec![0; 2048];
+        let mut buffer = vec![0; 4096];
         let length = self.socket.recv(&mut buffer).expect("an answer");
         buffer.truncate(length);
         buffer
     }
 
-    /// Sends a frame and takes the next datagram for its answer.
+    /// Sends a frame; the next datagram has to be its answer.
     #[track_caller]
     pub(crate) fn ask(&self, frame: &[u8]) -> Vec<u8> {
         self.send(frame);
-        self.receive()
+        let answer = self.receive();
+        assert_eq!(answer[TXID], frame[TXID], "the answer to another question");
+        answer
     }
-
-    /// Asserts that a frame gets no answer: the next datagram answers the question after it. One worker
-    /// answers in the order of arrival.
-    #[track_caller]
-    pub(crate) fn silent(&mut self, frame: &[u8], what: &str) {
-        self.send(frame);
-        let next = self.info();
-        let answer = self.ask(&next);
-        assert_eq!(answer[TXID], next[TXID], "{what} was answered");
-    }
-
-    /// The version the server has, 0 for none.
-    #[track_caller]
-    pub(crate) fn version(&mut self) -> u64 {
-        let info = self.info();
-        u64_at(&self.ask(&info), VERSION)
-    }
-}
-
-/// A client of set 1 by datagrams.
-pub(crate) fn udp_client(server: SocketAddr, trust: Trust) -> Client<'static> {
-    client(UdpCarrier::new(server), trust)
-}
-
-/// A client of set 1 by a stream.
-pub(crate) fn tls_client(server: SocketAddr, trust: Trust) -> Client<'static> {
-    client(TlsCarrier::new(server, None), trust)
-}
-
-/// A client of set 1 by streams of QUIC.
-pub(crate) fn quic_client(server: SocketAddr, trust: Trust) -> Client<'static> {
-    client(QuicCarrier::new(server, None), trust)
-}
-
-fn client(carrier: impl tekd::client::Carrier + Send + 'static, trust: Trust) -> Client<'static> {
-    let mut random = Seeded::new(now());
-    let patience = Patience { stream_ms: 10_000, ..Patience::default() };
-    let client = Client::new(carrier, trust, 1, move |out: &mut [u8]| random.fill(out), std::thread::sleep);
-    client.with_patience(patience, 30)
-}
-
-/// What SYNC offers from `version` on, once it is made.
-#[track_caller]
-pub(crate) fn offered(client: &mut Client<'_>, asked: Sync) -> (u64, Vec<ObjectDescriptor>) {
-    let reply = client.ask(&Ask::Sync(asked)).expect("an answer");
-    let AnswerBody::Sync(answer) = reply.view().body else { panic!("no SYNC answer") };
-    let objects = answer.read(asked).expect("objects that lead on").to_vec();
-    (reply.view().header.version.get(), objects)
-}
-
-/// The bytes of an object.
-#[track_caller]
-pub(crate) fn fetched(client: &mut Client<'_>, digest: &[u8; 32], length: u32) -> Vec<u8> {
-    let mut object = Vec::new();
-    while object.len() < length as usize {
-        let asked = Fetch { digest, offset: object.len() as u32, length: length - object.len() as u32 };
-        let reply = client.ask(&Ask::Fetch(asked)).expect("an answer");
-        let AnswerBody::Fetch(answer) = reply.view().body else { panic!("no FETCH answer") };
-        object.extend_from_slice(answer.read(&asked).expect("a part").bytes);
-    }
-    object
-}
-
-/// Waits until the server has at least serial `serial`.
-#[track_caller]
-pub(crate) fn until_serial(asker: &mut Asker, serial: u64) {
-    until("the serial", || (asker.version() & 0xffff_ffff >= serial).then_some(()));
-}
-
-/// The result code of an answer.
-#[track_caller]
-pub(crate) fn result_of(answer: &[u8]) -> ResultCode {
-    let code = u16_at(answer, RESULT);
-    ResultCode::ALL.into_iter().find(|result| *result as u16 == code).expect("a known result")
 }

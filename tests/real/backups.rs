@@ -15,9 +15,12 @@ use tekd::engine::{Random, Seeded};
 use tekd::service::control::{ControlClient, ControlRequest};
 use tekd::wire::Key;
 
-use super::asker::{Asker, tls_client, until_serial};
+use super::answers::until_serial;
+use super::asker::Asker;
+use super::clients::tls_client;
 use super::directories::{refused, released};
-use super::keys::{fresh_seed, import, import_all, keys, now};
+use super::imported::import_all;
+use super::keys::{fresh_seed, import, keys, now};
 use super::server::{Place, Server, serial_and_root, until};
 use super::tree::{contents, copy};
 

@@ -14,7 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tekd::service::control::ControlRequest;
 
-use super::asker::{Asker, until_serial};
+use super::answers::until_serial;
+use super::asker::Asker;
 use super::keys::keys;
 use super::server::{Place, Server};
 use super::tree::contents;
@@ -217,7 +218,7 @@ fn neither_who_carries_a_report_nor_a_public_node_holds_anything_of_it() {
 /// Nothing hidden is in the memory of a node, and what is public is.
 fn blind_memory(node: &Server, hidden: &[Vec<u8>], public: &[u8]) {
     let (mut found, mut looked) = (false, 0);
-    let read = memory(node.pid(), |piece| {
+    let read = memory(node.ready.pid, |piece| {
         assert!(!holds_any(piece, hidden), "in the memory of a public node");
         found |= holds(piece, public);
         looked += piece.len();

@@ -9,8 +9,10 @@ use tekd::wire::{QuestionBuilder, ResultCode};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::asker::{COOKIE, RESULT, TXID, u16_at};
-use super::keys::{import_all, keys};
+use super::answers::{COOKIE, RESULT, u16_at};
+use super::asker::TXID;
+use super::imported::import_all;
+use super::keys::keys;
 use super::server::{NEVER, Place, Server, until};
 
 /// Place of `state` in the only slot of an answer to LOOKUP (spec 2.3.2).

@@ -5,10 +5,12 @@ use std::process::Command;
 
 use tekd::store::{Identity, RealDisk};
 
-use super::asker::tls_client;
-use super::keys::{import_all, keys};
+use super::clients::tls_client;
+use super::edits::{edit, seal};
+use super::imported::import_all;
+use super::keys::keys;
 use super::server::Place;
-use super::tree::{contents, copy, edit, newest, seal};
+use super::tree::{contents, copy, newest};
 
 /// The directory of an origin that has made a release, and its root.
 pub(crate) fn released(dir: &Path, name: &str) -> (Place, String) {

@@ -12,8 +12,12 @@ use tekd::store::RealDisk;
 use tekd::wire::question::Sync;
 use tekd::wire::{FLAG_STALE, Key};
 
-use super::asker::{Asker, FLAGS, fetched, offered, tls_client, u16_at, udp_client, until_serial};
-use super::keys::{import_all, keys};
+use super::answers::{FLAGS, u16_at, until_serial};
+use super::asker::Asker;
+use super::clients::{tls_client, udp_client};
+use super::imported::import_all;
+use super::keys::keys;
+use super::published::{fetched, offered};
 use super::server::{Place, Server, until};
 
 const POLLS_DONE: &str = "tekd_upstream_polls_total{result=\"done\"}";

@@ -9,8 +9,10 @@ use tekd::service::control::ControlRequest;
 use tekd::wire::question::{Bucket, Fetch, Proof, ProofKind};
 use tekd::wire::{Key, Operation, QuestionBuilder, ResultCode};
 
-use super::asker::{Asker, COOKIE, DETAIL, TXID, VERSION, result_of, u64_at};
-use super::keys::{import_all, keys};
+use super::answers::{COOKIE, DETAIL, VERSION, result_of, u64_at};
+use super::asker::{Asker, TXID};
+use super::imported::import_all;
+use super::keys::keys;
 use super::server::{Place, Server, until};
 use super::stream::Stream;
 
@@ -243,7 +245,7 @@ fn asked() -> Asked {
         origin.release();
     }
     let trust = origin.trust();
-    let newest = super::asker::udp_client(origin.udp(), trust.clone()).checkpoint().expect("a checkpoint");
+    let newest = super::clients::udp_client(origin.udp(), trust.clone()).checkpoint().expect("a checkpoint");
     let mut asker = Asker::new(origin.udp(), trust.service);
     let info = asker.info();
     let mut cases = headers(&info);

@@ -7,9 +7,11 @@ use std::process::Command;
 use tekd::service::control::{ControlRequest, Exit};
 
 use super::directories::{refused, released};
-use super::keys::{import_all, keys};
+use super::edits::flip;
+use super::imported::import_all;
+use super::keys::keys;
 use super::server::{Place, until};
-use super::tree::{contents, copy, flip, newest};
+use super::tree::{contents, copy, newest};
 
 /// A place whose journal has a mirror.
 fn mirrored(dir: &Path, name: &str) -> (Place, PathBuf) {

@@ -7,8 +7,12 @@ use tekd::client::SetClient;
 use tekd::service::control::{Base64, ControlRequest};
 use tekd::wire::Key;
 
-use super::asker::{Asker, quic_client, tls_client, udp_client, until_serial};
-use super::keys::{import_all, keys};
+use super::answers::until_serial;
+use super::asker::Asker;
+use super::clients::{tls_client, udp_client};
+use super::imported::import_all;
+use super::keys::keys;
+use super::published::quic_client;
 use super::server::{Place, Server};
 use super::stream::Stream;
 use super::tree::contents;

@@ -10,9 +10,10 @@ use std::path::Path;
 use serde_json::Value;
 use tekd::service::control::{ControlRequest, ImportKey, SignatureState};
 
-use super::asker::tls_client;
+use super::clients::tls_client;
 use super::directories::refused;
-use super::keys::{import_all, keys};
+use super::imported::import_all;
+use super::keys::keys;
 use super::server::{NEVER, Place, Server, until};
 
 fn raw(server: &Server) -> BufReader<UnixStream> {

@@ -8,8 +8,10 @@ use tekd::client::{BucketReport, Client, SetClient};
 use tekd::release::Trust;
 use tekd::service::control::ControlRequest;
 
-use super::asker::{quic_client, tls_client};
-use super::keys::{import_all, keys};
+use super::clients::tls_client;
+use super::imported::import_all;
+use super::keys::keys;
+use super::published::quic_client;
 use super::server::Place;
 
 /// What a client gets to know of a set, all of it.

@@ -2,9 +2,11 @@
 //! cache is passed over and made again.
 
 use super::directories::{refused, released};
-use super::keys::{import_all, keys};
+use super::edits::{edit, flip, seal};
+use super::imported::import_all;
+use super::keys::keys;
 use super::server::Place;
-use super::tree::{edit, flip, newest, seal};
+use super::tree::newest;
 
 /// First byte of the records of the first group in a segment: behind the segment's page and its header.
 const FIRST_RECORD: usize = 4096 + 128;

@@ -64,12 +64,7 @@ impl Place {
         self
     }
 
-    /// As a public node of `upstream` under the trust in `trust`.
-    pub(crate) fn following(self, upstream: SocketAddr, trust: &Path) -> Self {
-        self.with("--upstream", upstream.to_string()).with("--trust", trust).with("--poll", "1s")
-    }
-
-    fn beside(&self, what: &str) -> PathBuf {
+    pub(crate) fn beside(&self, what: &str) -> PathBuf {
         self.data.with_extension(what)
     }
 
@@ -95,14 +90,6 @@ impl Place {
         std::fs::read_to_string(self.beside("log")).unwrap_or_default()
     }
 
-    /// Forgets what was written to stderr.
-    pub(crate) fn forget_log(&self) {
-        // Emptied, not removed: a server that runs goes on writing to it.
-        if let Ok(log) = File::options().write(true).open(self.beside("log")) {
-            log.set_len(0).expect("a file can be emptied");
-        }
-    }
-
     /// Starts a server and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(&self) -> Server {
@@ -122,17 +109,6 @@ impl Place {
             Some(Ok(serde_json::from_slice(&text).expect("a ready file is written whole")))
         })?;
         Ok(Server { place: self.clone(), child, ready })
-    }
-
-    /// Starts a server that has to give up, and returns its exit code and what it says.
-    #[track_caller]
-    pub(crate) fn refused(&self) -> (Option<i32>, String) {
-        self.forget_log();
-        let _ = std::fs::remove_file(self.beside("ready"));
-        let mut child = self.command().spawn().expect("tekd can be run");
-        let status = until("giving up", || child.try_wait().expect("a child can be waited for"));
-        assert!(!self.beside("ready").exists(), "a server that gives up is not ready");
-        (status.code(), self.log())
     }
 }
 
@@ -163,11 +139,6 @@ impl Server {
 
     pub(crate) fn quic(&self) -> SocketAddr {
         self.ready.quic.expect("QUIC is on")
-    }
-
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// What its trust file says.
@@ -244,13 +215,6 @@ impl Server {
     #[track_caller]
     pub(crate) fn release(&self) -> (u64, String) {
         serial_and_root(&self.done(&ControlRequest::ReleaseNow { set: 1, allow_small: true }))
-    }
-
-    /// Serial and root of set 1 as the server's status has them; serial 0 before the first release.
-    pub(crate) fn serial(&self) -> u64 {
-        let status = self.done(&ControlRequest::Status {});
-        let sets = status["sets"].as_array().expect("sets").iter();
-        sets.filter(|s| s["set"] == 1).filter_map(|s| s["serial"].as_u64()).next().unwrap_or(0)
     }
 
     /// The metrics page.

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use tekd::wire::{FLAG_DRAINING, ResultCode};
 
-use super::asker::{Asker, FLAGS, TXID, result_of, u16_at};
-use super::keys::{import_all, keys};
+use super::answers::{FLAGS, result_of, u16_at};
+use super::asker::{Asker, TXID};
+use super::imported::import_all;
+use super::keys::keys;
 use super::server::{Place, Server};
 use super::stream::Stream;
 

@@ -5,8 +5,11 @@ use std::path::Path;
 use tekd::client::SetClient;
 use tekd::service::control::{ControlRequest, Exit};
 
-use super::asker::{Asker, result_of, tls_client, udp_client, until_serial};
-use super::keys::{import_all, keys};
+use super::answers::{result_of, until_serial};
+use super::asker::Asker;
+use super::clients::{tls_client, udp_client};
+use super::imported::import_all;
+use super::keys::keys;
 use super::relay::Relay;
 use super::server::{Place, Server, until};
 use tekd::wire::{Operation, ResultCode};

@@ -141,7 +141,9 @@ impl Judge {
         };
         let same = shown.generation.entry_bytes() == made.history;
         Invariant::StateIsAFold.must(same && (c.time(), c.horizon()) == (made.time, made.horizon), || {
-            format!("version {:#x} is not what the model has", c.version())
+            let Release { added, withdrawn, forced, .. } = made;
+            let made = format!("{added} that came, {withdrawn} that left, forced: {forced}");
+            format!("version {:#x} is not what the model has: {made}", c.version())
         });
         made.clone()
     }

@@ -15,15 +15,13 @@ mod ledger;
 mod canary;
 mod ahead;
 mod origin;
-// The naive model is that of the origin's own tests, which use more of it.
-#[allow(dead_code)]
 #[path = "../origin/desk.rs"]
 mod desk;
-#[allow(dead_code)]
 #[path = "../origin/naive.rs"]
 mod naive;
 #[path = "../origin/naive_release.rs"]
 mod naive_release;
+// The judge has no use for the event that a request is foreseen to make: the model takes the real one.
 #[allow(dead_code)]
 #[path = "../origin/foresee.rs"]
 mod foresee;

@@ -7,9 +7,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tekd::engine::{Random, Seeded};
 use tekd::wire::{Key, MAX_DATAGRAM};
 
-use super::keys::{fresh_seed, import_all, keys};
+use super::asker::TXID;
+use super::imported::import_all;
+use super::keys::{fresh_seed, keys};
 use super::network::{ANYCAST, CLIENT_V4, Network, SERVER_SIDE, SERVER_V4, SERVER_V6, inside};
-use super::phone::{Phone, TXID, counted, place};
+use super::phone::{counted, phone, place};
 use super::server::{Server, until};
 
 /// An origin that has published the keys of seed 1 and answers each address as much as it asks.
@@ -38,7 +40,7 @@ fn questions_of_both_families_are_answered_past_the_kernel() {
         for address in [SERVER_V4, SERVER_V6, ANYCAST] {
             // Many ports, so that both queues have some.
             for number in 0..16 {
-                let mut phone = Phone::new(&origin, address);
+                let mut phone = phone(&origin, address);
                 let info = phone.info();
                 assert_eq!(phone.ask(&info).len(), 64);
                 for (keys, hits) in [(&published, 1), (&absent, 0)] {
@@ -72,7 +74,7 @@ fn the_longest_question_gets_the_longest_answer() {
         let dir = tempfile::tempdir().expect("a directory");
         let (origin, _) = origin(network, dir.path());
         for address in [SERVER_V4, SERVER_V6] {
-            let mut phone = Phone::new(&origin, address);
+            let mut phone = phone(&origin, address);
             let mut question = vec![0; MAX_DATAGRAM];
             let builder = tekd::wire::QuestionBuilder { pad_to: MAX_DATAGRAM, ..phone.builder() };
             let length = builder.checkpoint(&mut question).expect("a question");
@@ -87,9 +89,9 @@ fn the_longest_question_gets_the_longest_answer() {
     });
 }
 
-/// A datagram as the kernel would never send it: its UDP header is `header`.
-fn forge(from: &Socket, header: [u8; 8], payload: &[u8]) {
-    let IpAddr::V4(source) = CLIENT_V4 else { unreachable!("it is of IPv4") };
+/// A datagram as the kernel would never send it: it says it is from `source`, its UDP header is `header`.
+fn forge(from: &Socket, source: IpAddr, header: [u8; 8], payload: &[u8]) {
+    let IpAddr::V4(source) = source else { unreachable!("it is of IPv4") };
     let IpAddr::V4(destination) = SERVER_V4 else { unreachable!("it is of IPv4") };
     // Length, identification and checksum are filled in by the kernel.
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
@@ -107,7 +109,7 @@ fn nothing_answers_junk_and_nothing_is_longer_than_its_question() {
         let dir = tempfile::tempdir().expect("a directory");
         let (origin, _) = origin(network, dir.path());
         let mut random = Seeded::new(fresh_seed("junk"));
-        let mut phone = Phone::new(&origin, SERVER_V4);
+        let mut phone = phone(&origin, SERVER_V4);
         let (mut bytes, mut longest) = ([0; MAX_DATAGRAM], 0);
         for number in 0..JUNK {
             random.fill(&mut bytes);
@@ -145,24 +147,74 @@ fn headers_that_do_not_hold_are_counted_and_not_answered() {
         let dir = tempfile::tempdir().expect("a directory");
         let (origin, _) = origin(network, dir.path());
         let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).expect("a raw socket");
-        let mut phone = Phone::new(&origin, SERVER_V4);
+        let mut phone = phone(&origin, SERVER_V4);
         let info = phone.info();
         let [high, low] = origin.udp().port().to_be_bytes();
         // A length beyond the packet's, one short of it, none; a checksum that is not; no source port.
         let lengths: [u16; 5] = [73, 71, 0, 7, u16::MAX];
         for length in lengths.map(u16::to_be_bytes) {
-            forge(&raw, [0x9c, 0x41, high, low, length[0], length[1], 0, 0], &info);
+            forge(&raw, CLIENT_V4, [0x9c, 0x41, high, low, length[0], length[1], 0, 0], &info);
         }
-        forge(&raw, [0x9c, 0x41, high, low, 0, 72, 0x12, 0x34], &info);
-        forge(&raw, [0, 0, high, low, 0, 72, 0, 0], &info);
+        forge(&raw, CLIENT_V4, [0x9c, 0x41, high, low, 0, 72, 0x12, 0x34], &info);
+        forge(&raw, CLIENT_V4, [0, 0, high, low, 0, 72, 0, 0], &info);
         let bad = 7;
         // Without a checksum it is one of the plainest questions.
-        forge(&raw, [0x9c, 0x41, high, low, 0, 72, 0, 0], &info);
+        forge(&raw, CLIENT_V4, [0x9c, 0x41, high, low, 0, 72, 0, 0], &info);
         until("all counted", || (counted(&origin, "xdp", "received") == bad + 1).then_some(()));
         assert_eq!(counted(&origin, "xdp", "malformed"), bad);
         assert_eq!(counted(&origin, "xdp", "answered"), 1);
         phone.ask(&info);
         assert_eq!(counted(&origin, "udp", "received"), 0);
+        origin.stop();
+    });
+}
+
+#[test]
+fn nothing_is_sent_to_an_address_that_stands_for_a_subnet() {
+    inside("answers::nothing_is_sent_to_an_address_that_stands_for_a_subnet", |network| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (origin, _) = origin(network, dir.path());
+        let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255))).expect("a raw socket");
+        let info = phone(&origin, SERVER_V4).info();
+        let [high, low] = origin.udp().port().to_be_bytes();
+        let header = [0x9c, 0x41, high, low, 0, 72, 0, 0];
+        for last in [255, 127] {
+            (0..8).for_each(|_| forge(&raw, IpAddr::from([192, 0, 2, last]), header, &info));
+        }
+        // What is asked after them, over both queues, is answered after them.
+        for _ in 0..16 {
+            phone(&origin, SERVER_V4).ask(&info);
+        }
+        assert_eq!(counted(&origin, "xdp", "received"), 8 + 16, "those that end alike and the others");
+        assert_eq!(counted(&origin, "xdp", "answered"), 8 + 16);
+        assert_eq!(counted(&origin, "udp", "answered"), 0, "the kernel lets a socket send nothing there");
+        origin.stop();
+    });
+}
+
+#[test]
+fn an_address_that_comes_is_answered_and_one_that_goes_is_not() {
+    inside("answers::an_address_that_comes_is_answered_and_one_that_goes_is_not", |network| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (origin, _) = origin(network, dir.path());
+        network.change_address("add", "192.0.2.2/24");
+        let mut asker = phone(&origin, IpAddr::from([192, 0, 2, 2]));
+        until("AF_XDP answers there", || {
+            let info = asker.info();
+            asker.ask(&info);
+            (counted(&origin, "xdp", "answered") > 0).then_some(())
+        });
+        let told = |what: &str| origin.place.log().contains(what).then_some(());
+        until("it is told", || told("addresses of tk0: 1 came, 0 went, AF_XDP answers at "));
+        network.change_address("delete", "192.0.2.2/24");
+        until("it is seen", || told("addresses of tk0: 0 came, 1 went"));
+        let before = counted(&origin, "xdp", "received");
+        let info = asker.info();
+        asker.send(&info);
+        for _ in 0..16 {
+            phone(&origin, SERVER_V4).ask(&info);
+        }
+        assert_eq!(counted(&origin, "xdp", "received"), before + 16);
         origin.stop();
     });
 }
@@ -175,7 +227,7 @@ fn a_killed_server_leaves_no_program_behind() {
         for _ in 0..2 {
             let origin = place.start();
             assert!(network.described().contains("xdp"), "{}", network.described());
-            let mut phone = Phone::new(&origin, SERVER_V6);
+            let mut phone = phone(&origin, SERVER_V6);
             let info = phone.info();
             phone.ask(&info);
             assert_eq!(counted(&origin, "xdp", "answered"), 1);

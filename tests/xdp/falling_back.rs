@@ -6,13 +6,13 @@ use serde_json::Value;
 use tekd::service::control::ControlRequest;
 
 use super::network::{Network, SERVER_SIDE, SERVER_V4, inside};
-use super::phone::{Phone, counted, place};
+use super::phone::{counted, phone, place};
 use super::server::{Place, Server};
 
 /// Starts a server at `place`, which has to answer through sockets and to say `why` in one line.
 fn answered_by_sockets(place: &Place, why: &[&str]) -> Server {
     let server = place.start();
-    let mut phone = Phone::new(&server, SERVER_V4);
+    let mut phone = phone(&server, SERVER_V4);
     let info = phone.info();
     assert_eq!(phone.ask(&info).len(), 64);
     assert_eq!(counted(&server, "udp", "answered"), 1);
@@ -56,7 +56,7 @@ fn an_interface_that_another_program_has_is_left_to_it() {
         let second = place(network, dir.path(), "second");
         let second = answered_by_sockets(&second, &["another XDP program", "`ip link set dev tk0 xdp off`"]);
         second.stop();
-        let mut phone = Phone::new(&first, SERVER_V4);
+        let mut phone = phone(&first, SERVER_V4);
         let info = phone.info();
         phone.ask(&info);
         assert_eq!(counted(&first, "xdp", "answered"), 1, "the first has what it had");
@@ -69,7 +69,7 @@ fn an_interface_that_is_not_there_costs_only_itself() {
     inside("falling_back::an_interface_that_is_not_there_costs_only_itself", |network| {
         let dir = tempfile::tempdir().expect("a directory");
         let server = place(network, dir.path(), "origin").with("--xdp", "nosuch0,tk0").start();
-        let mut phone = Phone::new(&server, SERVER_V4);
+        let mut phone = phone(&server, SERVER_V4);
         let info = phone.info();
         phone.ask(&info);
         assert_eq!(counted(&server, "xdp", "answered"), 1);
@@ -105,7 +105,7 @@ fn frames_are_copied_where_the_driver_offers_nothing_else() {
         let words = [network.at_server(), vec!["env".into(), "TEKD_LISTEN_XDP_MODE=zero-copy".into()]];
         let place = place(network, dir.path(), "origin").under(&words.concat());
         let server = place.start();
-        let mut phone = Phone::new(&server, SERVER_V4);
+        let mut phone = phone(&server, SERVER_V4);
         let info = phone.info();
         phone.ask(&info);
         assert_eq!(counted(&server, "xdp", "answered"), 1);

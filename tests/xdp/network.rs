@@ -49,6 +49,12 @@ impl Network {
         String::from_utf8_lossy(&shown.stdout).into_owned()
     }
 
+    /// Gives the server's interface an address, or takes one away: `change` is `add` or `delete`.
+    #[track_caller]
+    pub(crate) fn change_address(&self, change: &str, address: &str) {
+        must(&["-n", &self.server(), "address", change, address, "dev", SERVER_SIDE]);
+    }
+
     /// Makes both, joined, with addresses.
     fn make() -> Self {
         remove_leftovers();

@@ -9,7 +9,7 @@ use tekd::wire::MAX_DATAGRAM;
 use tekd::wire::question::Sync;
 
 use super::network::{SERVER_V4, SERVER_V6, inside};
-use super::phone::{Phone, counted, place};
+use super::phone::{counted, phone, place};
 use super::server::{NEVER, Server, until};
 
 fn streamed(carrier: impl Carrier + Send + 'static, server: &Server) {
@@ -62,7 +62,7 @@ fn what_is_too_long_or_in_pieces_is_counted_where_it_belongs() {
     inside("passing::what_is_too_long_or_in_pieces_is_counted_where_it_belongs", |network| {
         let dir = tempfile::tempdir().expect("a directory");
         let server = place(network, dir.path(), "origin").start();
-        let mut phone = Phone::new(&server, SERVER_V4);
+        let mut phone = phone(&server, SERVER_V4);
         // One byte too long fits the longest frame of IPv6; the others do not, one of them not any frame.
         for length in [MAX_DATAGRAM + 1, MAX_DATAGRAM + 100, 4000] {
             phone.send(&vec![0x81; length]);

@@ -5,36 +5,22 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tekd::engine::{Moment, Outcome, Respond, Slot};
+use tekd::engine::{Moment, Respond, Slot};
 use tekd::transport::xdp::{XdpWorker, attach};
 
-use super::counting::allocations;
+use super::echo::{Echo, ask_in_windows};
 use super::network::{CLIENT_SIDE, CLIENT_V4, Network, inside};
 use super::server::{NEVER, until};
 
 /// Tells the asking half of a test whom to ask, and how often.
 const ASKED: &str = "TEKD_TEST_ASKED";
-const WINDOW: usize = 50;
 
-/// Echoes, and publishes how often its thread allocated since its first batch.
-struct Echo {
-    first: Option<u64>,
-    allocated: Arc<AtomicU64>,
-    spoil: bool,
-}
+/// Answers nobody.
+struct Panics;
 
-impl Respond for Echo {
-    fn respond(&mut self, _now: Moment, slots: &mut [Slot<'_>]) {
-        let now = allocations();
-        self.allocated.store(now - *self.first.get_or_insert(now), Ordering::Relaxed);
-        for slot in slots {
-            assert_ne!(slot.request[0], b'!', "on purpose");
-            if self.spoil {
-                std::hint::black_box(Box::new(0u8));
-            }
-            slot.answer[..slot.request.len()].copy_from_slice(slot.request);
-            slot.outcome = Outcome::Respond(slot.request.len());
-        }
+impl Respond for Panics {
+    fn respond(&mut self, _now: Moment, _slots: &mut [Slot<'_>]) {
+        panic!("on purpose");
     }
 }
 
@@ -47,16 +33,7 @@ fn asks_if_it_is_told_whom() {
     let client = UdpSocket::bind("0.0.0.0:0").expect("an ephemeral port");
     client.connect(address).expect("a route");
     client.set_read_timeout(Some(NEVER)).expect("a timeout");
-    let mut buffer = [0; 2048];
-    for window in 0..datagrams / WINDOW {
-        for index in 0..WINDOW {
-            client.send(&[7; 2048][..64 + (window + index) % 1000]).expect("sent");
-        }
-        for _ in 0..WINDOW {
-            let length = client.recv(&mut buffer).expect("an answer");
-            assert!(buffer[..length].iter().all(|byte| *byte == 7));
-        }
-    }
+    ask_in_windows(&client, datagrams);
 }
 
 /// Has the other half ask `address` that often.
@@ -80,7 +57,7 @@ fn allocations_over(network: &Network, datagrams: usize, spoil: bool) -> u64 {
     let (attachment, sockets) = attach(CLIENT_SIDE, address, false).expect("attached");
     let allocated = Arc::new(AtomicU64::new(0));
     let start = |socket| {
-        let responder = Echo { first: None, allocated: Arc::clone(&allocated), spoil };
+        let responder = Echo::new(&allocated, spoil);
         let clock = || Moment { unix: 0, monotonic_ms: 0 };
         XdpWorker::spawn("xdp", socket, clock, responder).expect("a thread")
     };
@@ -128,9 +105,8 @@ fn a_worker_that_panics_is_noticed_and_the_kernel_has_its_queue_again() {
         let address = beside.local_addr().expect("bound");
         let (_attachment, sockets) = attach(CLIENT_SIDE, address, false).expect("attached");
         let start = |socket| {
-            let responder = Echo { first: None, allocated: Arc::default(), spoil: false };
             let clock = || Moment { unix: 0, monotonic_ms: 0 };
-            XdpWorker::spawn("xdp", socket, clock, responder).expect("a thread")
+            XdpWorker::spawn("xdp", socket, clock, Panics).expect("a thread")
         };
         let workers: Vec<XdpWorker> = sockets.into_iter().map(start).collect();
         let words = network.at_server();

@@ -3,26 +3,23 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::bpf::{self, AddressSet, NotLoaded, QueueSockets};
+use super::addresses::{Addresses, Change};
+use super::bpf::{self, NotLoaded, QueueSockets};
 use super::interface::{Interface, addresses_of};
-use super::program::{ADDRESS_BYTES, Wanted, assemble};
+use super::program::{Wanted, assemble};
 use super::rings::{FRAME_BYTES, FRAMES, XdpSocket};
 
 /// Queues of an interface that are served, at most; frames of the others go to the kernel.
 pub const MAX_QUEUES: u32 = 64;
-/// Addresses that an interface is asked at, at most; frames to the others go to the kernel.
-pub const MAX_ADDRESSES: usize = 256;
 /// How long is waited for queues that are taken. The kernel frees the queue of a closed socket some
 /// milliseconds later, so one that has just been started again finds its own still taken.
 const TAKEN: Duration = Duration::from_secs(2);
 const TAKEN_STEP: Duration = Duration::from_millis(5);
-
-const _: () = assert!(MAX_ADDRESSES <= u32::MAX as usize);
 
 /// What was to be done when it went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,13 +121,14 @@ impl std::error::Error for XdpError {
 #[derive(Debug)]
 pub struct Attachment {
     interface: String,
+    index: u32,
     zero_copy: bool,
     unserved: Unserved,
+    addresses: Addresses,
     // What holds it comes first.
     _link: OwnedFd,
     _program: OwnedFd,
     _sockets: QueueSockets,
-    _addresses: AddressSet,
 }
 
 /// What was left to the kernel because there is too much of it.
@@ -138,7 +136,7 @@ pub struct Attachment {
 pub struct Unserved {
     /// Queues beyond [`MAX_QUEUES`].
     pub queues: u32,
-    /// Addresses beyond [`MAX_ADDRESSES`].
+    /// Addresses beyond [`MAX_ADDRESSES`](super::MAX_ADDRESSES), when it was attached.
     pub addresses: usize,
 }
 
@@ -157,12 +155,21 @@ impl Attachment {
     pub fn unserved(&self) -> Unserved {
         self.unserved
     }
+
+    /// Has the addresses that the interface has now answered, and no others.
+    ///
+    /// # Errors
+    /// The system's; the addresses that have not been changed yet stay as they were.
+    pub fn follow(&mut self) -> io::Result<Change> {
+        self.addresses.become_those_of(&addresses_of(self.index)?)
+    }
 }
 
 /// Has datagrams to `local` that come by the interface `name` brought to sockets, one for each of its queues.
 ///
 /// An unspecified address is every address of the interface and of the loopback, `[::]` of both families;
-/// they are those it has now. With `zero_copy`, sockets are opened without a copy if the driver offers it.
+/// they are those it has now, until the attachment is told to [`follow`](Attachment::follow). With
+/// `zero_copy`, sockets are opened without a copy if the driver offers it.
 ///
 /// # Errors
 /// [`XdpError`]; then nothing is attached.
@@ -176,18 +183,22 @@ pub fn attach(
     if let Some(upper) = &interface.upper {
         return Err(failed(Step::Upper)(io::Error::other(upper.clone())));
     }
-    let addresses = asked_at(&interface, local.ip()).map_err(failed(Step::Addresses))?;
+    let owns = addresses_of(interface.index).map_err(failed(Step::Addresses))?;
     let queues = interface.queues.min(MAX_QUEUES);
     if queues == 0 {
         return Err(failed(Step::Queues)(io::ErrorKind::Unsupported.into()));
     }
-    let served = &addresses[..addresses.len().min(MAX_ADDRESSES)];
-    let set = address_set(served).map_err(failed(Step::Maps))?;
+    let mut addresses = Addresses::none(local.ip()).map_err(failed(Step::Maps))?;
+    let change = addresses.become_those_of(&owns).map_err(failed(Step::Maps))?;
+    if change.served == 0 {
+        return Err(failed(Step::Addresses)(io::ErrorKind::AddrNotAvailable.into()));
+    }
     let sockets = QueueSockets::create(queues).map_err(failed(Step::Maps))?;
     let wanted = Wanted {
         station: interface.station,
         port: local.port(),
-        addresses: set.as_fd(),
+        addresses: addresses.asked(),
+        broadcasts: addresses.broadcasts(),
         sockets: sockets.as_fd(),
     };
     let program = bpf::load(&assemble(&wanted)).map_err(|NotLoaded { source, verdict }| XdpError {
@@ -202,12 +213,13 @@ pub fn attach(
     }
     let attachment = Attachment {
         interface: interface.name,
+        index: interface.index,
         zero_copy: opened.iter().all(XdpSocket::zero_copy),
-        unserved: Unserved { queues: interface.queues - queues, addresses: addresses.len() - served.len() },
+        unserved: Unserved { queues: interface.queues - queues, addresses: change.unserved },
+        addresses,
         _link: link,
         _program: program,
         _sockets: sockets,
-        _addresses: set,
     };
     Ok((attachment, opened))
 }
@@ -242,29 +254,6 @@ fn open_when_free(
             end => return end,
         }
     }
-}
-
-/// The addresses of `interface` that `local` stands for; at least one.
-fn asked_at(interface: &Interface, local: IpAddr) -> io::Result<Vec<IpAddr>> {
-    let stands_for = |address: &IpAddr| match local {
-        IpAddr::V6(all) if all.is_unspecified() => true,
-        IpAddr::V4(all) if all.is_unspecified() => address.is_ipv4(),
-        one => *address == one,
-    };
-    let addresses: Vec<IpAddr> = addresses_of(interface.index)?.into_iter().filter(stands_for).collect();
-    if addresses.is_empty() { Err(io::ErrorKind::AddrNotAvailable.into()) } else { Ok(addresses) }
-}
-
-fn address_set(addresses: &[IpAddr]) -> io::Result<AddressSet> {
-    let set = AddressSet::create(MAX_ADDRESSES as u32)?;
-    for address in addresses {
-        let bytes: [u8; ADDRESS_BYTES] = match address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
-        };
-        set.add(bytes)?;
-    }
-    Ok(set)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::program::{ADDRESS_BYTES, Instruction};
 
 const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
+const MAP_DELETE_ELEM: libc::c_int = 3;
 const PROG_LOAD: libc::c_int = 5;
 const LINK_CREATE: libc::c_int = 28;
 
@@ -115,7 +116,7 @@ fn update<K, V>(map: BorrowedFd<'_>, key: &K, value: &V) -> io::Result<()> {
     bpf(MAP_UPDATE_ELEM, &mut attributes).map(|_| ())
 }
 
-/// The set of addresses that are asked.
+/// A set of addresses.
 #[derive(Debug)]
 pub(super) struct AddressSet(OwnedFd);
 
@@ -126,6 +127,13 @@ impl AddressSet {
 
     pub(super) fn add(&self, address: [u8; ADDRESS_BYTES]) -> io::Result<()> {
         update(self.0.as_fd(), &address, &1u32)
+    }
+
+    /// Removes an address that is in it.
+    pub(super) fn remove(&self, address: [u8; ADDRESS_BYTES]) -> io::Result<()> {
+        let map = self.0.as_raw_fd();
+        let mut attributes = MapUpdate { map, padding: 0, key: address_of(&address), value: 0, flags: 0 };
+        bpf(MAP_DELETE_ELEM, &mut attributes).map(|_| ())
     }
 }
 

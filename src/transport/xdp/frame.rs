@@ -22,7 +22,7 @@ const HEADERS_V6: usize = ETHERNET + IPV6 + UDP;
 /// The longest frame that is taken and the longest that is sent, bytes.
 pub const MAX_FRAME: usize = HEADERS_V6 + MAX_DATAGRAM;
 /// Room in front of an answer for its headers, bytes: a cache line.
-pub(super) const HEAD: usize = 64;
+pub const HEAD: usize = 64;
 
 pub(super) const TYPE_V4: [u8; 2] = [0x08, 0x00];
 pub(super) const TYPE_V6: [u8; 2] = [0x86, 0xdd];
@@ -48,19 +48,19 @@ enum Headers<'a> {
 
 /// A question in its frame.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'a> {
+pub struct Question<'a> {
     /// Who asks.
-    pub(super) ip: IpAddr,
+    pub ip: IpAddr,
     /// From which port; not 0.
-    pub(super) port: u16,
+    pub port: u16,
     /// What the datagram holds.
-    pub(super) payload: &'a [u8],
+    pub payload: &'a [u8],
     headers: Headers<'a>,
 }
 
 impl<'a> Question<'a> {
     /// Finds the question in `frame`; `None` if it is not exactly of the form described above.
-    pub(super) fn parse(frame: &'a [u8]) -> Option<Self> {
+    pub fn parse(frame: &'a [u8]) -> Option<Self> {
         let ethernet = frame.first_chunk::<ETHERNET>()?;
         // A group of stations never asks, and must not be answered.
         let from_group = ethernet[6] & 1 != 0;
@@ -108,7 +108,7 @@ impl<'a> Question<'a> {
     /// Writes the headers of `answer` to the end of `room`; returns how many bytes they are.
     ///
     /// `answer` has at most [`MAX_DATAGRAM`] bytes.
-    pub(super) fn write_headers(&self, room: &mut [u8; HEAD], answer: &[u8]) -> usize {
+    pub fn write_headers(&self, room: &mut [u8; HEAD], answer: &[u8]) -> usize {
         debug_assert!(answer.len() <= MAX_DATAGRAM);
         match self.headers {
             Headers::V4(asked) => {

@@ -20,6 +20,8 @@ const UPPER: &str = "upper_";
 const TYPE_ETHERNET: &str = "1";
 /// The interface whose addresses every other one may be asked for: where anycast addresses are put.
 const LOOPBACK_INDEX: u32 = 1;
+/// The longest prefix of a subnet that has a broadcast address, bits.
+pub(super) const LONGEST_WITH_BROADCAST: u8 = 30;
 /// Queues looked for, at most.
 const MAX_QUEUES: u32 = 1024;
 /// How long the kernel may take to tell addresses.
@@ -115,9 +117,17 @@ struct Attribute {
     kind: u16,
 }
 
+/// An address of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) ip: IpAddr,
+    /// What stands for all of its subnet, of IPv4 and of more than two addresses (RFC 3021).
+    pub(super) broadcast: Option<Ipv4Addr>,
+}
+
 /// Addresses at which the interface with this number may be asked: its own, and those of the loopback that
 /// other machines can know.
-pub(super) fn addresses_of(interface: u32) -> io::Result<Vec<IpAddr>> {
+pub(super) fn addresses_of(interface: u32) -> io::Result<Vec<Own>> {
     let route = Protocol::from(libc::NETLINK_ROUTE);
     let mut socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(route))?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -141,7 +151,7 @@ pub(super) fn addresses_of(interface: u32) -> io::Result<Vec<IpAddr>> {
 }
 
 /// Reads what one answer of the kernel says; whether more is to come.
-fn read_messages(mut rest: &[u8], interface: u32, found: &mut Vec<IpAddr>) -> io::Result<bool> {
+fn read_messages(mut rest: &[u8], interface: u32, found: &mut Vec<Own>) -> io::Result<bool> {
     while let Ok((header, _)) = MessageHeader::read_from_prefix(rest) {
         let length = header.length as usize;
         let Some(body) = rest.get(size_of::<MessageHeader>()..length) else { break };
@@ -160,7 +170,7 @@ fn read_messages(mut rest: &[u8], interface: u32, found: &mut Vec<IpAddr>) -> io
 }
 
 /// The address in one message, if the interface may be asked at it.
-fn read_address(body: &[u8], interface: u32) -> Option<IpAddr> {
+fn read_address(body: &[u8], interface: u32) -> Option<Own> {
     let (message, mut rest) = AddressMessage::read_from_prefix(body).ok()?;
     if message.interface != interface && message.interface != LOOPBACK_INDEX {
         return None;
@@ -181,8 +191,19 @@ fn read_address(body: &[u8], interface: u32) -> Option<IpAddr> {
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    // Of two ends of a line ours is the local one; elsewhere only the address is told.
-    local.or(peer).filter(|address| !address.is_loopback())
+    // Of two ends of a line ours is the local one, the subnet is the other's; elsewhere they are the same.
+    let ip = local.or(peer).filter(|address| !address.is_loopback())?;
+    Some(Own { ip, broadcast: peer.and_then(|peer| broadcast(peer, message.prefix)) })
+}
+
+/// The address in whose host part each bit is set (RFC 919).
+fn broadcast(ip: IpAddr, prefix: u8) -> Option<Ipv4Addr> {
+    match ip {
+        IpAddr::V4(ip) if prefix <= LONGEST_WITH_BROADCAST => {
+            Some(Ipv4Addr::from_bits(ip.to_bits() | u32::MAX >> prefix))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +230,21 @@ mod tests {
     #[test]
     fn the_kernel_tells_addresses_and_none_of_the_loopback_alone() {
         let found = addresses_of(LOOPBACK_INDEX).expect("addresses");
-        assert!(found.iter().all(|address| !address.is_loopback()), "{found:?}");
+        assert!(found.iter().all(|own| !own.ip.is_loopback()), "{found:?}");
+    }
+
+    #[test]
+    fn a_subnet_of_more_than_two_addresses_has_one_that_stands_for_all() {
+        let of = |prefix| broadcast([192, 0, 2, 77].into(), prefix).map(|address| address.octets());
+        assert_eq!(of(24), Some([192, 0, 2, 255]));
+        assert_eq!(of(26), Some([192, 0, 2, 127]));
+        assert_eq!(of(30), Some([192, 0, 2, 79]));
+        assert_eq!(of(8), Some([192, 255, 255, 255]));
+        assert_eq!(of(0), Some([255; 4]));
+        for prefix in [31, 32, 33, 255] {
+            assert_eq!(of(prefix), None, "{prefix}");
+        }
+        assert_eq!(broadcast(Ipv6Addr::LOCALHOST.into(), 24), None);
     }
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -233,14 +268,14 @@ mod tests {
             message(libc::AF_INET, 3, &[v4(9, libc::IFA_ADDRESS), v4(1, libc::IFA_LOCAL)]),
             message(libc::AF_INET, 4, &[v4(2, libc::IFA_LOCAL)]),
             message(libc::AF_INET, LOOPBACK_INDEX, &[attribute(libc::IFA_LOCAL, &[127, 0, 0, 1])]),
-            message(libc::AF_INET, LOOPBACK_INDEX, &[v4(53, libc::IFA_LOCAL)]),
+            message(libc::AF_INET, LOOPBACK_INDEX, &[v4(53, libc::IFA_LOCAL), v4(53, libc::IFA_ADDRESS)]),
             message(libc::AF_INET6, 3, &[attribute(libc::IFA_ADDRESS, &v6.octets())]),
         ]
         .concat();
         let mut found = Vec::new();
         assert!(read_messages(&text, 3, &mut found).expect("no error"));
-        let wanted: [IpAddr; 3] = [[192, 0, 2, 1].into(), [192, 0, 2, 53].into(), v6.into()];
-        assert_eq!(found, wanted);
+        let of_v4 = |last| Own { ip: [192, 0, 2, last].into(), broadcast: Some([192, 0, 2, 255].into()) };
+        assert_eq!(found, [of_v4(1), of_v4(53), Own { ip: v6.into(), broadcast: None }]);
         for cut in 0..text.len() {
             let mut some = Vec::new();
             read_messages(&text[..cut], 3, &mut some).expect("no error");

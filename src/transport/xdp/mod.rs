@@ -10,15 +10,17 @@
 //! What goes this way passes no packet filter of the kernel, and no check of the path back to its source.
 
 mod frame;
+mod interface;
 mod program;
 mod bpf;
-mod interface;
+mod addresses;
 mod rings;
 mod attach;
 mod worker;
 
-pub use attach::{Attachment, MAX_ADDRESSES, MAX_QUEUES, Unserved, XdpError, attach};
-pub use frame::MAX_FRAME;
+pub use addresses::{Change, MAX_ADDRESSES};
+pub use attach::{Attachment, MAX_QUEUES, Unserved, XdpError, attach};
+pub use frame::{HEAD, MAX_FRAME, Question};
 pub use interface::{MAX_NAME, network_cards};
 pub use rings::{FRAME_BYTES, FRAMES, Mishaps, XdpSocket};
 pub use worker::{XdpCounters, XdpCounts, XdpWorker, XdpWorkerError};

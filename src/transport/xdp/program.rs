@@ -2,8 +2,9 @@
 //!
 //! Ours is a frame to this interface's station, untagged, at most [`MAX_FRAME`] bytes, of IPv4 without
 //! options and in one piece or of IPv6 without extension headers, with a UDP datagram to our port and to one
-//! of our addresses. It goes to the socket of the queue it came by. Everything else, and what comes by a
-//! queue without a socket, goes on to the kernel as if there were no program.
+//! of our addresses, and not from one that stands for a subnet of ours. It goes to the socket of the queue it
+//! came by. Everything else, and what comes by a queue without a socket, goes on to the kernel as if there
+//! were no program.
 //!
 //! The program has no loop and writes nothing but its own stack; the kernel's verifier proves that each load
 //! lies in the frame. Offsets count from the start of the frame.
@@ -15,9 +16,10 @@ use zerocopy::{Immutable, IntoBytes};
 use super::frame::{
     ETHERNET, FRAGMENT_V4, IPV4, IPV6, MAX_FRAME, PROTOCOL_UDP, TYPE_V4, TYPE_V6, UDP, VERSION_V4,
 };
+use super::interface::LONGEST_WITH_BROADCAST;
 
 /// Instructions of a program, at most.
-const MAX_INSTRUCTIONS: usize = 64;
+const MAX_INSTRUCTIONS: usize = 80;
 
 /// What passes on to the kernel.
 pub(super) const XDP_PASS: i32 = 2;
@@ -54,11 +56,12 @@ const R0: u8 = 0;
 const R1: u8 = 1;
 const R2: u8 = 2;
 const R3: u8 = 3;
-const FRAME: u8 = 2;
 const END: u8 = 3;
 const LIMIT: u8 = 4;
 const VALUE: u8 = 5;
+/// Two that a call leaves alone.
 const CONTEXT: u8 = 6;
+const FRAME: u8 = 7;
 const STACK: u8 = 10;
 
 /// Where the address looked up stands below the top of the stack.
@@ -71,6 +74,9 @@ const MAPPED: i32 = 0x0000_ffff_u32.to_be().cast_signed();
 const TYPE_AT: i16 = 12;
 const V4: i16 = ETHERNET as i16;
 const V6: i16 = ETHERNET as i16;
+/// Bits that are set at the end of every broadcast address; of other sources only one in four has them.
+const BROADCAST_BITS: i32 = 3;
+const _: () = assert!(32 - LONGEST_WITH_BROADCAST as u32 == BROADCAST_BITS.count_ones());
 const PORT_V4: i16 = V4 + IPV4 as i16 + 2;
 const PORT_V6: i16 = V6 + IPV6 as i16 + 2;
 
@@ -93,6 +99,8 @@ pub(super) struct Wanted<'a> {
     pub(super) port: u16,
     /// A hash map whose keys are the addresses that are asked, [`ADDRESS_BYTES`] each.
     pub(super) addresses: BorrowedFd<'a>,
+    /// The same of addresses that nobody asks from, since each stands for a subnet.
+    pub(super) broadcasts: BorrowedFd<'a>,
     /// A map from queues to sockets.
     pub(super) sockets: BorrowedFd<'a>,
 }
@@ -124,6 +132,13 @@ pub(super) fn assemble(wanted: &Wanted<'_>) -> Vec<Instruction> {
     code.put(STORE_IMMEDIATE_32, STACK, 0, KEY, 0);
     code.put(STORE_IMMEDIATE_32, STACK, 0, KEY + 4, 0);
     code.put(STORE_IMMEDIATE_32, STACK, 0, KEY + 8, MAPPED);
+    code.put(LOAD_8, VALUE, FRAME, V4 + 15, 0);
+    code.put(AND_IMMEDIATE, VALUE, 0, 0, BROADCAST_BITS);
+    let to_asked = code.put(JUMP_UNEQUAL_IMMEDIATE, VALUE, 0, 0, BROADCAST_BITS);
+    code.copy_word(V4 + 12, KEY + 12);
+    code.look_up(wanted.broadcasts);
+    code.pass_if(JUMP_UNEQUAL_IMMEDIATE, R0, 0, 0);
+    code.land(to_asked);
     code.copy_word(V4 + 16, KEY + 12);
     let to_lookup = code.put(JUMP, 0, 0, 0, 0);
 
@@ -137,10 +152,7 @@ pub(super) fn assemble(wanted: &Wanted<'_>) -> Vec<Instruction> {
     }
 
     code.land(to_lookup);
-    code.put(MOVE, R2, STACK, 0, 0);
-    code.put(ADD_IMMEDIATE, R2, 0, 0, KEY.into());
-    code.load_map(R1, wanted.addresses);
-    code.put(CALL, 0, 0, 0, MAP_LOOKUP_ELEM);
+    code.look_up(wanted.addresses);
     code.pass_if(JUMP_EQUAL_IMMEDIATE, R0, 0, 0);
     code.put(LOAD_32, R2, CONTEXT, RX_QUEUE_INDEX, 0);
     code.load_map(R1, wanted.sockets);
@@ -192,6 +204,14 @@ impl Assembler {
     fn copy_word(&mut self, at: i16, to: i16) {
         self.put(LOAD_32, VALUE, FRAME, at, 0);
         self.put(STORE_32, STACK, VALUE, to, 0);
+    }
+
+    /// Makes [`R0`] 0 unless the address on the stack is in `map`.
+    fn look_up(&mut self, map: BorrowedFd<'_>) {
+        self.put(MOVE, R2, STACK, 0, 0);
+        self.put(ADD_IMMEDIATE, R2, 0, 0, KEY.into());
+        self.load_map(R1, map);
+        self.put(CALL, 0, 0, 0, MAP_LOOKUP_ELEM);
     }
 
     fn load_map(&mut self, to: u8, map: BorrowedFd<'_>) {

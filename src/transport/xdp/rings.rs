@@ -140,6 +140,25 @@ impl<T: Entry> Ring<T> {
     }
 }
 
+/// The four rings of one socket.
+struct Rings {
+    fill: Ring<u64>,
+    completed: Ring<u64>,
+    incoming: Ring<libc::xdp_desc>,
+    outgoing: Ring<libc::xdp_desc>,
+}
+
+impl Rings {
+    fn map(socket: &OwnedFd, offsets: &libc::xdp_mmap_offsets) -> io::Result<Self> {
+        Ok(Rings {
+            fill: Ring::map(socket, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr)?,
+            completed: Ring::map(socket, libc::XDP_UMEM_PGOFF_COMPLETION_RING, offsets.cr)?,
+            incoming: Ring::map(socket, libc::XDP_PGOFF_RX_RING as u64, offsets.rx)?,
+            outgoing: Ring::map(socket, libc::XDP_PGOFF_TX_RING as u64, offsets.tx)?,
+        })
+    }
+}
+
 /// Where a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
@@ -269,11 +288,20 @@ impl XdpSocket {
         // SAFETY: zero-is-valid: the struct is twelve integers.
         let offsets =
             get(&socket, libc::XDP_MMAP_OFFSETS, unsafe { std::mem::zeroed::<libc::xdp_mmap_offsets>() })?;
-        let mut opened = XdpSocket {
-            fill: Ring::map(&socket, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr)?,
-            completed: Ring::map(&socket, libc::XDP_UMEM_PGOFF_COMPLETION_RING, offsets.cr)?,
-            incoming: Ring::map(&socket, libc::XDP_PGOFF_RX_RING as u64, offsets.rx)?,
-            outgoing: Ring::map(&socket, libc::XDP_PGOFF_TX_RING as u64, offsets.tx)?,
+        let rings = Rings::map(&socket, &offsets)?;
+        let opened = XdpSocket::new(socket, rings, memory, zero_copy);
+        bind(&opened.socket, interface, queue, if zero_copy { libc::XDP_ZEROCOPY } else { libc::XDP_COPY })?;
+        Ok(opened)
+    }
+
+    /// A socket that has lent its first frames; `memory` is [`FRAMES`] frames long.
+    fn new(socket: OwnedFd, rings: Rings, memory: MmapRaw, zero_copy: bool) -> XdpSocket {
+        let Rings { fill, completed, incoming, outgoing } = rings;
+        let mut new = XdpSocket {
+            fill,
+            completed,
+            incoming,
+            outgoing,
             socket,
             memory,
             owners: vec![Owner::Free; FRAMES].into_boxed_slice(),
@@ -284,11 +312,10 @@ impl XdpSocket {
             zero_copy,
         };
         // The list never grows beyond this.
-        opened.free.reserve_exact(LENT);
-        (0..LENT as u16).for_each(|frame| opened.lend(frame));
-        opened.fill.publish();
-        bind(&opened.socket, interface, queue, if zero_copy { libc::XDP_ZEROCOPY } else { libc::XDP_COPY })?;
-        Ok(opened)
+        new.free.reserve_exact(LENT);
+        (0..LENT as u16).for_each(|frame| new.lend(frame));
+        new.fill.publish();
+        new
     }
 
     /// Whether the card itself reads and writes the frames.
@@ -510,3 +537,8 @@ fn again_later(result: libc::ssize_t) -> io::Result<()> {
         e => Err(e),
     }
 }
+
+#[cfg(test)]
+pub(super) mod played;
+#[cfg(test)]
+mod tests;

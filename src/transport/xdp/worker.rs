@@ -28,8 +28,8 @@ const DRAIN_ROUNDS: usize = FRAMES / BATCH;
 const STATISTICS_ROUNDS: u32 = 4096;
 /// Batches in a row that could not be sent after which a worker gives up.
 const MAX_ERRORS: usize = 64;
-/// How long every answer frame may be on its way before a queue is given up.
-const STUCK: Duration = Duration::from_secs(1);
+/// How long every answer frame may be on its way before a queue is given up, milliseconds.
+const STUCK_MS: u64 = 1000;
 
 counters! {
     /// What one worker has done. Every frame received ends in exactly one of `answered`, `ignored`,
@@ -93,8 +93,8 @@ pub struct XdpWorker {
 impl XdpWorker {
     /// Starts a thread called `name` that answers what comes to `socket` (from [`attach`](super::attach)).
     ///
-    /// `clock` is read once per batch. `responder` must leave every answer within 1232 bytes, within the
-    /// question unless the slot is proved, and never `Later`.
+    /// `clock` is read once per batch, and when no frame of one found room. `responder` must leave every
+    /// answer within 1232 bytes, within the question unless the slot is proved, and never `Later`.
     ///
     /// # Errors
     /// When the system gives no thread or no wake-up pipe.
@@ -105,11 +105,8 @@ impl XdpWorker {
     {
         let counters = Arc::new(XdpCounters::default());
         let counted = Arc::clone(&counters);
-        let running = Running::start(name, move |orders| {
-            let (counters, told) = (counted, (Mishaps::default(), 0));
-            let (rounds, errors, stuck) = (0, 0, None);
-            Worker { socket, orders, responder, clock, counters, told, rounds, errors, stuck }.run()
-        })?;
+        let running =
+            Running::start(name, move |orders| Worker::new(socket, clock, responder, counted).run(&orders))?;
         Ok(XdpWorker { running, counters })
     }
 
@@ -160,7 +157,6 @@ struct Envelope<'a> {
 
 struct Worker<R, C> {
     socket: XdpSocket,
-    orders: Orders,
     responder: R,
     clock: C,
     counters: Arc<XdpCounters>,
@@ -168,21 +164,26 @@ struct Worker<R, C> {
     told: (Mishaps, u64),
     rounds: u32,
     errors: usize,
-    /// Since when nothing that was sent has left, while frames came that found no room.
-    stuck: Option<Instant>,
+    /// Since when nothing that was sent has left, while frames came that found no room, by the clock.
+    stuck_ms: Option<u64>,
 }
 
 impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
-    fn run(mut self) -> io::Result<()> {
+    fn new(socket: XdpSocket, clock: C, responder: R, counters: Arc<XdpCounters>) -> Self {
+        let (told, rounds, errors, stuck_ms) = ((Mishaps::default(), 0), 0, 0, None);
+        Worker { socket, responder, clock, counters, told, rounds, errors, stuck_ms }
+    }
+
+    fn run(mut self, orders: &Orders) -> io::Result<()> {
         loop {
             // What cannot be sent now, since the interface is down, goes with a later batch.
             let _ = self.socket.kick();
             self.count_drops()?;
-            mmsg::wait(self.socket.as_fd(), self.orders.woken.as_fd())?;
-            if self.orders.stop() {
+            mmsg::wait(self.socket.as_fd(), orders.woken.as_fd())?;
+            if orders.stop() {
                 return self.drain();
             }
-            if !self.answer_until_idle()?
+            if !self.answer_until_idle(orders)?
                 && let Some(error) = self.socket.take_error()?
             {
                 return Err(error);
@@ -191,9 +192,9 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
     }
 
     /// Answers until nothing has come for [`SPIN`], or stop; whether anything came.
-    fn answer_until_idle(&mut self) -> io::Result<bool> {
+    fn answer_until_idle(&mut self, orders: &Orders) -> io::Result<bool> {
         let (mut any, mut idle) = (false, None);
-        while !self.orders.stop() {
+        while !orders.stop() {
             if self.round()? > 0 {
                 (any, idle) = (true, None);
             } else if idle.get_or_insert_with(Instant::now).elapsed() < SPIN {
@@ -225,7 +226,7 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
         if received == 0 {
             return if self.socket.mishaps().no_room == no_room { Ok(0) } else { self.note_no_room() };
         }
-        self.stuck = None;
+        self.stuck_ms = None;
         let mut counts = XdpCounts { received: received as u64, ..XdpCounts::default() };
         let now = (self.clock)();
         let answers = ask(&mut self.socket, &mut self.responder, now, &mut counts);
@@ -256,10 +257,11 @@ impl<R: Respond, C: Fn() -> Moment> Worker<R, C> {
 
     /// Gives up a queue whose frames do not come back from being sent: its sockets beside can answer.
     fn note_no_room(&mut self) -> io::Result<usize> {
-        if self.stuck.get_or_insert_with(Instant::now).elapsed() < STUCK {
+        let now_ms = (self.clock)().monotonic_ms;
+        if now_ms.saturating_sub(*self.stuck_ms.get_or_insert(now_ms)) < STUCK_MS {
             return Ok(0);
         }
-        let what = format!("nothing that was to be sent has left for {} s", STUCK.as_secs());
+        let what = format!("nothing that was to be sent has left for {STUCK_MS} ms");
         Err(io::Error::other(what))
     }
 
@@ -332,3 +334,6 @@ fn accepted<'a>(frame: &'a [u8], counts: &mut XdpCounts) -> Option<Question<'a>>
     }
     Some(question)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The kernel itself on the program: its verifier, and its verdict on the same table of frames.
 
 use super::super::frame::tests::{SERVER_MAC, SERVER_PORT, SERVER_V4, SERVER_V6, question_v4};
-use super::super::program::tests::{XDP_REDIRECT, mapped, program, table};
+use super::super::program::tests::{BROADCASTS, XDP_REDIRECT, mapped, program, table};
 use super::super::program::{Wanted, XDP_PASS, assemble};
 use super::*;
 
@@ -18,10 +18,13 @@ fn the_kernel_takes_the_program_and_decides_the_table_alike() {
     let addresses = AddressSet::create(2).expect("a map");
     addresses.add(mapped(SERVER_V4)).expect("room for two");
     addresses.add(SERVER_V6).expect("room for two");
+    let broadcasts = AddressSet::create(2).expect("a map");
+    BROADCASTS.into_iter().for_each(|address| broadcasts.add(mapped(address)).expect("room for two"));
     let wanted = Wanted {
         station: SERVER_MAC,
         port: SERVER_PORT,
         addresses: addresses.as_fd(),
+        broadcasts: broadcasts.as_fd(),
         sockets: sockets.as_fd(),
     };
     let program = load(&assemble(&wanted)).expect("a program that the verifier takes");

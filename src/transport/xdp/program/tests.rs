@@ -1,8 +1,8 @@
 //! The program on a table of frames, run by a small machine.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::AsFd;
 
 use proptest::prelude::*;
 
@@ -16,20 +16,21 @@ const FRAME_AT: u64 = 0x1_0000;
 const CONTEXT_AT: u64 = 0x2_0000;
 const STACK_AT: u64 = 0x3_0000;
 
+/// What stands for the server's subnets.
+pub(in crate::transport::xdp) const BROADCASTS: [[u8; 4]; 2] = [[192, 0, 2, 255], [198, 51, 100, 127]];
+
 pub(in crate::transport::xdp) fn mapped(address: [u8; 4]) -> [u8; ADDRESS_BYTES] {
     std::net::Ipv4Addr::from(address).to_ipv6_mapped().octets()
 }
 
-fn null() -> OwnedFd {
-    File::open("/dev/null").expect("a descriptor").into()
-}
-
 pub(in crate::transport::xdp) fn program() -> Vec<Instruction> {
-    let (addresses, sockets) = (null(), null());
+    // Any three descriptors that stay open.
+    let (addresses, broadcasts, sockets) = (io::stdin(), io::stdout(), io::stderr());
     assemble(&Wanted {
         station: SERVER_MAC,
         port: SERVER_PORT,
         addresses: addresses.as_fd(),
+        broadcasts: broadcasts.as_fd(),
         sockets: sockets.as_fd(),
     })
 }
@@ -41,6 +42,7 @@ struct Machine<'a> {
     stack: [u8; ADDRESS_BYTES],
     registers: [u64; 11],
     addresses: HashSet<[u8; ADDRESS_BYTES]>,
+    broadcasts: HashSet<[u8; ADDRESS_BYTES]>,
 }
 
 impl<'a> Machine<'a> {
@@ -48,7 +50,8 @@ impl<'a> Machine<'a> {
         let mut registers = [0; 11];
         (registers[1], registers[10]) = (CONTEXT_AT, STACK_AT + ADDRESS_BYTES as u64);
         let addresses = [mapped(SERVER_V4), SERVER_V6].into();
-        Machine { frame, stack: [0; ADDRESS_BYTES], registers, addresses }
+        let broadcasts = BROADCASTS.map(mapped).into();
+        Machine { frame, stack: [0; ADDRESS_BYTES], registers, addresses, broadcasts }
     }
 
     fn load(&self, address: u64, bytes: usize) -> u64 {
@@ -73,6 +76,11 @@ impl<'a> Machine<'a> {
         self.stack[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
 
+    /// A call leaves nothing in the registers of its arguments.
+    fn forget(&mut self) {
+        self.registers[1..=5].fill(u64::MAX);
+    }
+
     fn run(mut self, program: &[Instruction]) -> u64 {
         let mut at = 0;
         // No jump leads back, so that each step is another instruction.
@@ -84,7 +92,10 @@ impl<'a> Machine<'a> {
             let wide = i64::from(immediate) as u64;
             let place = |base: u64| base.wrapping_add_signed(offset.into());
             match operation {
-                LOAD_IMMEDIATE => at += 1,
+                LOAD_IMMEDIATE => {
+                    self.registers[to] = wide;
+                    at += 1;
+                }
                 LOAD_32 => self.registers[to] = self.load(place(source), 4),
                 LOAD_16 => self.registers[to] = self.load(place(source), 2),
                 LOAD_8 => self.registers[to] = self.load(place(source), 1),
@@ -101,9 +112,14 @@ impl<'a> Machine<'a> {
                 JUMP_EQUAL_IMMEDIATE | JUMP_UNEQUAL_IMMEDIATE | JUMP_GREATER => {}
                 CALL if immediate == MAP_LOOKUP_ELEM => {
                     assert_eq!(self.registers[2], STACK_AT);
-                    self.registers[0] = self.addresses.contains(&self.stack).into();
+                    let map = if self.registers[1] == 0 { &self.addresses } else { &self.broadcasts };
+                    self.registers[0] = map.contains(&self.stack).into();
+                    self.forget();
                 }
-                CALL if immediate == REDIRECT_MAP => self.registers[0] = XDP_REDIRECT,
+                CALL if immediate == REDIRECT_MAP => {
+                    assert_eq!(self.registers[1..4], [2, 0, XDP_PASS as u64]);
+                    self.registers[0] = XDP_REDIRECT;
+                }
                 EXIT => return self.registers[0],
                 _ => panic!("operation {operation:#x}"),
             }
@@ -141,6 +157,8 @@ pub(in crate::transport::xdp) fn table() -> Vec<(String, Vec<u8>, bool)> {
             bend("another address", at, 0x77, false);
         }
         if v4 {
+            bend("from all of the subnet", 29, 255, false);
+            bend("from an address that ends alike", 29, 127, true);
             bend("options", 14, 0x46, false);
             bend("more fragments", 20, 0x20, false);
             bend("a late fragment", 20, 0x1f, false);
@@ -157,6 +175,9 @@ pub(in crate::transport::xdp) fn table() -> Vec<(String, Vec<u8>, bool)> {
         let tagged = [&frame[..12], &[0x81, 0, 0, 5], &frame[12..]].concat();
         table.push((format!("{name}: tagged"), tagged, false));
     }
+    let mut from_another = question_v4(&[7; 96]);
+    from_another[26..30].copy_from_slice(&BROADCASTS[1]);
+    table.push(("from all of another subnet".to_owned(), from_another, false));
     let longest = question_v6(&[7; MAX_DATAGRAM]);
     table.push(("as long as may be".to_owned(), longest.clone(), true));
     table.push(("a byte longer".to_owned(), [&longest[..], &[0]].concat(), false));
@@ -176,7 +197,7 @@ fn instructions_are_laid_out_as_the_kernel_reads_them() {
     let program = program();
     assert!(program.len() <= MAX_INSTRUCTIONS, "{}", program.len());
     assert_eq!(program.as_bytes()[..8], [0xbf, 0x16, 0, 0, 0, 0, 0, 0], "r6 = r1");
-    assert_eq!(program.as_bytes()[8..16], [0x61, 0x62, 0, 0, 0, 0, 0, 0], "r2 = *(u32 *)(r6 + 0)");
+    assert_eq!(program.as_bytes()[8..16], [0x61, 0x67, 0, 0, 0, 0, 0, 0], "r7 = *(u32 *)(r6 + 0)");
     let forward = program.iter().filter(|i| i.operation & 7 == 5 && !matches!(i.operation, CALL | EXIT));
     assert!(forward.clone().all(|jump| jump.offset >= 0) && forward.count() > 10, "no loop");
 }
