@@ -1,12 +1,15 @@
 //! Cost as the set grows: an answer, a search, a release, a delta, a start and memory, at each size.
 //!
-//! `cargo bench --bench growth [-- --keys 1k,10k,100k,1m,10m]`. A line for each size, then all of them as one
-//! line of JSON, for a chart. The release adds one key in a hundred and ends with its file synced and read
-//! back; the delta leads over it; the start opens that file. 100m takes 16 GB of memory and 5 GB of disk.
+//! `cargo bench --bench growth [-- --keys 1k,10k,100k,1m,10m] [--out DIR]`. A line for each size; with `--out`
+//! also `growth.md`, `growth.json` and the chart `growth.svg` in that directory. The release adds one key in a
+//! hundred and ends with its file synced and read back; the delta leads over it; the start opens that file.
+//! 100m takes 16 GB of memory and 5 GB of disk.
 
 #[allow(dead_code, reason = "this benchmark asks one kind of question")]
 #[path = "set/asking.rs"]
 mod asking;
+#[path = "growth/chart.rs"]
+mod chart;
 #[path = "set/keys.rs"]
 mod keys;
 mod set;
@@ -22,6 +25,7 @@ use tekd::store::generation::Generation;
 use tekd::store::{MemoryMode, RealDisk};
 
 use asking::{Questions, Sources};
+use chart::Panel;
 use keys::{Entries, SCHEMA};
 use set::{SERVICE, SET, version};
 
@@ -47,18 +51,59 @@ fn milliseconds(smoke: bool, mut call: impl FnMut()) -> f64 {
     taken[taken.len() / 2]
 }
 
+/// What is measured: its name in JSON, over its column, over its panel.
+const COSTS: [(&str, &str, &str); 6] = [
+    ("answer_ns", "answer ns", "LOOKUP answered, in batches of 32, ns"),
+    ("search_ns", "search ns", "search alone, ns"),
+    ("release_ms", "release ms", "release of 1 %, ms"),
+    ("delta_ms", "delta ms", "delta over it, ms"),
+    ("start_ms", "start ms", "start from its file, ms"),
+    ("bytes_per_key", "B a key", "memory of the table, bytes a key"),
+];
+
+/// A size, and what each of [`COSTS`] is there.
+type Row = (usize, [f64; COSTS.len()]);
+
 fn main() {
-    let (sizes, smoke) = wanted();
-    println!(
-        "{:>11} {:>10} {:>10} {:>12} {:>11} {:>11} {:>8}",
-        "keys", "answer ns", "search ns", "release ms", "delta ms", "start ms", "B a key"
+    let Wanted { sizes, smoke, out } = Wanted::from_words(&std::env::args().skip(1).collect::<Vec<_>>());
+    let heads: String = COSTS.iter().map(|(_, head, _)| format!(" {head:>11}")).collect();
+    println!("{:>11}{heads}", "keys");
+    let rows: Vec<Row> = sizes.into_iter().map(|keys| (keys, row(keys, smoke))).collect();
+    if let Some(dir) = out {
+        keep(Path::new(&dir), &rows).unwrap_or_else(|e| panic!("{dir}: {e}; the numbers are above"));
+    }
+}
+
+/// Writes table, numbers and chart.
+fn keep(dir: &Path, rows: &[Row]) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let heads: String = COSTS.iter().map(|(_, head, _)| format!(" {head} |")).collect();
+    let mut page = format!(
+        "# Cost as the set grows\n\n![chart](growth.svg)\n\n| keys |{heads}\n|{}\n",
+        "---|".repeat(7)
     );
-    let rows: Vec<Value> = sizes.into_iter().map(|keys| row(keys, smoke)).collect();
-    println!("{}", json!({ "rows": rows }));
+    for (keys, costs) in rows {
+        let cells: String = costs.iter().map(|cost| format!(" {cost:.2} |")).collect();
+        page += &format!("| {keys} |{cells}\n");
+    }
+    page += "\n`cargo bench --bench growth -- --keys SIZES --out DIR` makes this page.\n";
+    let numbers = |(keys, costs): &Row| -> Value {
+        let costs = COSTS.iter().zip(costs).map(|((name, ..), cost)| ((*name).to_owned(), json!(cost)));
+        std::iter::once(("keys".to_owned(), json!(keys))).chain(costs).collect()
+    };
+    let numbers: Vec<Value> = rows.iter().map(numbers).collect();
+    let panel = |(at, (.., title)): (usize, &(_, _, &'static str))| {
+        let points = rows.iter().map(|(keys, costs)| (*keys as f64, costs[at])).collect();
+        Panel { title, points }
+    };
+    let panels: Vec<Panel> = COSTS.iter().enumerate().map(panel).collect();
+    std::fs::write(dir.join("growth.md"), page)?;
+    std::fs::write(dir.join("growth.json"), format!("{:#}\n", json!({ "rows": numbers })))?;
+    std::fs::write(dir.join("growth.svg"), chart::svg(&panels))
 }
 
 /// Measures one size.
-fn row(keys: usize, smoke: bool) -> Value {
+fn row(keys: usize, smoke: bool) -> [f64; COSTS.len()] {
     let (mut first, mut second) = (Entries::with_capacity(keys), Entries::new());
     for (at, entry) in set::entries(keys).into_iter().enumerate() {
         if at % SECOND_OF == 0 { &mut second } else { &mut first }.push(entry);
@@ -85,18 +130,10 @@ fn row(keys: usize, smoke: bool) -> Value {
         assert!(!delta.is_empty());
     });
     let bytes = after.bytes().len() as f64 / keys as f64;
-    println!(
-        "{keys:>11} {answer:>10.1} {search:>10.1} {release:>12.2} {delta:>11.2} {start:>11.2} {bytes:>8.2}"
-    );
-    json!({
-        "keys": keys,
-        "answer_ns": answer,
-        "search_ns": search,
-        "release_ms": release,
-        "delta_ms": delta,
-        "start_ms": start,
-        "bytes_per_key": bytes,
-    })
+    let costs = [answer, search, release, delta, start, bytes];
+    let cells: String = costs.iter().map(|cost| format!(" {cost:>11.2}")).collect();
+    println!("{keys:>11}{cells}");
+    costs
 }
 
 /// Nanoseconds of an answer to a LOOKUP that hits, exempt from the limiter, and of the search alone, in
@@ -113,22 +150,31 @@ fn reading(table: &BuiltTable, smoke: bool) -> [f64; 2] {
     [answer, search].map(|ms| ms * 1e6 / count as f64)
 }
 
-/// What the command line says: sizes, and whether only to try.
-fn wanted() -> (Vec<usize>, bool) {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let smoke = !words.iter().any(|word| word == "--bench");
-    let given = words.iter().position(|word| word == "--keys").map(|at| words.get(at + 1));
-    let text = match given {
-        Some(text) => text.map_or("", String::as_str),
-        None if smoke => SMOKE,
-        None => USUAL,
-    };
-    let sizes: Option<Vec<usize>> = text.split(',').map(size).collect();
-    let Some(sizes) = sizes else {
-        eprintln!("--keys {text}? Give sizes of at least 200 keys, like 1k,10k,1m");
-        std::process::exit(2);
-    };
-    (sizes, smoke)
+/// What the command line says.
+struct Wanted {
+    sizes: Vec<usize>,
+    /// Only whether it runs.
+    smoke: bool,
+    out: Option<String>,
+}
+
+impl Wanted {
+    fn from_words(words: &[String]) -> Wanted {
+        let smoke = !words.iter().any(|word| word == "--bench");
+        let after = |name: &str| {
+            words
+                .iter()
+                .position(|word| word == name)
+                .map(|at| words.get(at + 1).cloned().unwrap_or_default())
+        };
+        let text = after("--keys").unwrap_or_else(|| if smoke { SMOKE } else { USUAL }.to_owned());
+        let Some(sizes) = text.split(',').map(size).collect() else {
+            eprintln!("--keys {text}? Give sizes of at least 200 keys, like 1k,10k,1m");
+            std::process::exit(2);
+        };
+        let out = after("--out").or_else(|| smoke.then(|| std::env::temp_dir().display().to_string()));
+        Wanted { sizes, smoke, out }
+    }
 }
 
 /// A number of keys: `1000`, `1k`, `1m`.
