@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, IdleTimeout, TransportConfig, ValidationTokenConfig, VarInt};
 
@@ -31,8 +32,8 @@ pub(super) const SMALL_ANSWER: usize = SHARE_BYTES / MAX_STREAMS as usize;
 const DATAGRAMS_IN: usize = BATCH * (MAX_DATAGRAM + DATAGRAM_COST);
 /// Bytes of datagrams that are answered and were not sent, a full batch too; over it the newest is dropped.
 const DATAGRAMS_OUT: usize = BATCH * (MAX_DATAGRAM + DATAGRAM_COST);
-/// What each datagram counts for beside its own bytes.
-const DATAGRAM_COST: usize = 32;
+/// What each datagram counts for beside its own bytes: the handle of them.
+pub(super) const DATAGRAM_COST: usize = size_of::<Bytes>();
 /// Datagrams that have arrived and were not read, at most: all empty.
 pub(super) const MAX_DATAGRAMS_IN: usize = DATAGRAMS_IN / DATAGRAM_COST;
 /// First packets that wait to be looked at.
