@@ -119,6 +119,7 @@ pub fn compare(options: &CompareOptions) -> Result<Comparison, CompareError> {
         network: if stage.has_networks() { "veth" } else { "loopback" },
         rows: full.map(|at| parts.remove(at).rows).unwrap_or_default(),
         also: parts,
+        idle: None,
     })
 }
 
@@ -262,7 +263,7 @@ fn rows(tracks: &[Track<'_>], course: Course) -> Vec<Row> {
                 let start_s = player.server.started_in.as_secs_f64();
                 let of_xdp = name.contains("xdp") && echo_xdp.is_some_and(|reports| !reports.is_empty());
                 let echo = if of_xdp { echo_xdp } else { echo };
-                Some(Row::of(name, course, Numbers::of(&track.reports, echo, start_s)))
+                Some(Row::of(name, course.fills(), Numbers::of(&track.reports, echo, start_s)))
             }
         }
     };

@@ -41,7 +41,7 @@ pub(crate) fn compare_peers(arguments: &CompareArguments, json: bool) -> Done {
         other => failed(other),
     })?;
     tell(json, &comparison, || comparison.to_string())?;
-    let page = keep(&arguments.out, &comparison).map_err(failed)?;
+    let page = keep(&arguments.out, "compare", &comparison).map_err(failed)?;
     eprintln!("kept in {}", page.display());
     Ok(if comparison.has_wrong() { Exit::Failed } else { Exit::Ok })
 }

@@ -30,7 +30,7 @@ pub struct Comparison {
     /// Part of the keys asked for that is in the set. Every name that a name server is asked for is in its
     /// zone.
     pub hit_ratio: f64,
-    /// Names of the name servers' zone.
+    /// Names of the name servers' zone; 0 where none takes part.
     pub names: u64,
     /// Whether server and generator each had a core of its own.
     pub pinned: bool,
@@ -40,12 +40,34 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// The other courses.
     pub also: Vec<Part>,
+    /// Connections that ask nothing, where they were weighed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Idle>,
+}
+
+/// Resident memory of a connection of QUIC that asks nothing, measured once: memory that was given back does
+/// not show a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Idle {
+    /// Connections to each.
+    pub connections: u32,
+    /// Bytes of tekd for each.
+    pub tekd_bytes: u64,
+    /// Of the echo.
+    pub echo_bytes: u64,
+}
+
+impl std::fmt::Display for Idle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Idle { connections, tekd_bytes, echo_bytes } = self;
+        write!(f, "{connections} idle connections: {tekd_bytes} bytes each, of the echo {echo_bytes}")
+    }
 }
 
 /// All servers on one course.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
-    /// `keys-16`, `train-16`, `outstanding-1`, `rate-20000`.
+    /// `keys-16`, `train-16`, `outstanding-1`, `rate-20000`; over QUIC `streams`, `datagrams`, `handshakes`.
     pub course: String,
     /// What that is, in words.
     pub title: String,
@@ -160,9 +182,9 @@ impl Numbers {
 }
 
 impl Row {
-    /// A server that took part.
-    pub(crate) fn of(name: String, course: Course, numbers: Numbers) -> Self {
-        let note = if !course.fills() {
+    /// A server that took part. `fills`: its course is one that fills a server.
+    pub(crate) fn of(name: String, fills: bool, numbers: Numbers) -> Self {
+        let note = if !fills {
             None
         } else if numbers.server_busy < SATURATED {
             Some(format!("not saturated: busy {:.2}", numbers.server_busy))
@@ -339,7 +361,12 @@ impl Comparison {
             format!("{}; {}", self.date, self.machine),
             format!("`{}`", self.command),
             format!("{} rounds of {} s for each server in turn; {cores}; {network}", self.runs, self.seconds),
-            format!("{} of the keys are in the set, all names in a zone of {}", self.hit_ratio, self.names),
+            match self.names {
+                0 => format!("{} of the keys are in the set", self.hit_ratio),
+                names => {
+                    format!("{} of the keys are in the set, all names in a zone of {names}", self.hit_ratio)
+                }
+            },
         ]
     }
 
@@ -348,10 +375,11 @@ impl Comparison {
         let facts: String = self.circumstances().iter().map(|line| format!("- {line}\n")).collect();
         let versions = self.versions.iter().map(|(name, version)| format!("- {name}: {version}\n"));
         let tables = self.tables().map(|(title, table)| format!("\n## {title}\n\n{}", table.markdown()));
+        let idle = self.idle.map(|idle| format!("\n## Memory\n\n{idle}\n")).unwrap_or_default();
         format!(
             "# tekd beside its peers\n\n{facts}{}\nMedians over the rounds; ratios are taken within a \
              round, with their least and most. A server that was less than {:.0} % busy does not count: the \
-             generator was measured then.\n\n![ratios to the echo]({chart})\n{}",
+             generator was measured then.\n\n![ratios to the echo]({chart})\n{}{idle}",
             versions.collect::<String>(),
             SATURATED * 100.0,
             tables.collect::<String>()
@@ -364,6 +392,9 @@ impl std::fmt::Display for Comparison {
         f.write_str(&self.circumstances().join("\n"))?;
         for (title, table) in self.tables() {
             write!(f, "\n\n{title}\n{table}")?;
+        }
+        if let Some(idle) = &self.idle {
+            write!(f, "\n\n{idle}")?;
         }
         Ok(())
     }
@@ -394,15 +425,18 @@ mod tests {
         assert_eq!((numbers.ratio, &numbers.ratios[..]), (Some(0.9), &[0.9, 0.9, 0.5][..]));
         assert_eq!((numbers.qps, numbers.qps_min, numbers.qps_max), (900.0, 450.0, 1000.0));
         assert_eq!((numbers.p50_ratio, numbers.server_busy), (Some(1.0), 0.98));
-        let row = Row::of("tekd-1k".to_owned(), Course::Full, numbers);
+        let row = Row::of("tekd-1k".to_owned(), Course::Full.fills(), numbers);
         assert!(row.counts && row.note.is_none(), "{row:?}");
         let idle = Numbers::of(&[report(900, 20, 960)], None, 0.5);
         assert_eq!((idle.ratio, idle.ratios.len()), (None, 0));
-        let row = Row::of("tekd-1k".to_owned(), Course::Full, idle.clone());
+        let row = Row::of("tekd-1k".to_owned(), Course::Full.fills(), idle.clone());
         assert_eq!(row.note.as_deref(), Some("not saturated: busy 0.96"));
         let text = serde_json::to_value(&row).expect("numbers");
         assert_eq!((&text["counts"], &text["qps"]), (&false.into(), &900.0.into()));
-        assert!(Row::of("tekd-1k".to_owned(), Course::Rate(900), idle).counts, "at a rate nobody is busy");
+        assert!(
+            Row::of("tekd-1k".to_owned(), Course::Rate(900).fills(), idle).counts,
+            "at a rate nobody is busy"
+        );
     }
 
     #[test]

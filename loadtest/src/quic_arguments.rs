@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::lines::MAX_LINES;
 use crate::pace::MAX_WINDOW;
+use crate::sizes::{short, size};
 use crate::times::length;
 
 /// What is asked for over QUIC.
@@ -31,6 +32,26 @@ impl QuicWay {
             QuicWay::Datagrams => (256, 4),
             QuicWay::Handshakes => (16, 16),
             QuicWay::Idle => (1, 2000),
+        }
+    }
+
+    /// What it asks for, in words.
+    #[must_use]
+    pub fn title(self) -> String {
+        let (window, connections) = self.usual();
+        match self {
+            QuicWay::Streams => {
+                format!(
+                    "a question on each stream of QUIC, {window} out at once on {connections} connections"
+                )
+            }
+            QuicWay::Datagrams => {
+                format!(
+                    "a question in each DATAGRAM frame, {window} out at once on {connections} connections"
+                )
+            }
+            QuicWay::Handshakes => format!("a connection for each question, {window} at once"),
+            QuicWay::Idle => format!("{connections} connections that ask nothing"),
         }
     }
 
@@ -91,7 +112,7 @@ pub struct CompareQuicArguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "streams,datagrams,handshakes,idle")]
     pub ways: Vec<QuicWay>,
     /// Keys in the set.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, default_value = "1M", value_parser = size)]
     pub keys: u64,
     /// Length of each run.
     #[arg(long, default_value = "10s", value_parser = length)]
@@ -102,7 +123,45 @@ pub struct CompareQuicArguments {
     /// Seed of keys and questions.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Write page, numbers and chart into this directory.
+    #[arg(long, value_name = "DIR", default_value = "loadtest/results")]
+    pub out: PathBuf,
     /// The server. Without it: the `tekd` beside this program.
     #[arg(long, value_name = "FILE")]
     pub tekd: Option<PathBuf>,
+}
+
+impl CompareQuicArguments {
+    /// The command that measures the same, without directories.
+    pub(crate) fn command(&self) -> String {
+        let ways: Vec<&str> = self.ways.iter().map(|way| way.name()).collect();
+        let (ways, keys, runs, seed) = (ways.join(","), short(self.keys), self.runs, self.seed);
+        let duration = humantime::format_duration(self.duration).to_string().replace(' ', "");
+        format!(
+            "tekd-load compare-quic --ways {ways} --keys {keys} --duration {duration} --runs {runs} --seed {seed}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        compare: CompareQuicArguments,
+    }
+
+    #[test]
+    fn the_command_that_is_told_measures_the_same() {
+        let line =
+            "tekd-load compare-quic --ways streams,idle --keys 300k --duration 250ms --runs 3 --seed 9";
+        let parsed =
+            Line::try_parse_from(format!("{line} --out /a/b").split(' ').skip(1)).expect("a good line");
+        assert_eq!(parsed.compare.command(), line);
+        assert_eq!(parsed.compare.keys, 300_000);
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tekd::service::control::Exit;
 use tekd::service::readyfile::ReadyFile;
+use tekd::service::timetext::format_time;
 use tekd::store::RealDisk;
 
 use crate::arguments::EchoArguments;
@@ -19,6 +20,7 @@ use crate::quic_compare::{QuicCompareError, QuicCompareOptions, compare_quic};
 use crate::quic_echo::{QuicEcho, QuicEchoError};
 use crate::quic_idle::measure_idle;
 use crate::quic_measure::{QuicMeasureError, QuicPlan, measure_quic};
+use crate::results::keep;
 use crate::system;
 use crate::times::now;
 
@@ -108,11 +110,15 @@ pub(crate) fn compare_over_quic(arguments: &CompareQuicArguments, json: bool) ->
         runs: arguments.runs.into(),
         tekd: server_program(arguments.tekd.as_deref())?,
         own: std::env::current_exe().map_err(failed)?,
+        date: format_time(now()),
+        command: arguments.command(),
     };
     let comparison = compare_quic(&options).map_err(|e| match e {
         QuicCompareError::Measure(e) => e.into(),
         other => failed(other),
     })?;
     tell(json, &comparison, || comparison.to_string())?;
-    Ok(if comparison.rows.iter().any(|row| row.wrong > 0) { Exit::Failed } else { Exit::Ok })
+    let page = keep(&arguments.out, "compare-quic", &comparison).map_err(failed)?;
+    eprintln!("kept in {}", page.display());
+    Ok(if comparison.has_wrong() { Exit::Failed } else { Exit::Ok })
 }

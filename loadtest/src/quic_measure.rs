@@ -6,8 +6,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use quinn::{ClientConfig, Connection, Endpoint, TransportConfig, VarInt};
@@ -223,20 +225,19 @@ impl<T: Traffic> Run<T> {
         self.now() >= self.plan.length
     }
 
-    /// The next question and its number.
-    fn ask(&self) -> (u64, Vec<u8>) {
-        let (seq, mut frame) = (self.next.get(), vec![0; ROOM]);
+    /// The next question: its number, and its length in `frame`.
+    fn ask(&self, frame: &mut [u8; ROOM]) -> (u64, usize) {
+        let seq = self.next.get();
         self.next.set(seq + 1);
-        let length = self.traffic.borrow_mut().ask(seq, &mut frame);
-        frame.truncate(length);
-        (seq, frame)
+        (seq, self.traffic.borrow_mut().ask(seq, frame))
     }
 
-    fn answered(&self, seq: u64, due: Duration, frame: &[u8]) {
+    /// An answer that came at `now` to a question of `due`.
+    fn answered(&self, seq: u64, due: Duration, now: Duration, frame: &[u8]) {
         let judged = self.traffic.borrow_mut().judge(seq, frame);
         let mut tally = self.tally.borrow_mut();
         match judged {
-            Judged::Right => tally.answered(due, self.now()),
+            Judged::Right => tally.answered(due, now),
             Judged::Refused(_) => tally.refused += 1,
             _ => {
                 tally.wrong += 1;
@@ -265,10 +266,11 @@ async fn exchange(connection: &Connection, frame: &[u8]) -> io::Result<Vec<u8>> 
 
 /// One question after the other, each on its stream.
 async fn on_streams<T: Traffic>(run: Rc<Run<T>>, connection: Connection) {
+    let mut frame = [0; ROOM];
     while !run.over() && connection.close_reason().is_none() {
-        let ((seq, frame), due) = (run.ask(), run.now());
-        match timeout(run.plan.patience, exchange(&connection, &frame)).await {
-            Ok(Ok(answer)) => run.answered(seq, due, &answer),
+        let ((seq, length), due) = (run.ask(&mut frame), run.now());
+        match timeout(run.plan.patience, exchange(&connection, &frame[..length])).await {
+            Ok(Ok(answer)) => run.answered(seq, due, run.now(), &answer),
             Ok(Err(_)) | Err(_) => run.lost(1),
         }
     }
@@ -276,24 +278,26 @@ async fn on_streams<T: Traffic>(run: Rc<Run<T>>, connection: Connection) {
 
 /// One connection after the other, each for one question.
 async fn by_handshakes<T: Traffic>(run: Rc<Run<T>>, caller: Caller) {
+    let mut frame = [0; ROOM];
     while !run.over() {
-        let ((seq, frame), due) = (run.ask(), run.now());
+        let ((seq, length), due) = (run.ask(&mut frame), run.now());
         let asked = async {
             let connection = caller.connect().await?;
-            let answer = exchange(&connection, &frame).await?;
+            let answer = exchange(&connection, &frame[..length]).await?;
             connection.close(VarInt::from_u32(0), b"");
             Ok::<_, io::Error>(answer)
         };
         match timeout(run.plan.patience, asked).await {
-            Ok(Ok(answer)) => run.answered(seq, due, &answer),
+            Ok(Ok(answer)) => run.answered(seq, due, run.now(), &answer),
             Ok(Err(_)) | Err(_) => run.lost(1),
         }
     }
 }
 
-/// Up to `window` questions at once, each in a datagram.
+/// Up to `window` questions at once, each in a datagram. What came together is judged together: the generator
+/// has to cost less than the server.
 async fn in_datagrams<T: Traffic>(run: Rc<Run<T>>, connection: Connection, window: usize) {
-    let (mut open, mut looked) = (HashMap::new(), run.now());
+    let (mut open, mut looked, mut frame) = (HashMap::new(), run.now(), [0; ROOM]);
     loop {
         let now = run.now();
         if now - looked > run.plan.patience {
@@ -302,26 +306,37 @@ async fn in_datagrams<T: Traffic>(run: Rc<Run<T>>, connection: Connection, windo
             run.lost(before - open.len());
             looked = now;
         }
-        while open.len() < window && !run.over() {
-            let (seq, frame) = run.ask();
+        while open.len() < window && now < run.plan.length {
+            let (seq, length) = run.ask(&mut frame);
             open.insert(seq, now);
-            if connection.send_datagram(frame.into()).is_err() {
+            if connection.send_datagram(frame[..length].to_vec().into()).is_err() {
                 return run.lost(open.len());
             }
         }
         if open.is_empty() {
             return;
         }
-        match timeout(run.plan.patience, connection.read_datagram()).await {
-            Ok(Ok(answer)) => {
-                let seq = run.traffic.borrow().answers(&answer);
-                match seq.and_then(|seq| open.remove_entry(&seq)) {
-                    Some((seq, due)) => run.answered(seq, due, &answer),
-                    None => run.tally.borrow_mut().stray += 1,
-                }
-            }
+        let mut next = match timeout(run.plan.patience, connection.read_datagram()).await {
+            Ok(Ok(answer)) => Some(answer),
             Ok(Err(_)) => return run.lost(open.len()),
-            Err(_) => {}
+            Err(_) => None,
+        };
+        let now = run.now();
+        while let Some(answer) = next {
+            let seq = run.traffic.borrow().answers(&answer);
+            match seq.and_then(|seq| open.remove_entry(&seq)) {
+                Some((seq, due)) => run.answered(seq, due, now, &answer),
+                None => run.tally.borrow_mut().stray += 1,
+            }
+            next = at_hand(connection.read_datagram()).and_then(Result::ok);
         }
+    }
+}
+
+/// What a future gives at once.
+fn at_hand<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }

@@ -80,7 +80,7 @@ fn all_servers_answer_in_turn_on_every_course_and_without_a_mistake() {
 /// Page, numbers and chart are written and agree with what was found.
 fn kept(comparison: &Comparison) {
     let dir = tempfile::tempdir().expect("a directory");
-    let page = keep(&dir.path().join("results"), comparison).expect("written");
+    let page = keep(&dir.path().join("results"), "compare", comparison).expect("written");
     assert!(page.ends_with("results/compare-2026-12-01T102030.md"), "{}", page.display());
     let read = |end: &str| std::fs::read_to_string(page.with_extension(end)).expect("written");
     let json: serde_json::Value = serde_json::from_str(&read("json")).expect("JSON");

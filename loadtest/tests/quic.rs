@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tekd_load::{QuicCompareOptions, QuicWay, compare_quic, default_newest_day};
+use tekd_load::{QuicCompareOptions, QuicWay, compare_quic, default_newest_day, keep};
 
 #[test]
 fn tekd_and_the_echo_of_quic_answer_in_turn_and_without_a_mistake() {
@@ -22,13 +22,28 @@ fn tekd_and_the_echo_of_quic_answer_in_turn_and_without_a_mistake() {
         runs: 2,
         tekd,
         own: env!("CARGO_BIN_EXE_tekd-load").into(),
+        date: "2026-12-01T10:20:30Z".to_owned(),
+        command: "tekd-load compare-quic".to_owned(),
     };
     let comparison = compare_quic(&options).unwrap_or_else(|e| panic!("{e}"));
-    let names: Vec<&str> = comparison.rows.iter().map(|row| row.name).collect();
-    assert_eq!(names, ["streams", "datagrams", "handshakes"]);
-    for row in &comparison.rows {
-        assert!(row.wrong == 0 && row.tekd > 0.0 && row.echo > 0.0, "{row:?}");
-        assert!(row.ratio_min <= row.ratio && row.ratio <= row.ratio_max, "{row:?}");
+    let ways: Vec<&str> = comparison.also.iter().map(|part| part.course.as_str()).collect();
+    assert_eq!(ways, ["streams", "datagrams", "handshakes"]);
+    for part in &comparison.also {
+        let names: Vec<&str> = part.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["echo-quic", "tekd-2k"]);
+        for row in &part.rows {
+            let numbers = row.numbers.as_ref().expect("it took part");
+            assert!(numbers.wrong == 0 && numbers.qps > 0.0 && numbers.ratios.len() == 2, "{row:?}");
+            let busy = [Some(numbers.server_busy), numbers.echo_busy];
+            let saturated = busy.into_iter().flatten().all(|busy| busy >= 0.97);
+            assert_eq!((row.counts, row.note.is_none()), (saturated, saturated), "{row:?}");
+        }
     }
-    assert_eq!(comparison.to_string().lines().count(), 5);
+    assert_eq!(comparison.idle, None, "nobody asked for it");
+    let dir = tempfile::tempdir().expect("a directory");
+    let page = keep(dir.path(), "compare-quic", &comparison).expect("written");
+    let text = std::fs::read_to_string(&page).expect("a page");
+    assert!(page.ends_with("compare-quic-2026-12-01T102030.md") && text.contains("tekd-2k"), "{text}");
+    assert!(text.contains("less than 97 % busy does not count"), "{text}");
+    assert!(!comparison.has_wrong());
 }

@@ -16,7 +16,7 @@ const DELEGATION_WARNING_S: u64 = 14 * 86_400;
 const SEAL_KEY_WARNING_S: u64 = 6 * 86_400;
 
 /// The names of all properties, as findings have them.
-pub(crate) const PROPERTIES: [&str; 17] = [
+pub(crate) const PROPERTIES: [&str; 19] = [
     "building",
     "clock",
     "codes-key",
@@ -26,11 +26,13 @@ pub(crate) const PROPERTIES: [&str; 17] = [
     "guessing",
     "journal",
     "mirror",
+    "quic",
     "released",
     "root-key-offline",
     "seal-key",
     "serving",
     "space",
+    "udp",
     "upstream",
     "writing",
     "xdp",
@@ -227,6 +229,17 @@ pub(crate) fn udp_workers(failed: usize, all: usize) -> Option<Finding> {
     })
 }
 
+/// QUIC endpoints whose socket the system took away, if any.
+pub(crate) fn quic_endpoints(lost: usize, all: usize) -> Option<Finding> {
+    (lost > 0).then(|| {
+        let text = format!(
+            "{lost} of {all} QUIC endpoints ended when the system gave an error for their socket, nobody answers what \
+             the kernel still gives to those; restart tekd to have all again"
+        );
+        Finding { property: "quic", text }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,7 +362,15 @@ mod tests {
     fn a_worker_that_ended_badly_is_told() {
         assert_eq!(udp_workers(0, 4), None);
         let told = udp_workers(1, 4).expect("it is");
-        assert_eq!(told.property, "udp");
+        assert!(told.property == "udp" && PROPERTIES.contains(&told.property));
         assert!(told.text.starts_with("1 of 4 UDP workers ended badly"), "{}", told.text);
+    }
+
+    #[test]
+    fn an_endpoint_that_lost_its_socket_is_told() {
+        assert_eq!(quic_endpoints(0, 2), None);
+        let told = quic_endpoints(1, 2).expect("it is");
+        assert!(told.property == "quic" && PROPERTIES.contains(&told.property));
+        assert!(told.text.starts_with("1 of 2 QUIC endpoints ended"), "{}", told.text);
     }
 }

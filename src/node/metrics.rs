@@ -60,6 +60,11 @@ impl Counters {
         self.udp_lives.iter().filter(|life| life.failed()).count()
     }
 
+    /// QUIC endpoints that lost their socket, and with it all they serve.
+    pub fn lost_quic_endpoints(&self) -> usize {
+        self.quic.iter().filter(|endpoint| endpoint.snapshot().socket_lost > 0).count()
+    }
+
     /// Sums over the UDP workers.
     pub fn udp_counts(&self) -> UdpCounts {
         let mut sum = UdpCounts::default();

@@ -142,3 +142,60 @@ fn cores(
     }
     Ok(cores)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::engine::{Outcome, Peer, Silence, Slot, Ticket};
+    use crate::node::health::quic_endpoints;
+    use crate::transport::bind_quic;
+
+    struct Mute;
+
+    impl AnswerFrame for Mute {
+        fn is_repeatable(&self, _request: &[u8]) -> bool {
+            true
+        }
+        fn answer_frame(&self, _peer: Peer, _request: &[u8], _answer: &mut Vec<u8>) -> Outcome {
+            Outcome::Ignore(Silence::Length)
+        }
+        fn answer_datagrams(&self, _slots: &mut [Slot<'_>]) {}
+        fn later(&self, _ticket: Ticket) -> oneshot::Receiver<Vec<u8>> {
+            oneshot::channel().1
+        }
+    }
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn an_endpoint_whose_socket_is_lost_is_told_and_one_that_stops_is_not() {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let certificates = certificates_from_pem(made.cert.pem().as_bytes()).unwrap();
+        let key = key_from_pem(made.signing_key.serialize_pem().as_bytes()).unwrap();
+        let config = server_config(certificates, key).unwrap();
+        let (staying, going) = (runtime(), runtime());
+        let mut sockets = bind_quic("127.0.0.1:0".parse().unwrap(), 2).unwrap().into_iter();
+        let well = {
+            let (_inside, answers) = (staying.enter(), Arc::new(Mute));
+            QuicServer::new(config, sockets.next().unwrap(), answers, StreamLimits::default()).unwrap()
+        };
+        let ill = {
+            let _inside = going.enter();
+            well.beside(sockets.next().unwrap()).unwrap()
+        };
+        let counters = Counters { quic: vec![well.counters(), ill.counters()], ..Counters::default() };
+        // As after an error of the system: nobody reads from its socket any more.
+        drop(going);
+        let (stop, stopping) = watch::channel(false);
+        staying.block_on(ill.serve(stopping.clone()));
+        assert_eq!(counters.lost_quic_endpoints(), 1);
+        stop.send_replace(true);
+        staying.block_on(well.serve(stopping));
+        let told = quic_endpoints(counters.lost_quic_endpoints(), counters.quic.len()).expect("a finding");
+        assert!(told.text.starts_with("1 of 2 QUIC endpoints"), "{}", told.text);
+    }
+}

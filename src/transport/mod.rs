@@ -33,6 +33,7 @@ mod at_once;
 mod quic_datagrams;
 mod quic_exchange;
 mod quic_connection;
+mod quic_socket;
 mod quic;
 
 pub use answering::AnswerFrame;

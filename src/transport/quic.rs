@@ -19,6 +19,7 @@ use super::answering::AnswerFrame;
 use super::connections::{Connections, stopped};
 use super::quic_config::{CLOSE_DONE, quic_settings};
 use super::quic_connection::serve;
+use super::quic_socket::PacketSocket;
 use super::stream_counters::{End, StreamCounters, StreamCounts};
 use super::stream_limits::StreamLimits;
 
@@ -50,7 +51,8 @@ struct Begin {
 impl Begin {
     fn endpoint(&self, socket: UdpSocket) -> io::Result<Endpoint> {
         let (endpoint, server) = (self.endpoint.clone(), self.server.clone());
-        let made = Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))?;
+        let (socket, runtime) = (Arc::new(PacketSocket::new(socket)?), Arc::new(TokioRuntime));
+        let made = Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)?;
         self.all.write().unwrap_or_else(PoisonError::into_inner).push(made.clone());
         Ok(made)
     }

@@ -13,9 +13,14 @@ use super::at_once::at_once;
 use super::connections::Shared;
 use super::frame::HEADER_BYTES;
 use super::mmsg::{BATCH, MAX_DATAGRAM};
-use super::quic_config::MAX_DATAGRAMS_IN;
+use super::quic_config::{DATAGRAM_COST, MAX_DATAGRAMS_IN};
 use super::stream_counters::StreamCounts;
 use crate::engine::{Carrier, Outcome, Peer, Slot};
+
+/// Questions that come in one packet when there are many: about as many of the shortest as fit.
+const PACKET: usize = 16;
+
+const _: () = assert!(PACKET <= BATCH);
 
 /// Where a batch is answered.
 #[derive(Default)]
@@ -62,7 +67,12 @@ impl Datagrams {
                 questions.push(next);
             }
             self.taken += questions.len() as u64;
-            let counts = answer_batch(shared, connection, peer, questions, room);
+            let answer = match questions.len() {
+                1 => answer_batch::<1>,
+                ..=PACKET => answer_batch::<PACKET>,
+                _ => answer_batch::<BATCH>,
+            };
+            let counts = answer(shared, connection, peer, questions, room);
             shared.counters.add(&counts);
             let full = questions.len() == BATCH;
             questions.clear();
@@ -87,8 +97,8 @@ impl Datagrams {
     }
 }
 
-/// Answers a batch of at most [`BATCH`] and puts the answers on their way.
-fn answer_batch(
+/// Answers a batch of at most `LANES` and puts the answers on their way.
+fn answer_batch<const LANES: usize>(
     shared: &Shared,
     connection: &Connection,
     peer: Peer,
@@ -105,7 +115,7 @@ fn answer_batch(
     }
     room.resize(BATCH * MAX_DATAGRAM, 0);
     let mut rooms = room.chunks_exact_mut(MAX_DATAGRAM);
-    let mut slots: [Slot<'_>; BATCH] = std::array::from_fn(|lane| {
+    let mut slots: [Slot<'_>; LANES] = std::array::from_fn(|lane| {
         let question = questions.get(lane).map_or(&[][..], |question| question);
         Slot::new(question, peer, &mut rooms.next().unwrap_or_default()[..longest])
     });
@@ -115,34 +125,32 @@ fn answer_batch(
     counts
 }
 
-/// Puts the answers of a batch on their way, all cut from one piece of memory.
+/// Puts the answers of a batch on their way, all cut from one piece of memory of just their length.
 fn send(connection: &Connection, slots: &[Slot<'_>], longest: usize, counts: &mut StreamCounts) {
-    let mut answers = Vec::new();
-    let mut ends = [0; BATCH];
-    for (slot, end) in slots.iter().zip(&mut ends) {
-        match slot.outcome {
-            Outcome::Respond(length) if length <= longest => {
-                answers.extend_from_slice(&slot.answer[..length]);
-            }
-            Outcome::Respond(_) => counts.bad_answer += 1,
-            Outcome::Ignore(_) | Outcome::Later(_) => counts.datagrams_ignored += 1,
-        }
-        *end = answers.len();
+    let sound = |slot: &Slot<'_>| match slot.outcome {
+        Outcome::Respond(length) if (1..=longest).contains(&length) => length,
+        _ => 0,
+    };
+    let mut answers = Vec::with_capacity(slots.iter().map(sound).sum());
+    for slot in slots {
+        answers.extend_from_slice(&slot.answer[..sound(slot)]);
     }
-    let (answers, mut start) = (Bytes::from(answers), 0);
-    for end in &ends[..slots.len()] {
-        let answer = answers.slice(start..*end);
-        start = *end;
-        if answer.is_empty() {
-            continue;
-        }
-        let length = answer.len() as u64;
-        // bounded: DATAGRAM_BUFFER; what does not fit is dropped, for nobody waits with a datagram.
-        if let Some(Ok(())) = at_once(connection.send_datagram_wait(answer)) {
-            counts.datagrams_answered += 1;
-            counts.bytes_out += length;
-        } else {
-            counts.datagrams_unsent += 1;
+    let mut answers = Bytes::from(answers);
+    // Nobody else sends datagrams here, so that this room is only ever more than thought.
+    let mut left = connection.datagram_send_buffer_space();
+    for slot in slots {
+        let answer = answers.split_to(sound(slot));
+        let length = answer.len();
+        match slot.outcome {
+            Outcome::Ignore(_) | Outcome::Later(_) => counts.datagrams_ignored += 1,
+            Outcome::Respond(_) if length == 0 => counts.bad_answer += 1,
+            // bounded: DATAGRAMS_OUT; what does not fit is dropped, for nobody waits with a datagram.
+            Outcome::Respond(_) if length <= left && connection.send_datagram(answer).is_ok() => {
+                left = left.saturating_sub(length + DATAGRAM_COST);
+                counts.datagrams_answered += 1;
+                counts.bytes_out += length as u64;
+            }
+            Outcome::Respond(_) => counts.datagrams_unsent += 1,
         }
     }
 }

@@ -41,7 +41,9 @@ const _: () = assert!(MAX_PENDING_BYTES >= MAX_ANSWER);
 #[derive(Debug, Clone, Copy)]
 pub struct StreamLimits {
     /// Connections at a time, handshakes included (4096); the newest over it is refused.
-    /// Each may make the server hold 64 KiB of answers whatever the others do, 208 KiB over QUIC.
+    /// Each may make the server hold 64 KiB of answers whatever the others do, 208 KiB over QUIC; and over
+    /// QUIC 159 KiB of questions that were not read, with what is kept around them while they have gaps at
+    /// most 13 MiB, for as long as a question may take.
     pub connections: usize,
     /// From accept to the end of the handshake (5 s).
     pub handshake: Duration,

@@ -1,8 +1,9 @@
-//! The whole answering boundary over a small world: datagrams of all kinds of sources in one batch,
-//! and the same frame on a stream.
+//! The whole answering boundary over a small world: datagrams of all kinds of sources in one batch, the same
+//! in DATAGRAM frames of QUIC, and the same frame on a stream.
 //!
-//! Beside not panicking: every slot ends once, no unproved source gets more than it sent, every
-//! answer is one a client accepts, and what it says of keys, buckets, objects and proofs is true.
+//! Beside not panicking: every slot ends once, no unproved source gets more than it sent and no path more
+//! than it takes, every answer is one a client accepts, and what it says of keys, buckets, objects and proofs
+//! is true.
 
 #![no_main]
 
@@ -27,6 +28,8 @@ use zerocopy::FromBytes;
 
 const SECRET: [u8; 32] = [9; 32];
 const NOW: Moment = Moment { unix: world::TIME + 60, monotonic_ms: 1_000 };
+/// Bytes of the shortest answer.
+const HEADER: usize = 64;
 /// A source of each kind: IPv4, IPv6, one that nothing can be sent to, and one over its limit.
 const SOURCES: [(&str, u16); 4] =
     [("192.0.2.7", 5353), ("2001:db8::1", 8353), ("224.0.0.1", 1), ("198.51.100.1", 9)];
@@ -48,11 +51,12 @@ thread_local! {
 
 fuzz_target!(init: tekd_fuzz::seeds::offer(seeds), |input: &[u8]| {
     SERVER.with_borrow_mut(|server| {
-        server.datagrams(input);
-        server.frame(input);
         let ours = addressed(input);
-        server.datagrams(&ours);
-        server.frame(&ours);
+        for input in [input, &ours[..]] {
+            server.datagrams(input);
+            server.quic_datagrams(input);
+            server.frame(input);
+        }
     });
 });
 
@@ -107,6 +111,31 @@ impl Server {
                 }
             }
             assert!(at % 2 == 1 || !slot.proved || has_cookie(slot.request, &self.cookies, peers[at].ip));
+        }
+    }
+
+    /// The same from sources that have proved their addresses, on paths that take no more than `longest`.
+    fn quic_datagrams(&mut self, input: &[u8]) {
+        let longest =
+            HEADER + input.iter().map(|byte| usize::from(*byte)).sum::<usize>() % (MAX_DATAGRAM - HEADER + 1);
+        let unspent = Moment { monotonic_ms: NOW.monotonic_ms + self.tick(), ..NOW };
+        let mut slots: Vec<Slot<'_>> = Vec::with_capacity(SOURCES.len());
+        for ((ip, port), answer) in SOURCES.iter().zip(&mut self.buffers) {
+            let peer = Peer { ip: address(ip), port: *port, carrier: Carrier::QuicDatagram };
+            let unanswered = Outcome::Later(Ticket(u64::MAX));
+            slots.push(Slot { outcome: unanswered, ..Slot::new(input, peer, &mut answer[..longest]) });
+        }
+        self.gate.answer_datagrams(&self.view, unspent, &mut slots);
+        for (at, slot) in slots.iter().enumerate() {
+            match slot.outcome {
+                Outcome::Later(_) => panic!("a datagram has no outcome"),
+                Outcome::Ignore(_) => {}
+                Outcome::Respond(length) => {
+                    assert!(at != 2 && slot.proved, "an answer to who cannot have proved its address");
+                    assert!((HEADER..=longest).contains(&length));
+                    judge(&self.view, input, &slot.answer[..length], false);
+                }
+            }
         }
     }
 

@@ -286,6 +286,7 @@ impl Commands {
         let mut found = health::findings(&self.view.load(), origin.as_ref(), polls.as_ref(), now);
         found.extend(self.counters.xdp.iter().flat_map(XdpState::findings));
         found.extend(health::udp_workers(self.counters.failed_udp_workers(), self.counters.udp.len()));
+        found.extend(health::quic_endpoints(self.counters.lost_quic_endpoints(), self.counters.quic.len()));
         found
     }
 
