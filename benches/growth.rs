@@ -1,9 +1,9 @@
 //! Cost as the set grows: an answer, a search, a release, a delta, a start and memory, at each size.
 //!
-//! `cargo bench --bench growth [-- --keys 1k,10k,100k,1m,10m] [--out DIR]`. A line for each size; with `--out`
-//! also `growth.md`, `growth.json` and the chart `growth.svg` in that directory. The release adds one key in a
-//! hundred and ends with its file synced and read back; the delta leads over it; the start opens that file.
-//! 100m takes 16 GB of memory and 5 GB of disk.
+//! `cargo bench --bench growth [-- --keys 1k,10k,100k,1m,10m] [--out DIR]`. A line for each size; with
+//! `--out` also `growth.md`, `growth.json` and the chart `growth.svg` in that directory. The release adds one
+//! key in a hundred and ends with its file synced and read back; the delta leads over it; the start opens
+//! that file. 100m takes 16 GB of memory and 5 GB of disk.
 
 #[allow(dead_code, reason = "this benchmark asks one kind of question")]
 #[path = "set/asking.rs"]
@@ -14,7 +14,7 @@ mod chart;
 mod keys;
 mod set;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -66,11 +66,14 @@ type Row = (usize, [f64; COSTS.len()]);
 
 fn main() {
     let Wanted { sizes, smoke, out } = Wanted::from_words(&std::env::args().skip(1).collect::<Vec<_>>());
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    // That the page can be written is tried too.
+    let out = out.or_else(|| smoke.then(|| scratch.path().to_path_buf()));
     let heads: String = COSTS.iter().map(|(_, head, _)| format!(" {head:>11}")).collect();
     println!("{:>11}{heads}", "keys");
     let rows: Vec<Row> = sizes.into_iter().map(|keys| (keys, row(keys, smoke))).collect();
     if let Some(dir) = out {
-        keep(Path::new(&dir), &rows).unwrap_or_else(|e| panic!("{dir}: {e}; the numbers are above"));
+        keep(&dir, &rows).unwrap_or_else(|e| panic!("{}: {e}; the numbers are above", dir.display()));
     }
 }
 
@@ -80,7 +83,7 @@ fn keep(dir: &Path, rows: &[Row]) -> std::io::Result<()> {
     let heads: String = COSTS.iter().map(|(_, head, _)| format!(" {head} |")).collect();
     let mut page = format!(
         "# Cost as the set grows\n\n![chart](growth.svg)\n\n| keys |{heads}\n|{}\n",
-        "---|".repeat(7)
+        "---|".repeat(COSTS.len() + 1)
     );
     for (keys, costs) in rows {
         let cells: String = costs.iter().map(|cost| format!(" {cost:.2} |")).collect();
@@ -155,7 +158,7 @@ struct Wanted {
     sizes: Vec<usize>,
     /// Only whether it runs.
     smoke: bool,
-    out: Option<String>,
+    out: Option<PathBuf>,
 }
 
 impl Wanted {
@@ -172,8 +175,7 @@ impl Wanted {
             eprintln!("--keys {text}? Give sizes of at least 200 keys, like 1k,10k,1m");
             std::process::exit(2);
         };
-        let out = after("--out").or_else(|| smoke.then(|| std::env::temp_dir().display().to_string()));
-        Wanted { sizes, smoke, out }
+        Wanted { sizes, smoke, out: after("--out").map(PathBuf::from) }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::comparison::{Comparison, Numbers, Part, Row};
+use crate::core_times::watching;
 use crate::course::Course;
 use crate::data_cache::{CacheError, KnownData};
 use crate::lookups::{Lookups, LookupsError};
@@ -242,12 +243,15 @@ fn run(
         train: course.train(),
     };
     let warm_up = Plan { length: WARM_UP, ..plan.clone() };
-    if let (Some(interface), Pace::Window(_), 1) = (&player.asked_from, plan.pace, plan.train) {
-        measure_by_xdp(&warm_up, interface, &mut *questions)?;
-        return measure_by_xdp(&plan, interface, &mut *questions).map(Some);
-    }
-    measure(&warm_up, &mut *questions)?;
-    measure(&plan, &mut *questions).map(Some)
+    let by_xdp =
+        player.asked_from.as_ref().filter(|_| matches!((plan.pace, plan.train), (Pace::Window(_), 1)));
+    let mut ask = |plan: &Plan| match by_xdp {
+        Some(interface) => measure_by_xdp(plan, interface, &mut *questions),
+        None => measure(plan, &mut *questions),
+    };
+    ask(&warm_up)?;
+    let (report, core_busy) = watching(stage.servers_core(), || ask(&plan));
+    Ok(Some(Report { core_busy, ..report? }))
 }
 
 fn rows(tracks: &[Track<'_>], course: Course) -> Vec<Row> {

@@ -114,9 +114,9 @@ pub struct Numbers {
     pub cpu_ratios: Vec<f64>,
     /// Processor time in its own code for each answer, nanoseconds.
     pub server_user_ns_per_answer: f64,
-    /// How much of one core it used.
+    /// How little its core was idle; where it keeps to none, how much of one it used.
     pub server_busy: f64,
-    /// How much the echo used that the ratios are to, median.
+    /// The same of the echo that the ratios are to, median.
     pub echo_busy: Option<f64>,
     /// Half of the answers took at most so long, microseconds.
     pub p50_us: f64,
@@ -206,7 +206,7 @@ impl Row {
 }
 
 fn busy(report: &Report) -> f64 {
-    report.server_busy.unwrap_or(0.0)
+    report.core_busy.or(report.server_busy).unwrap_or(0.0)
 }
 
 /// `0.93 (0.91–0.95)`.
@@ -378,8 +378,9 @@ impl Comparison {
         let idle = self.idle.map(|idle| format!("\n## Memory\n\n{idle}\n")).unwrap_or_default();
         format!(
             "# tekd beside its peers\n\n{facts}{}\nMedians over the rounds; ratios are taken within a \
-             round, with their least and most. A server that was less than {:.0} % busy does not count: the \
-             generator was measured then.\n\n![ratios to the echo]({chart})\n{}{idle}",
+             round, with their least and most. A server whose core was less than {:.0} % busy (with what \
+             interrupts and the host took of it) does not count: the generator was measured then.\n\n\
+             ![ratios to the echo]({chart})\n{}{idle}",
             versions.collect::<String>(),
             SATURATED * 100.0,
             tables.collect::<String>()

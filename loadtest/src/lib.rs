@@ -27,6 +27,7 @@
 
 mod system;
 mod cpu;
+mod core_times;
 mod times;
 mod draw;
 mod pace;

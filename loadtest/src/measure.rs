@@ -123,13 +123,19 @@ pub fn measure<T: Traffic + ?Sized>(plan: &Plan, traffic: &mut T) -> Result<Repo
 
 /// A socket that asks `server`.
 pub(crate) fn connected(server: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = roomy(server)?;
+    socket.connect(server)?;
+    Ok(socket)
+}
+
+/// A socket that can reach `server`, with room for what comes while nobody looks.
+pub(crate) fn roomy(server: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match server {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any)?;
     SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
-    socket.connect(server)?;
     Ok(socket)
 }
 

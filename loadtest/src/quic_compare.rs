@@ -13,6 +13,7 @@ use tekd::service::readyfile::ReadyFile;
 use tekd::wire::Key;
 
 use crate::comparison::{Comparison, Idle, Numbers, Part, Row};
+use crate::core_times::watching;
 use crate::data_directory::{DataDirectoryError, GeneratedData, write_data_directory};
 use crate::lookups::{Echoes, Lookups, LookupsError};
 use crate::machine::Machine;
@@ -102,7 +103,8 @@ pub fn compare_quic(options: &QuicCompareOptions) -> Result<Comparison, QuicComp
     if pinned {
         system::pin(&cores[1..2])?;
     }
-    let found = servers.and_then(|servers| rounds(options, &data, &servers));
+    let core = cores.first().copied().filter(|_| pinned);
+    let found = servers.and_then(|servers| rounds(options, &data, &servers, core));
     if pinned {
         system::pin(&cores)?;
     }
@@ -152,6 +154,7 @@ fn rounds(
     options: &QuicCompareOptions,
     data: &GeneratedData,
     servers: &Both,
+    core: Option<usize>,
 ) -> Result<(Vec<Part>, Option<Idle>), QuicCompareError> {
     let trust = Trust::parse_json(&std::fs::read_to_string(&data.trust)?)?;
     let hits = Arc::new(hits(options)?);
@@ -167,11 +170,13 @@ fn rounds(
         for _ in 0..options.runs {
             let run = plan(options, *way, &servers.echo);
             measure_quic(&QuicPlan { length: WARM_UP, ..run.clone() }, Echoes(lookups.clone()))?;
-            of_echo.push(measure_quic(&run, Echoes(lookups.clone()))?);
+            let (report, core_busy) = watching(core, || measure_quic(&run, Echoes(lookups.clone())));
+            of_echo.push(Report { core_busy, ..report? });
             progress.advance(1);
             let run = plan(options, *way, &servers.tekd);
             measure_quic(&QuicPlan { length: WARM_UP, ..run.clone() }, lookups.clone())?;
-            of_tekd.push(measure_quic(&run, lookups.clone())?);
+            let (report, core_busy) = watching(core, || measure_quic(&run, lookups.clone()));
+            of_tekd.push(Report { core_busy, ..report? });
             progress.advance(1);
         }
         let row = |name: String, reports: &[Report], (server, _): &(Server, SocketAddr)| {

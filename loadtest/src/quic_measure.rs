@@ -5,14 +5,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use quinn::{ClientConfig, Connection, Endpoint, TransportConfig, VarInt};
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, TokioRuntime, TransportConfig, VarInt};
 use tekd::client::quic_config;
 use tekd::wire::MAX_DATAGRAM;
 use tokio::runtime::Builder;
@@ -20,6 +20,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use crate::cpu::{CpuTimes, StatError};
+use crate::measure::roomy;
 use crate::quic_arguments::QuicWay;
 use crate::report::{Report, Tally};
 use crate::system::ROOM;
@@ -163,11 +164,8 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(plan: &QuicPlan) -> io::Result<Self> {
-        let any = match plan.server {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        let mut endpoint = Endpoint::client(SocketAddr::new(any, 0))?;
+        let (socket, runtime) = (roomy(plan.server)?, Arc::new(TokioRuntime));
+        let mut endpoint = Endpoint::new(EndpointConfig::default(), None, socket, runtime)?;
         endpoint.set_default_client_config(relay_config());
         Ok(Caller { endpoint, server: plan.server })
     }

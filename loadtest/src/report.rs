@@ -45,6 +45,9 @@ pub struct Report {
     pub server_user_ns_per_answer: Option<u64>,
     /// How much of one core the server used; absent when its process is not known.
     pub server_busy: Option<f64>,
+    /// How little the core that the server keeps to was idle, whoever used it; absent where it keeps to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_busy: Option<f64>,
     /// Seconds from the first question to the last answer, at least the length of the run.
     pub seconds: f64,
     /// What the right answers were, by name, where there is more than one kind.
@@ -115,6 +118,7 @@ impl Tally {
             server_cpu_ns_per_answer: cpu.and_then(|cpu| each(cpu.total_ns())),
             server_user_ns_per_answer: cpu.and_then(|cpu| each(cpu.user_ns)),
             server_busy: cpu.filter(|_| seconds > 0.0).map(|cpu| busy(cpu.total_ns(), seconds)),
+            core_busy: None,
             seconds,
             of_these: BTreeMap::new(),
         }

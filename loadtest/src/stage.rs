@@ -90,6 +90,11 @@ impl Stage {
         self.cores.len() >= 2
     }
 
+    /// The core that servers keep to, if they do.
+    pub(crate) fn servers_core(&self) -> Option<usize> {
+        self.cores.first().copied().filter(|_| self.pinned())
+    }
+
     /// Whether server and generator each have a network.
     pub(crate) fn has_networks(&self) -> bool {
         self.networks.is_some()

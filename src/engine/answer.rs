@@ -8,8 +8,8 @@ use zerocopy::little_endian::{U16, U32, U64};
 
 use super::objects::{Kind, Offer};
 use super::view::{ReleaseView, SetView, View, Wish};
-use crate::release::MAX_PROOF_HASHES;
 use crate::release::tree::bucket_path;
+use crate::release::{MAX_PROOF_HASHES, Schema};
 use crate::store::generation::is_live;
 use crate::store::prefetch;
 use crate::wire::answer::{self, AnswerHeader, DoesNotFit};
@@ -19,7 +19,8 @@ use crate::wire::layout::{
 use crate::wire::question::{Bucket, Fetch, Lookup, Proof, ProofKind, Sync};
 use crate::wire::slot::write_slot;
 use crate::wire::{
-    Body, FLAG_DRAINING, FLAG_STALE, HEADER_LEN, MAX_ANSWER_STREAM, Question, ResultCode, refuse, tlv,
+    Body, FLAG_DRAINING, FLAG_STALE, HEADER_LEN, MAX_ANSWER_STREAM, MAX_DATAGRAM, Question, ResultCode,
+    refuse, tlv,
 };
 
 /// Seconds a client waits while an object is made.
@@ -42,6 +43,14 @@ pub(crate) struct Asked<'q> {
 
 /// Levels from the root whose hashes are near anyway, since every proof has some of them: 32 KiB.
 const NEAR_LEVELS: u8 = 10;
+
+/// Entries under a prefix, withdrawn ones included, that are looked at for one BUCKET at most: several times
+/// as many as its answer has room for.
+const DATAGRAM_SCAN_MAX: usize = 1024;
+const STREAM_SCAN_MAX: usize = 1 << 17;
+
+const _: () = assert!(DATAGRAM_SCAN_MAX > MAX_DATAGRAM / Schema::GaenMinimal.public_len());
+const _: () = assert!(STREAM_SCAN_MAX > MAX_ANSWER_STREAM / Schema::GaenMinimal.public_len());
 
 /// Why there is no answer with a body: result, detail, wait in seconds.
 struct Refused(ResultCode, u32, u16);
@@ -69,25 +78,27 @@ pub(crate) enum Foresight {
 }
 
 /// Asks for the memory that the answer to a question is read from.
-#[inline]
+#[inline(always)]
 pub(crate) fn foresee(set: Option<&SetView>, body: &Body<'_>, what: Foresight) {
-    if !matches!(body, Body::Lookup(_) | Body::Bucket(_)) {
-        return;
-    }
-    let Some((schema, release)) = set.and_then(|set| Some((set.schema, set.release.as_ref()?))) else {
-        return;
-    };
-    let generation = &*release.generation;
-    match (body, what) {
-        (Body::Lookup(q), _) if q.key_len() != schema.key_len() => {}
-        (Body::Lookup(q), Foresight::Slots) => q.keys().for_each(|key| generation.foresee_slot(key)),
-        (Body::Lookup(q), Foresight::Entries) => q.keys().for_each(|key| generation.foresee_entries(key)),
-        (Body::Bucket(q), _) => foresee_bucket(release, q, what),
+    match body {
+        Body::Lookup(q) => foresee_keys(set, q, what),
+        Body::Bucket(q) => foresee_bucket(set, q, what),
         _ => {}
     }
 }
 
-fn foresee_bucket(release: &ReleaseView, q: &Bucket<'_>, what: Foresight) {
+#[inline]
+fn foresee_keys(set: Option<&SetView>, q: &Lookup<'_>, what: Foresight) {
+    let Some(set) = set.filter(|set| set.schema.key_len() == q.key_len()) else { return };
+    let Some(release) = &set.release else { return };
+    match what {
+        Foresight::Slots => q.keys().for_each(|key| release.generation.foresee_slot(key)),
+        Foresight::Entries => q.keys().for_each(|key| release.generation.foresee_entries(key)),
+    }
+}
+
+fn foresee_bucket(set: Option<&SetView>, q: &Bucket<'_>, what: Foresight) {
+    let Some(release) = set.and_then(|set| set.release.as_ref()) else { return };
     let (generation, depth) = (&*release.generation, release.checkpoint.bits());
     let Some(prefix) = q.node().filter(|_| q.bits <= depth) else { return };
     match what {
@@ -240,7 +251,12 @@ fn bucket(
     }
     let Some(prefix) = q.node() else { return Err(range) };
     let public_len = set.schema.public_len();
-    let live = generation.bucket_entries(prefix, q.bits).filter(|entry| is_live(entry));
+    let entries = generation.bucket_entries(prefix, q.bits);
+    if entries.len() > if on_stream { STREAM_SCAN_MAX } else { DATAGRAM_SCAN_MAX } {
+        // bounded: withdrawn entries stay until they expire, and who submits can choose where they are.
+        return Err(DoesNotFit(HEADER_LEN + size_of::<BucketHead>()).into());
+    }
+    let live = entries.filter(|entry| is_live(entry));
     // bounded: what cannot fit is not counted to its end.
     let entries = live.clone().take(out.len() / public_len + 1).count();
     let mut bucket_head = BucketHead { depth, bits: q.bits, held: q.held, reserved: 0, entries: U32::new(0) };

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::health::Finding;
-use super::xdp_addresses::AddressFollower;
+use super::xdp_addresses::{AddressFollower, Following, warn_unserved};
 use crate::engine::Gate;
 use crate::service::config::{Listen, MAX_XDP_INTERFACES, Xdp, XdpMode};
 use crate::service::metrics::MetricsText;
 use crate::transport::WorkerLife;
 use crate::transport::xdp::{
-    Attachment, MAX_ADDRESSES, MAX_QUEUES, XdpCounters, XdpCounts, XdpWorker, attach, network_cards,
+    Attachment, MAX_QUEUES, XdpCounters, XdpCounts, XdpWorker, attach, network_cards,
 };
 
 /// An interface that was to be served.
@@ -31,6 +31,7 @@ struct Interface {
 #[derive(Debug, Default)]
 pub struct XdpState {
     interfaces: Vec<Interface>,
+    following: Option<Arc<Following>>,
 }
 
 impl XdpState {
@@ -43,8 +44,29 @@ impl XdpState {
         sum.named().collect()
     }
 
-    /// Interfaces that were asked for and are not served, or not whole.
+    /// Interfaces that were asked for and are not served, or not whole, or not where they should be.
     pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> {
+        let lost = self.is_lost().then(|| {
+            "sockets answer all that AF_XDP answered, for the thread that held its programs panicked; restart tekd to \
+             have it again"
+                .to_owned()
+        });
+        let failing = self.following.iter().flat_map(|following| following.failing()).map(|name| {
+            format!(
+                "the addresses of {name} cannot be followed, the log says why: AF_XDP answers at those it had, sockets \
+                 at all others; tekd goes on looking"
+            )
+        });
+        let texts = self.ended().chain(lost).chain(failing);
+        texts.map(|text| Finding { property: "xdp", text })
+    }
+
+    fn is_lost(&self) -> bool {
+        self.following.as_ref().is_some_and(|following| following.is_lost())
+    }
+
+    /// What is to be said of interfaces that are not served, or not whole.
+    fn ended(&self) -> impl Iterator<Item = String> {
         self.interfaces.iter().filter_map(|interface| {
             let Interface { name, queues, refused } = interface;
             let failed = queues.len() - running(queues);
@@ -57,7 +79,7 @@ impl XdpState {
                     queues.len()
                 ),
             };
-            Some(Finding { property: "xdp", text })
+            Some(text)
         })
     }
 
@@ -69,7 +91,7 @@ impl XdpState {
         }
         for interface in &self.interfaces {
             let help = "Queues whose datagrams AF_XDP answers; 0: sockets do.";
-            let running = running(&interface.queues) as f64;
+            let running = if self.is_lost() { 0.0 } else { running(&interface.queues) as f64 };
             page.gauge("tekd_xdp_queues", help, &[("interface", &interface.name)], running);
         }
     }
@@ -113,7 +135,9 @@ impl XdpServing {
             state.interfaces.push(Interface { name, queues, refused: refused.filter(|_| by_name) });
         }
         if !attachments.is_empty() {
-            serving.addresses = Some(AddressFollower::start(attachments)?);
+            let follower = AddressFollower::start(attachments)?;
+            state.following = Some(follower.following());
+            serving.addresses = Some(follower);
         }
         Ok((serving, Some(state)))
     }
@@ -190,10 +214,5 @@ fn announce(attachment: &Attachment, queues: usize, mode: XdpMode) {
         let more = unserved.queues;
         tracing::warn!("{name} has {more} queues more than the {MAX_QUEUES} served: sockets answer for them");
     }
-    if unserved.addresses > 0 {
-        let more = unserved.addresses;
-        tracing::warn!(
-            "{name} has {more} addresses more than the {MAX_ADDRESSES} served: sockets answer there"
-        );
-    }
+    warn_unserved(name, unserved.addresses);
 }

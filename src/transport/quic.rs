@@ -49,9 +49,9 @@ struct Begin {
 }
 
 impl Begin {
-    fn endpoint(&self, socket: UdpSocket) -> io::Result<Endpoint> {
+    fn endpoint(&self, socket: UdpSocket, counters: Arc<StreamCounters>) -> io::Result<Endpoint> {
         let (endpoint, server) = (self.endpoint.clone(), self.server.clone());
-        let (socket, runtime) = (Arc::new(PacketSocket::new(socket)?), Arc::new(TokioRuntime));
+        let (socket, runtime) = (Arc::new(PacketSocket::new(socket, counters)?), Arc::new(TokioRuntime));
         let made = Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)?;
         self.all.write().unwrap_or_else(PoisonError::into_inner).push(made.clone());
         Ok(made)
@@ -78,8 +78,9 @@ impl QuicServer {
     ) -> io::Result<Self> {
         let (endpoint, server) = quic_settings(&config, &limits)?;
         let begin = Arc::new(Begin { endpoint, server, all: RwLock::default() });
-        let endpoint = begin.endpoint(socket)?;
-        Ok(QuicServer { endpoint, connections: Connections::new(answerer, limits), begin })
+        let connections = Connections::new(answerer, limits);
+        let endpoint = begin.endpoint(socket, connections.counters())?;
+        Ok(QuicServer { endpoint, connections, begin })
     }
 
     /// One more of this server, on a socket of the same address (`SO_REUSEPORT`), to be made within a runtime
@@ -93,9 +94,9 @@ impl QuicServer {
     /// # Errors
     /// If the socket does not do for QUIC.
     pub fn beside(&self, socket: UdpSocket) -> io::Result<Self> {
-        let begin = Arc::clone(&self.begin);
-        let endpoint = begin.endpoint(socket)?;
-        Ok(QuicServer { endpoint, connections: self.connections.beside(), begin })
+        let (begin, connections) = (Arc::clone(&self.begin), self.connections.beside());
+        let endpoint = begin.endpoint(socket, connections.counters())?;
+        Ok(QuicServer { endpoint, connections, begin })
     }
 
     /// The server's counters, to keep and read at any time.

@@ -127,30 +127,66 @@ fn answer_batch<const LANES: usize>(
 
 /// Puts the answers of a batch on their way, all cut from one piece of memory of just their length.
 fn send(connection: &Connection, slots: &[Slot<'_>], longest: usize, counts: &mut StreamCounts) {
-    let sound = |slot: &Slot<'_>| match slot.outcome {
-        Outcome::Respond(length) if (1..=longest).contains(&length) => length,
-        _ => 0,
-    };
-    let mut answers = Vec::with_capacity(slots.iter().map(sound).sum());
-    for slot in slots {
-        answers.extend_from_slice(&slot.answer[..sound(slot)]);
+    // Nobody else sends datagrams here, so that this room is only ever more than thought.
+    let leaving = leaving(slots, longest, connection.datagram_send_buffer_space(), counts);
+    let mut answers = Vec::with_capacity(leaving.iter().sum());
+    for (slot, length) in slots.iter().zip(leaving) {
+        answers.extend_from_slice(&slot.answer[..length]);
     }
     let mut answers = Bytes::from(answers);
-    // Nobody else sends datagrams here, so that this room is only ever more than thought.
-    let mut left = connection.datagram_send_buffer_space();
-    for slot in slots {
-        let answer = answers.split_to(sound(slot));
-        let length = answer.len();
+    for length in leaving.into_iter().filter(|length| *length > 0) {
+        if connection.send_datagram(answers.split_to(length)).is_ok() {
+            counts.datagrams_answered += 1;
+            counts.bytes_out += length as u64;
+        } else {
+            counts.datagrams_unsent += 1;
+        }
+    }
+}
+
+/// How long each answer is that can go into `room` bytes, in turn; 0 where none goes.
+///
+/// bounded: DATAGRAMS_OUT; what does not fit is dropped, for nobody waits with a datagram. It is not copied
+/// either: each answer that waits holds the memory of its whole batch.
+fn leaving(slots: &[Slot<'_>], longest: usize, mut room: usize, counts: &mut StreamCounts) -> [usize; BATCH] {
+    let mut lengths = [0; BATCH];
+    for (slot, leaves) in slots.iter().zip(&mut lengths) {
         match slot.outcome {
             Outcome::Ignore(_) | Outcome::Later(_) => counts.datagrams_ignored += 1,
-            Outcome::Respond(_) if length == 0 => counts.bad_answer += 1,
-            // bounded: DATAGRAMS_OUT; what does not fit is dropped, for nobody waits with a datagram.
-            Outcome::Respond(_) if length <= left && connection.send_datagram(answer).is_ok() => {
-                left = left.saturating_sub(length + DATAGRAM_COST);
-                counts.datagrams_answered += 1;
-                counts.bytes_out += length as u64;
+            Outcome::Respond(length) if !(1..=longest).contains(&length) => counts.bad_answer += 1,
+            Outcome::Respond(length) if length > room => counts.datagrams_unsent += 1,
+            Outcome::Respond(length) => {
+                *leaves = length;
+                room = room.saturating_sub(length + DATAGRAM_COST);
             }
-            Outcome::Respond(_) => counts.datagrams_unsent += 1,
         }
+    }
+    lengths
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::engine::{Silence, Ticket};
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_takes_no_memory() {
+        let peer = Peer { ip: Ipv4Addr::LOCALHOST.into(), port: 1, carrier: Carrier::QuicDatagram };
+        let mut slots: [Slot<'_>; BATCH] = std::array::from_fn(|_| Slot::new(&[], peer, &mut []));
+        slots.iter_mut().for_each(|slot| slot.outcome = Outcome::Respond(1088));
+        slots[0].outcome = Outcome::Respond(64);
+        slots[1].outcome = Outcome::Ignore(Silence::Length);
+        slots[2].outcome = Outcome::Later(Ticket(1));
+        slots[3].outcome = Outcome::Respond(0);
+        slots[4].outcome = Outcome::Respond(1233);
+        slots[BATCH - 1].outcome = Outcome::Respond(32);
+        let mut counts = StreamCounts::default();
+        let lengths = leaving(&slots, 1232, 64 + DATAGRAM_COST + 32, &mut counts);
+        assert_eq!((lengths[0], lengths[BATCH - 1]), (64, 32));
+        assert_eq!(lengths.iter().sum::<usize>(), 96);
+        let unsent = BATCH as u64 - 6;
+        assert_eq!((counts.datagrams_ignored, counts.bad_answer, counts.datagrams_unsent), (2, 2, unsent));
     }
 }

@@ -3,8 +3,9 @@
 //! The kernel hands over the packets of one source in trains (UDP_GRO), each train in one piece. QUIC keeps
 //! what it has no use for yet in the memory that it came in, so a single byte of a train would hold all of
 //! it, and the limits of a connection would not see that. Here each packet is copied out of its train, into a
-//! buffer of its own; one that is longer than what the endpoint takes is dropped. Packets leave in shorter
-//! trains than could be, for each connection keeps the memory of its longest.
+//! buffer of its own; of one that is longer than what the endpoint takes nothing is handed on, which counts
+//! as a packet, so that a flood of them is held to the work that others are. Packets leave in shorter trains
+//! than could be, for each connection keeps the memory of its longest.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -17,6 +18,7 @@ use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
 
 use super::quic_config::{MAX_PACKET, SEND_TRAIN};
+use super::stream_counters::{StreamCounters, StreamCounts};
 
 /// Bytes of a train at most: as long as a datagram of UDP can be.
 const TRAIN: usize = 64 << 10;
@@ -50,25 +52,29 @@ impl Arrived {
         Poll::Ready(Ok(()))
     }
 
-    /// Hands on packets, one in each of `rooms`; how many.
-    fn hand_on(&mut self, rooms: &mut [IoSliceMut<'_>], packets: &mut [RecvMeta]) -> usize {
-        let mut given = 0;
+    /// Hands on packets, one in each of `rooms`, and nothing in the place of one that is too long; how many,
+    /// and how many of them were too long.
+    fn hand_on(&mut self, rooms: &mut [IoSliceMut<'_>], packets: &mut [RecvMeta]) -> (usize, u64) {
+        let (mut given, mut too_long) = (0, 0);
         // bounded: the packets of BATCH_SIZE trains.
         while given < rooms.len().min(packets.len()) && self.at < self.count {
             let train = &self.trains[self.at];
             let length = train.stride.clamp(1, TRAIN).min(train.len - self.taken);
             let packet = &self.bytes[self.at * TRAIN + self.taken..][..length];
-            if let Some(room) = rooms[given].get_mut(..length) {
+            let room = rooms[given].get_mut(..length);
+            too_long += u64::from(room.is_none());
+            let length_given = room.map_or(0, |room| {
                 room.copy_from_slice(packet);
-                packets[given] = RecvMeta { len: length, stride: length, ..*train };
-                given += 1;
-            }
+                length
+            });
+            packets[given] = RecvMeta { len: length_given, stride: length_given, ..*train };
+            given += 1;
             self.taken += length;
             if self.taken >= train.len {
                 (self.at, self.taken) = (self.at + 1, 0);
             }
         }
-        given
+        (given, too_long)
     }
 }
 
@@ -77,13 +83,14 @@ pub(super) struct PacketSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     /// Only its endpoint's task reads: the lock is never waited for.
     arrived: Mutex<Arrived>,
+    counters: Arc<StreamCounters>,
 }
 
 impl PacketSocket {
     /// To be made within the runtime that serves it.
-    pub(super) fn new(socket: UdpSocket) -> io::Result<Self> {
+    pub(super) fn new(socket: UdpSocket, counters: Arc<StreamCounters>) -> io::Result<Self> {
         let socket = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(PacketSocket { socket, arrived: Mutex::new(Arrived::none()) })
+        Ok(PacketSocket { socket, arrived: Mutex::new(Arrived::none()), counters })
     }
 }
 
@@ -112,7 +119,11 @@ impl AsyncUdpSocket for PacketSocket {
         if arrived.at >= arrived.count {
             ready!(arrived.fill(&*self.socket, context))?;
         }
-        Poll::Ready(Ok(arrived.hand_on(rooms, packets)))
+        let (given, too_long) = arrived.hand_on(rooms, packets);
+        if too_long > 0 {
+            self.counters.add(&StreamCounts { too_long, ..StreamCounts::default() });
+        }
+        Poll::Ready(Ok(given))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -139,6 +150,7 @@ mod tests {
 
     /// Longer than anything here takes on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(20);
+
     /// Reads `count` packets, a few at a time.
     async fn read(socket: &PacketSocket, count: usize) -> Vec<(Vec<u8>, RecvMeta)> {
         let mut all = Vec::new();
@@ -159,7 +171,8 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         socket.set_nonblocking(true).unwrap();
-        let taking = PacketSocket::new(socket).unwrap();
+        let counters = Arc::new(StreamCounters::default());
+        let taking = PacketSocket::new(socket, Arc::clone(&counters)).unwrap();
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
         let sending = TokioRuntime.wrap_udp_socket(peer.try_clone().unwrap()).unwrap();
         let mut writable = Arc::clone(&sending).create_io_poller();
@@ -173,9 +186,11 @@ mod tests {
         }
         peer.send_to(&[0xEE; MAX_PACKET + 1], address).unwrap();
         peer.send_to(&[0xFF; MAX_PACKET], address).unwrap();
-        let packets = timeout(PATIENCE, read(&taking, 11)).await.expect("in time");
+        let packets = timeout(PATIENCE, read(&taking, 12)).await.expect("in time");
+        assert_eq!(counters.snapshot().too_long, 1);
         for (n, (bytes, packet)) in packets.iter().enumerate() {
-            let (length, fill) = [(100, n as u8), (7, 9), (MAX_PACKET, 0xFF)][n.saturating_sub(8).min(2)];
+            let kinds = [(100, n as u8), (7, 9), (0, 0), (MAX_PACKET, 0xFF)];
+            let (length, fill) = kinds[n.saturating_sub(8).min(3)];
             assert!(bytes.len() == length && bytes.iter().all(|b| *b == fill), "{n}: {packet:?}");
             assert_eq!((packet.stride, packet.addr), (length, peer.local_addr().unwrap()));
         }

@@ -25,6 +25,8 @@ counters! {
         accept_errors,
         /// Times that the system took the socket of QUIC away, after which nothing is served.
         socket_lost,
+        /// Packets of QUIC that were dropped because they are longer than any that is asked for.
+        too_long,
         /// Streams of QUIC opened by clients.
         streams,
         /// Of these, those that began before the handshake was complete.

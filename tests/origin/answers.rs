@@ -6,7 +6,7 @@ use tekd::wire::question::ProofKind;
 use tekd::wire::{Key, ResultCode};
 
 use super::asking::*;
-use super::world::PEER;
+use super::world::{NOON, PEER, day_start, imported};
 
 #[test]
 fn info_says_version_node_and_time_and_gives_a_cookie() {
@@ -98,6 +98,30 @@ fn buckets_have_their_range_and_their_padding() {
     question[38] = 6;
     assert_eq!(checked(&question, f.world.tls(&question).unwrap()).result(), ResultCode::Malformed);
     assert_eq!(f.tls(YOUNG, &bucket([0; 16], 0, 0)).result(), ResultCode::Unavailable);
+}
+
+#[test]
+fn entries_that_were_withdrawn_are_looked_at_up_to_a_number() {
+    // spec 2.4.6
+    let mut f = fixture(10);
+    let alike = |n: u16| Key::from_slice(&[&[0; 14][..], &n.to_be_bytes()].concat()).unwrap();
+    let keys: Vec<Key> = (0..1026).map(alike).collect();
+    f.world.import(SHORT, keys.iter().map(|key| imported(*key, day_start(NOON, 2), 144)).collect());
+    f.world.release(SHORT, true).expect("a release");
+    let ask = |f: &mut Fixture| {
+        let cookie = f.cookie();
+        let depth = f.tls(SHORT, &bucket([0; 16], 200, 0)).info() as u8;
+        let asked = bucket([0; 16], depth, depth);
+        (f.udp(SHORT, cookie, &asked).result(), f.tls(SHORT, &asked).u32(68))
+    };
+    assert_eq!(ask(&mut f), (ResultCode::Truncated, 1026));
+    for key in &keys[..1020] {
+        f.world.withdraw(SHORT, *key, false).expect("a withdrawal");
+    }
+    f.world.release(SHORT, true).expect("a release");
+    let (udp, on_stream) = ask(&mut f);
+    assert_eq!(udp, ResultCode::Truncated, "six would fit, behind as many as are not looked at");
+    assert!((6..20).contains(&on_stream), "{on_stream}");
 }
 
 #[test]

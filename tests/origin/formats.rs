@@ -3,14 +3,17 @@
 //!
 //! `format-1/` holds the files of one small directory, without its keys, which come from the seed again, and
 //! without the zeros at the end of a segment. A later format gets a directory of its own; this one stays.
+//! `format-1-coarser-index/` holds what other files it had when the index of a generation was coarser: such
+//! are still read (5.6.6).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tekd::engine::{Moment, ParamsChange, Rebuild, Rebuilt, Recompute, ReportReply, ReportRequest};
 use tekd::node::{first_state, journal_path, set_path, snapshots_path};
-use tekd::store::generation::generations;
-use tekd::store::{DIRECTORY_FORMAT, Disk, Identity, MemoryDisk, read_file};
+use tekd::store::generation::{Generation, generations};
+use tekd::store::{DIRECTORY_FORMAT, Disk, Identity, MemoryDisk, MemoryMode, read_file};
 use tekd::wire::report::Outcome;
 
 use super::phone::{Phone, days};
@@ -18,6 +21,10 @@ use super::world::{DIR, Dice, NOON, World, keys_of_day, records};
 
 const SET: u32 = 1;
 const SEED: u64 = 71;
+/// The table that the newest release left.
+const NEWEST: &str = "sets/1/gen-0000000100000002.tekd";
+/// Where a generation says how fine its index is (spec 5.6.3).
+const INDEX_BITS_AT: usize = 51;
 /// Where a segment's header has the length of its file (spec 5.3.4).
 const SEGMENT_LEN_AT: usize = 40;
 
@@ -83,8 +90,14 @@ fn frozen() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/origin/format-1")
 }
 
-/// The frozen files on a disk, with the keys of the life they come from.
-fn thawed(lived: &MemoryDisk) -> MemoryDisk {
+/// The files that were others before.
+fn frozen_before() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/origin/format-1-coarser-index")
+}
+
+/// The frozen files on a disk, those in one of `dirs` that comes first, with the keys of the life they come
+/// from.
+fn thawed(lived: &MemoryDisk, dirs: &[PathBuf]) -> MemoryDisk {
     let (disk, dir) = (MemoryDisk::new(), Path::new(DIR));
     let write = |file: &Path, bytes: &[u8]| {
         disk.create_dir(file.parent().expect("a directory")).expect("made");
@@ -93,7 +106,8 @@ fn thawed(lived: &MemoryDisk) -> MemoryDisk {
             .expect("written");
     };
     for name in files(lived).keys() {
-        let mut bytes = std::fs::read(frozen().join(name)).expect("a frozen file");
+        let mut frozen = dirs.iter().filter_map(|dir| std::fs::read(dir.join(name)).ok());
+        let mut bytes = frozen.next().expect("a frozen file");
         if is_segment(name) {
             let len = bytes[SEGMENT_LEN_AT..SEGMENT_LEN_AT + 8].try_into().expect("eight bytes");
             bytes.resize(u64::from_le_bytes(len) as usize, 0);
@@ -137,17 +151,34 @@ fn what_is_written_today_is_what_was_frozen() {
 
 #[test]
 fn what_was_frozen_is_served_and_rebuilt() {
+    let rebuilt = served_and_rebuilt(&[frozen()]);
+    let newest = std::fs::read(frozen().join(NEWEST)).expect("a frozen file");
+    assert!(rebuilt.bytes() == newest);
+}
+
+#[test]
+fn what_was_frozen_with_a_coarser_index_is_served_and_rebuilt() {
+    let before = std::fs::read(frozen_before().join(NEWEST)).expect("a frozen file");
+    let now = std::fs::read(frozen().join(NEWEST)).expect("a frozen file");
+    assert_ne!(before[INDEX_BITS_AT], now[INDEX_BITS_AT], "another index");
+    served_and_rebuilt(&[frozen_before(), frozen()]);
+}
+
+/// Serves what is thawed from `dirs`, and rebuilds its set, whose table is returned.
+fn served_and_rebuilt(dirs: &[PathBuf]) -> Arc<Generation> {
     let (lived, (asked, told)) = lived();
-    let (disk, dir) = (thawed(&lived), Path::new(DIR));
+    let (disk, dir) = (thawed(&lived, dirs), Path::new(DIR));
     let kept = records(&disk, 1);
-    let medium: std::sync::Arc<dyn Disk> = std::sync::Arc::new(disk.clone());
+    let medium: Arc<dyn Disk> = Arc::new(disk.clone());
     let mut rebuild =
         Rebuild::from_state(first_state(&medium, dir).expect("event one"), Recompute::EverySerial)
             .expect("no table");
     kept.iter().for_each(|record| rebuild.push(record).expect("every root as it was signed"));
     let Rebuilt { state, tables, .. } = rebuild.finish().expect("as it was signed");
     let (_, newest) = generations(&disk, &set_path(dir, SET)).expect("generations").remove(0);
-    assert!(tables[&SET].generation.bytes() == read_file(&disk, &newest, 1 << 20).expect("a generation"));
+    let rebuilt = Arc::clone(&tables[&SET].generation);
+    let served = Generation::open(&disk, &newest, MemoryMode::Copy).expect("as it was written");
+    assert_eq!((served.entry_bytes(), served.node_bytes()), (rebuilt.entry_bytes(), rebuilt.node_bytes()));
     // From the snapshot it is the same, and who was confirmed is told the same.
     let stated = Identity::stated(&disk, dir).expect("an identity");
     assert_eq!(stated.format, 1, "older than or as {DIRECTORY_FORMAT}");
@@ -159,4 +190,5 @@ fn what_was_frozen_is_served_and_rebuilt() {
     assert_eq!(world.set(SET).live(), state.set(SET).expect("the set").live());
     world.pass(900);
     world.release(SET, true).expect("it goes on");
+    rebuilt
 }

@@ -190,6 +190,9 @@ fn in_a_batch_each_is_answered_as_if_it_were_alone() {
         f.question(SHORT, 0, 0, &info),
         f.question(SHORT, cookie, 0, &checkpoint),
         f.question(SHORT, 0, 0, &checkpoint),
+        f.question(SHORT, cookie, 0, &bucket(start(&one[0]), 5, 0)),
+        f.question(SHORT, cookie, 0, &bucket(start(&strangers[0]), 4, 2)),
+        f.question(YOUNG, cookie, 0, &bucket(start(&one[0]), 5, 0)),
     ];
     for (at, to) in [(0, 0xff), (1, 0x0f), (8, 0xff), (0, 0x21)] {
         let mut wrong = questions[0].clone();
@@ -197,7 +200,7 @@ fn in_a_batch_each_is_answered_as_if_it_were_alone() {
         questions.push(wrong);
     }
     let alone: Vec<_> = questions.iter().map(|question| f.world.udp(question, PEER)).collect();
-    assert_eq!(alone.iter().filter(|answer| answer.is_some()).count(), 11, "three are met with silence");
+    assert_eq!(alone.iter().filter(|answer| answer.is_some()).count(), 14, "three are met with silence");
     // More than go through a pass together, and each kind at every place of it.
     for count in [2, 31, 32, 33, 97] {
         let order: Vec<usize> = (0..count).map(|n| n * 5 % questions.len()).collect();

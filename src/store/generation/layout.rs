@@ -124,7 +124,7 @@ pub(super) struct Layout {
 /// Bits of the prefix index over `entries` ≤ [`ENTRIES_MAX`] entries: ⌊log2(3 entries / 2)⌋, within 0..=26.
 ///
 /// So a slot has between two and four thirds of an entry until the index is at its largest. What is searched
-/// lies in one line of memory or two, and index and nodes take 20 bytes an entry at most.
+/// lies in one line of memory or two, and index and nodes of a large set take 20 bytes an entry at most.
 pub fn index_bits(entries: u64) -> u8 {
     let bits = (entries * 3 / 2).checked_ilog2().unwrap_or(0);
     bits.min(u32::from(INDEX_BITS_MAX)) as u8

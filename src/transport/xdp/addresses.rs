@@ -35,12 +35,15 @@ impl Addresses {
 
     /// Takes over what the interface has now.
     pub(super) fn become_those_of(&mut self, owns: &[Own]) -> io::Result<Change> {
-        let asked: BTreeSet<IpAddr> =
-            owns.iter().map(|own| own.ip).filter(|ip| stands_for(self.local, *ip)).collect();
         let broadcasts = owns.iter().filter_map(|own| own.broadcast).map(IpAddr::from).collect();
         // First what nobody asks from, so that no new address is answered there in between.
         self.broadcasts.become_these(broadcasts)?;
-        self.asked.become_these(asked)
+        let of_those = owns.iter().filter(|own| stands_for(self.local, own.ip));
+        // An address whose subnet's found no room is left to the kernel, which knows it.
+        let (asked, left): (Vec<&Own>, Vec<&Own>) =
+            of_those.partition(|own| own.broadcast.is_none_or(|ip| self.broadcasts.now.contains(&ip.into())));
+        let change = self.asked.become_these(asked.into_iter().map(|own| own.ip).collect())?;
+        Ok(Change { unserved: change.unserved + left.len(), ..change })
     }
 
     /// The map of those that are asked.

@@ -16,10 +16,11 @@ use super::rings::{FRAME_BYTES, FRAMES, XdpSocket};
 
 /// Queues of an interface that are served, at most; frames of the others go to the kernel.
 pub const MAX_QUEUES: u32 = 64;
-/// How long is waited for queues that are taken. The kernel frees the queue of a closed socket some
-/// milliseconds later, so one that has just been started again finds its own still taken.
+/// How long is waited for queues that are taken, or for memory that may not be locked. The kernel frees the
+/// queue of a closed socket and its locked memory some milliseconds later, so a server that has just been
+/// started again finds its own still taken.
 const TAKEN: Duration = Duration::from_secs(2);
-const TAKEN_STEP: Duration = Duration::from_millis(5);
+const TAKEN_STEP: Duration = Duration::from_millis(20);
 
 /// What was to be done when it went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,7 +249,10 @@ fn open_when_free(
 ) -> io::Result<XdpSocket> {
     loop {
         match XdpSocket::open(interface.index, queue, zero_copy) {
-            Err(e) if e.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+            Err(e)
+                if matches!(e.raw_os_error(), Some(libc::EBUSY | libc::ENOBUFS))
+                    && Instant::now() < deadline =>
+            {
                 thread::sleep(TAKEN_STEP);
             }
             end => return end,
