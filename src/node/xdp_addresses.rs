@@ -126,3 +126,26 @@ pub(super) fn warn_unserved(name: &str, more: usize) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_noted_and_a_stop_is_not() {
+        let failing = [("tk0", true), ("tk1", false)];
+        let interfaces = failing.map(|(name, failing)| (name.to_owned(), AtomicBool::new(failing))).into();
+        let following = Arc::new(Following { lost: AtomicBool::new(false), interfaces });
+        let ends = |panics: bool| {
+            let mark = PanicMark(Arc::clone(&following));
+            let thread = thread::spawn(move || {
+                let _mark = mark;
+                assert!(!panics, "on purpose");
+            });
+            assert_eq!(thread.join().is_err(), panics);
+            following.is_lost()
+        };
+        assert_eq!((ends(false), ends(true)), (false, true));
+        assert!(following.failing().eq(["tk0"]));
+    }
+}

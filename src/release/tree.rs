@@ -275,7 +275,7 @@ pub fn bucket_path(
     Ok((0..bits - held).map(move |up| {
         let sibling = (prefix >> up) ^ 1;
         // The shape was checked against the nodes.
-        &hashes[(1 << (bits - up)) - 1 + sibling as usize]
+        &hashes[node_at(bits - up, sibling) / HASH_LEN]
     }))
 }
 
